@@ -1,0 +1,178 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { type Logger, silentLogger } from '@dcache/base';
+import { MuxError } from './errors.js';
+import type { Matcher } from './matchers.js';
+
+/** One protocol of the port. */
+export interface Route {
+  /** For logs and counters. */
+  readonly name: string;
+  readonly matcher: Matcher;
+  /**
+   * Takes the connection over. It is paused, its first bytes are back in it, and it has no listeners of the mux left.
+   * What throws here closes the connection.
+   */
+  readonly accept: (socket: Socket) => void;
+}
+
+export interface MuxOptions {
+  /** Asked in order; the first `yes` wins, provided that every route before it said `no`. */
+  readonly routes: readonly Route[];
+  /** Bytes looked at before a connection that nobody wants is closed. Default 16,384. */
+  readonly maxSniffBytes?: number;
+  /** Time for the first bytes to come, in milliseconds. Default 10,000. */
+  readonly sniffTimeoutMs?: number;
+  /** Connections open at once, of all protocols. Default 10,000. */
+  readonly maxConnections?: number;
+  /** Sent to a connection that nobody wants before it is closed. Default nothing. */
+  readonly refusal?: Uint8Array;
+  readonly logger?: Logger;
+}
+
+/** Counters since the start. */
+export interface MuxStats {
+  readonly open: number;
+  /** Connections taken over, by route name. */
+  readonly accepted: Readonly<Record<string, number>>;
+  /** Closed because no route wanted their first bytes. */
+  readonly refused: number;
+  /** Closed because their first bytes did not come in time. */
+  readonly timedOut: number;
+}
+
+/**
+ * One TCP port for many protocols. Each connection's first bytes are held back until a route says yes, within a bound
+ * and a time limit; then the route gets the socket as if it had accepted it.
+ */
+export class Mux {
+  readonly #routes: readonly Route[];
+  readonly #maxSniffBytes: number;
+  readonly #sniffTimeoutMs: number;
+  readonly #refusal: Uint8Array | undefined;
+  readonly #logger: Logger;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  readonly #accepted = new Map<string, number>();
+  #refused = 0;
+  #timedOut = 0;
+
+  constructor(options: MuxOptions) {
+    this.#routes = options.routes;
+    this.#maxSniffBytes = options.maxSniffBytes ?? 16_384;
+    this.#sniffTimeoutMs = options.sniffTimeoutMs ?? 10_000;
+    this.#refusal = options.refusal;
+    this.#logger = options.logger ?? silentLogger;
+    for (const route of this.#routes) this.#accepted.set(route.name, 0);
+    // Half-open is for the routes to allow: HTTP clients may end their side after the request.
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 });
+    this.#server.maxConnections = options.maxConnections ?? 10_000;
+    this.#server.on('connection', (socket) => this.#sniff(socket));
+  }
+
+  /** Binds; port 0 takes a free one. Rejects with a `MuxError` that names the address. */
+  listen(host: string, port: number): Promise<{ readonly host: string; readonly port: number }> {
+    return new Promise((resolve, reject) => {
+      const fail = (error: NodeJS.ErrnoException): void => {
+        const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+        const inUse = error.code === 'EADDRINUSE';
+        reject(
+          new MuxError(
+            inUse ? 'address-in-use' : 'bind-failed',
+            inUse
+              ? `${address} is taken by another process; choose another port or stop that process`
+              : `cannot listen on ${address}: ${error.message}`,
+            { cause: error },
+          ),
+        );
+      };
+      this.#server.once('error', fail);
+      this.#server.listen({ host, port, exclusive: true }, () => {
+        this.#server.off('error', fail);
+        this.#server.on('error', (error) => this.#logger.warn({ err: error }, 'accepting a connection failed'));
+        const bound = this.#server.address();
+        resolve({ host, port: typeof bound === 'object' && bound ? bound.port : port });
+      });
+    });
+  }
+
+  stats(): MuxStats {
+    return {
+      open: this.#sockets.size,
+      accepted: Object.fromEntries(this.#accepted),
+      refused: this.#refused,
+      timedOut: this.#timedOut,
+    };
+  }
+
+  /** Frees the port: no more connections are accepted, those that are open go on until `destroyConnections`. */
+  close(): void {
+    if (this.#server.listening) this.#server.close();
+  }
+
+  /** Ends every connection that is still open, whoever took it over. */
+  destroyConnections(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #sniff(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+    let prefix: Buffer = Buffer.alloc(0);
+    const done = (): void => {
+      clearTimeout(timer);
+      socket.off('readable', look);
+      socket.off('end', leave);
+      socket.off('error', leave);
+    };
+    const leave = (): void => {
+      done();
+      socket.destroy();
+    };
+    const timer = setTimeout(() => {
+      this.#timedOut++;
+      leave();
+    }, this.#sniffTimeoutMs);
+    const look = (): void => {
+      const chunk = socket.read() as Buffer | null;
+      if (chunk === null) return;
+      prefix = prefix.length === 0 ? chunk : Buffer.concat([prefix, chunk]);
+      const route = this.#choose(prefix);
+      if (route === 'more') return;
+      done();
+      if (route === 'none') {
+        this.#refused++;
+        this.#logger.debug({ from: socket.remoteAddress, bytes: prefix.length }, 'a connection of no known protocol');
+        socket.on('error', () => socket.destroy());
+        socket.end(this.#refusal ?? '');
+        socket.destroySoon();
+        return;
+      }
+      this.#hand(socket, prefix, route);
+    };
+    socket.on('error', leave);
+    socket.on('end', leave);
+    socket.on('readable', look);
+  }
+
+  #hand(socket: Socket, prefix: Buffer, route: Route): void {
+    // Removing the last `readable` listener leaves the stream neither flowing nor paused by request: say which.
+    socket.pause();
+    socket.unshift(prefix);
+    this.#accepted.set(route.name, (this.#accepted.get(route.name) ?? 0) + 1);
+    try {
+      route.accept(socket);
+    } catch (error) {
+      this.#logger.error({ err: error, route: route.name }, 'a protocol could not take a connection over');
+      socket.destroy();
+    }
+  }
+
+  #choose(prefix: Uint8Array): Route | 'more' | 'none' {
+    for (const route of this.#routes) {
+      const match = route.matcher(prefix);
+      if (match === 'yes') return route;
+      if (match === 'more') return prefix.length >= this.#maxSniffBytes ? 'none' : 'more';
+    }
+    return 'none';
+  }
+}

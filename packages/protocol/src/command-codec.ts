@@ -1,0 +1,140 @@
+import { type ByteReader, BytesError, type ByteWriter } from '@dcache/base';
+import {
+  type Command,
+  CommandType,
+  type Condition,
+  type ConditionType,
+  type DeleteCommand,
+  type Reply,
+  type ReplyType,
+  type SessionStamp,
+  type SetCommand,
+} from './command.js';
+
+/*
+ * One command:
+ *
+ *   type:u8 | present:u8 | [condition] | [session] | body
+ *
+ *   present    bit 0: a condition follows, bit 1: a session stamp follows
+ *   condition  type:u8 | revision:varint
+ *   session    session:varint | sequence:varint | lowestUnanswered:varint
+ *   set        key:bytes | value:bytes | ttlMs:varint | flags:varint
+ *   delete     key:bytes
+ *   setMany    count:varint | count x set command
+ *   touch      count:varint | count x key:bytes
+ *   openSession ttlMs:varint · closeSession id:varint · setLimit maxBytes:varint
+ */
+
+const hasCondition = 1;
+const hasSession = 2;
+
+/** Appends one command. */
+export function writeCommand(writer: ByteWriter, command: Command): void {
+  const condition = 'condition' in command ? command.condition : undefined;
+  const session = 'session' in command ? command.session : undefined;
+  writer.u8(command.type).u8((condition ? hasCondition : 0) | (session ? hasSession : 0));
+  if (condition) writer.u8(condition.type).varint(condition.revision);
+  if (session) writer.varint(session.session).varint(session.sequence).varint(session.lowestUnanswered);
+  switch (command.type) {
+    case CommandType.set:
+      writer.bytes(command.key).bytes(command.value).varint(command.ttlMs).varint(command.flags);
+      return;
+    case CommandType.delete:
+      writer.bytes(command.key);
+      return;
+    case CommandType.setMany:
+      writer.varint(command.entries.length);
+      for (const entry of command.entries) writeCommand(writer, entry);
+      return;
+    case CommandType.touch:
+      writer.varint(command.keys.length);
+      for (const key of command.keys) writer.bytes(key);
+      return;
+    case CommandType.openSession:
+      writer.varint(command.ttlMs);
+      return;
+    case CommandType.closeSession:
+      writer.varint(command.id);
+      return;
+    case CommandType.setLimit:
+      writer.varint(command.maxBytes);
+      return;
+  }
+}
+
+/**
+ * Reads one command; keys and values are views of the input. Throws a `BytesError` for a type or a bit that this version
+ * does not know: an entry that one node would skip and another apply would part the replicas.
+ */
+export function readCommand(reader: ByteReader): Command {
+  const start = reader.offset;
+  const type = reader.u8() as CommandType;
+  const present = reader.u8();
+  if (present > 3) throw new BytesError(`unknown bits ${present} in the command at offset ${start}`);
+  const condition = (present & hasCondition) !== 0 ? readCondition(reader) : undefined;
+  const session = (present & hasSession) !== 0 ? readSession(reader) : undefined;
+  switch (type) {
+    case CommandType.set:
+      return readSet(reader, condition, session);
+    case CommandType.delete:
+      return { type, key: reader.bytes(), condition, session } satisfies DeleteCommand;
+    case CommandType.setMany: {
+      const count = boundedCount(reader);
+      const entries: SetCommand[] = [];
+      for (let i = 0; i < count; i++) {
+        const entry = readCommand(reader);
+        if (entry.type !== CommandType.set) throw new BytesError(`command ${entry.type} inside a setMany`);
+        entries.push(entry);
+      }
+      return { type, entries, session };
+    }
+    case CommandType.touch: {
+      const count = boundedCount(reader);
+      const keys: Uint8Array[] = [];
+      for (let i = 0; i < count; i++) keys.push(reader.bytes());
+      return { type, keys };
+    }
+    case CommandType.openSession:
+      return { type, ttlMs: reader.varint() };
+    case CommandType.closeSession:
+      return { type, id: reader.varint() };
+    case CommandType.setLimit:
+      return { type, maxBytes: reader.varint() };
+    default:
+      throw new BytesError(`unknown command type ${type as number} at offset ${start}`);
+  }
+}
+
+/** Appends one reply: `type:u8 | revision:varint`. */
+export function writeReply(writer: ByteWriter, reply: Reply): void {
+  writer.u8(reply.type).varint(reply.revision);
+}
+
+export function readReply(reader: ByteReader): Reply {
+  return { type: reader.u8() as ReplyType, revision: reader.varint() };
+}
+
+function readSet(reader: ByteReader, condition?: Condition, session?: SessionStamp): SetCommand {
+  const key = reader.bytes();
+  const value = reader.bytes();
+  const ttlMs = reader.varint();
+  return { type: CommandType.set, key, value, ttlMs, flags: reader.varint(), condition, session };
+}
+
+function readCondition(reader: ByteReader): Condition {
+  const type = reader.u8();
+  if (type < 1 || type > 3) throw new BytesError(`unknown condition type ${type} at offset ${reader.offset - 1}`);
+  return { type: type as ConditionType, revision: reader.varint() };
+}
+
+function readSession(reader: ByteReader): SessionStamp {
+  return { session: reader.varint(), sequence: reader.varint(), lowestUnanswered: reader.varint() };
+}
+
+/** A count no larger than the bytes that are left, so that a lie costs nothing. */
+function boundedCount(reader: ByteReader): number {
+  const count = reader.varint();
+  if (count > reader.remaining) throw new BytesError(`a count of ${count} with ${reader.remaining} bytes left`);
+  return count;
+}

@@ -1,0 +1,176 @@
+/**
+ * The narrow waist: every protocol maps to these commands and these replies, and nothing below knows any protocol.
+ * Keys and values are bytes; nothing here interprets them.
+ */
+
+// Append only: these numbers are in the log.
+export const CommandType = {
+  set: 1,
+  delete: 2,
+  touch: 3,
+  openSession: 4,
+  closeSession: 5,
+  setMany: 6,
+  setLimit: 7,
+} as const;
+export type CommandType = (typeof CommandType)[keyof typeof CommandType];
+
+// Append only: these numbers are in the log.
+export const ConditionType = {
+  /** Only where the key is missing. */
+  absent: 1,
+  /** Only where the key exists. */
+  present: 2,
+  /** Only where the key's revision is the one given. */
+  revision: 3,
+} as const;
+export type ConditionType = (typeof ConditionType)[keyof typeof ConditionType];
+
+/** What must hold when a write is applied; otherwise its reply is `preconditionFailed` and nothing changes. */
+export interface Condition {
+  readonly type: ConditionType;
+  /** The revision that `ConditionType.revision` asks for, else 0. */
+  readonly revision: number;
+}
+
+/**
+ * Which write of which client this is, so that a retry is applied once. (Thesis §6.3)
+ * A client may have several writes under way: `lowestUnanswered` tells which replies may be forgotten.
+ */
+export interface SessionStamp {
+  /** The revision at which the session was opened: unique in the cluster. */
+  readonly session: number;
+  /** 1 for the session's first write, then one more for each. */
+  readonly sequence: number;
+  /** No write below this one will be asked for again. */
+  readonly lowestUnanswered: number;
+}
+
+export interface SetCommand {
+  readonly type: typeof CommandType.set;
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  /** Milliseconds to live from the moment of the entry's stamp; 0 lives until deleted or evicted. */
+  readonly ttlMs: number;
+  /** 32 bits that the protocols keep with a value; opaque below them. */
+  readonly flags: number;
+  readonly condition?: Condition | undefined;
+  readonly session?: SessionStamp | undefined;
+}
+
+export interface DeleteCommand {
+  readonly type: typeof CommandType.delete;
+  readonly key: Uint8Array;
+  readonly condition?: Condition | undefined;
+  readonly session?: SessionStamp | undefined;
+}
+
+/** Several sets as one: all of them, under one revision each, or none. */
+export interface SetManyCommand {
+  readonly type: typeof CommandType.setMany;
+  readonly entries: readonly SetCommand[];
+  readonly session?: SessionStamp | undefined;
+}
+
+/** Reads that the leader sampled, so that eviction order is the same everywhere. */
+export interface TouchCommand {
+  readonly type: typeof CommandType.touch;
+  readonly keys: readonly Uint8Array[];
+}
+
+export interface OpenSessionCommand {
+  readonly type: typeof CommandType.openSession;
+  /** The session ends when it was not used for this long, by log time. */
+  readonly ttlMs: number;
+}
+
+export interface CloseSessionCommand {
+  readonly type: typeof CommandType.closeSession;
+  readonly id: number;
+}
+
+/** Sets the cache's limit in the log, so that all nodes evict alike. */
+export interface SetLimitCommand {
+  readonly type: typeof CommandType.setLimit;
+  readonly maxBytes: number;
+}
+
+/** What goes into the log. */
+export type Command =
+  | SetCommand
+  | DeleteCommand
+  | SetManyCommand
+  | TouchCommand
+  | OpenSessionCommand
+  | CloseSessionCommand
+  | SetLimitCommand;
+
+export const ReadLevel = {
+  /** This node's store as it is; may be stale, costs no message. */
+  local: 'local',
+  /** The leader's store under its lease; a follower asks the leader. */
+  lease: 'lease',
+  /** After a round of a quorum. (Thesis §6.4) */
+  linearizable: 'linearizable',
+} as const;
+export type ReadLevel = (typeof ReadLevel)[keyof typeof ReadLevel];
+
+// Append only: these numbers travel between nodes and are in sessions.
+export const ReplyType = {
+  /** The write was applied; `revision` is the key's new one (a delete's own). */
+  ok: 1,
+  notFound: 2,
+  /** `revision` is what the key has now, 0 where it is missing. */
+  preconditionFailed: 3,
+  /** The cache is full and its eviction policy is `none`. */
+  full: 4,
+  /** The command's session is unknown or has expired: whether it was applied is not known here. */
+  sessionExpired: 5,
+  /** A key or value is larger than the store holds. */
+  tooLarge: 6,
+} as const;
+export type ReplyType = (typeof ReplyType)[keyof typeof ReplyType];
+
+/** What applying a command gave; the same on every node. */
+export interface Reply {
+  readonly type: ReplyType;
+  /** 0 where the type names none. */
+  readonly revision: number;
+}
+
+/** What a read found. `value` is a copy: the caller's to keep. */
+export interface Found {
+  readonly value: Uint8Array;
+  readonly revision: number;
+  /** Milliseconds of log time, 0 for never. */
+  readonly expiresAtMs: number;
+  readonly flags: number;
+}
+
+/** A server of the cluster, as clients see it. */
+export interface ServerInfo {
+  readonly id: string;
+  /** `host:port` of the one port that speaks every protocol. */
+  readonly rpcAddr: string;
+  readonly isLeader: boolean;
+  readonly voteStatus: 'Voter' | 'Nonvoter' | 'Staging';
+}
+
+/** What every protocol's server calls; the router implements it. */
+export interface CommandHandler {
+  /** Applies one write; an error is a `DcacheError`. */
+  write(command: Command, options?: RequestOptions): Promise<Reply>;
+  /** Reads one key; undefined is a miss. */
+  read(key: Uint8Array, options?: ReadOptions): Promise<Found | undefined>;
+  servers(): readonly ServerInfo[];
+}
+
+export interface RequestOptions {
+  /** Ends the wait; what was sent may still be applied. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ReadOptions extends RequestOptions {
+  /** Default: the server's `--read-consistency`, which is linearizable by itself. */
+  readonly level?: ReadLevel | undefined;
+}

@@ -1,0 +1,181 @@
+import { tryFromUtf8, utf8 } from '@dcache/base';
+import {
+  type Command,
+  CommandType,
+  type Condition,
+  ConditionType,
+  type Found,
+  ReadLevel,
+  type Reply,
+  ReplyType,
+} from './command.js';
+import { parseDuration } from './duration.js';
+import { DcacheError } from './errors.js';
+import { checkKey, type Limits } from './limits.js';
+
+/*
+ * HTTP <-> Command, without sockets.
+ *
+ * The key is the path without its first slash, percent-decoded to bytes: `/a%20b` is the key `a b`, `//a` is `/a`, and
+ * `..` is two dots like any other. Paths that begin with `/-/` as they stand on the wire are the server's own;
+ * `/%2D/x` is the key `-/x`.
+ */
+
+export type HttpHeaders = Readonly<Record<string, string | readonly string[] | undefined>>;
+
+/** What a request asks for; a write still needs its body. */
+export type HttpRequest =
+  | { readonly kind: 'read'; readonly key: Uint8Array; readonly level: ReadLevel | undefined; readonly isHead: boolean }
+  | {
+      readonly kind: 'write';
+      readonly key: Uint8Array;
+      readonly ttlMs: number;
+      readonly condition: Condition | undefined;
+    }
+  | { readonly kind: 'delete'; readonly key: Uint8Array; readonly condition: Condition | undefined }
+  | { readonly kind: 'internal'; readonly path: string };
+
+/** Understands a request line and its headers. Throws `DcacheError`. */
+export function parseHttpRequest(method: string, target: string, headers: HttpHeaders, limits: Limits): HttpRequest {
+  const cut = target.indexOf('?');
+  const path = cut === -1 ? target : target.slice(0, cut);
+  if (path.startsWith('/-/') || path === '/-') return { kind: 'internal', path };
+  if (!path.startsWith('/'))
+    throw new DcacheError('bad-argument', `the request target ${JSON.stringify(target.slice(0, 80))} is not a path`);
+  const query = cut === -1 ? undefined : new URLSearchParams(target.slice(cut + 1));
+  const key = decodeKey(path.slice(1));
+  checkKey(key, limits);
+  switch (method) {
+    case 'GET':
+    case 'HEAD':
+      return { kind: 'read', key, level: parseLevel(query?.get('consistency')), isHead: method === 'HEAD' };
+    case 'POST':
+    case 'PUT':
+      return { kind: 'write', key, ttlMs: parseTtl(query?.get('ttl')), condition: parseCondition(headers) };
+    case 'DELETE':
+      return { kind: 'delete', key, condition: parseCondition(headers) };
+    default:
+      throw new DcacheError('method-not-allowed', `${method} is not supported; use ${allowedMethods}`);
+  }
+}
+
+/** For the `Allow` header. */
+export const allowedMethods = 'GET, HEAD, POST, PUT, DELETE';
+
+/** The command of a `write` request and its body. */
+export function httpWriteCommand(request: HttpRequest & { kind: 'write' }, value: Uint8Array): Command {
+  return {
+    type: CommandType.set,
+    key: request.key,
+    value,
+    ttlMs: request.ttlMs,
+    flags: 0,
+    condition: request.condition,
+  };
+}
+
+/** The headers that tell a value's revision. */
+export function httpFoundHeaders(found: Found): Record<string, string | number> {
+  return {
+    'content-type': 'application/octet-stream',
+    'content-length': found.value.length,
+    etag: formatEtag(found.revision),
+  };
+}
+
+/** The ETag of a revision: a strong one, RFC 9110 §8.8.3. */
+export function formatEtag(revision: number): string {
+  return `"${revision}"`;
+}
+
+/** Turns what a write gave into success (its revision) or the error that HTTP shows. */
+export function checkReply(reply: Reply): number {
+  switch (reply.type) {
+    case ReplyType.ok:
+      return reply.revision;
+    case ReplyType.notFound:
+      throw new DcacheError('not-found', 'no such key');
+    case ReplyType.preconditionFailed:
+      throw new DcacheError(
+        'precondition-failed',
+        reply.revision === 0 ? 'the key does not exist' : `the key's revision is ${reply.revision}`,
+      );
+    case ReplyType.full:
+      throw new DcacheError(
+        'full',
+        'the cache is full and its eviction policy is none; delete keys or raise --max-bytes',
+      );
+    case ReplyType.tooLarge:
+      throw new DcacheError('too-large', 'the entry does not fit into the cache at all; see --max-bytes');
+    case ReplyType.sessionExpired:
+      throw new DcacheError(
+        'unknown-outcome',
+        'the session has expired, so whether this write was applied before is not known; read the key before writing again',
+      );
+    default:
+      throw new DcacheError('internal', `unknown reply type ${reply.type as number}`);
+  }
+}
+
+function decodeKey(path: string): Uint8Array {
+  if (!path.includes('%')) return utf8(path);
+  const raw = utf8(path);
+  const key = new Uint8Array(raw.length);
+  let length = 0;
+  for (let i = 0; i < raw.length; i++) {
+    if (raw[i] !== 0x25) {
+      key[length++] = raw[i]!;
+      continue;
+    }
+    const high = hexDigit(raw[i + 1]);
+    const low = hexDigit(raw[i + 2]);
+    if (high === -1 || low === -1)
+      throw new DcacheError(
+        'bad-argument',
+        `the path has a broken escape ${JSON.stringify(tryFromUtf8(raw.subarray(i, i + 3)) ?? '%')}; a % is written %25`,
+      );
+    key[length++] = high * 16 + low;
+    i += 2;
+  }
+  return key.subarray(0, length);
+}
+
+function hexDigit(byte: number | undefined): number {
+  if (byte === undefined) return -1;
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const lower = byte | 0x20;
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
+}
+
+function parseLevel(text: string | null | undefined): ReadLevel | undefined {
+  if (text === null || text === undefined) return undefined;
+  if (text === ReadLevel.local || text === ReadLevel.lease || text === ReadLevel.linearizable) return text;
+  throw new DcacheError(
+    'bad-argument',
+    `consistency is ${JSON.stringify(text.slice(0, 40))}; it takes ${Object.values(ReadLevel).join(', ')}`,
+  );
+}
+
+function parseTtl(text: string | null | undefined): number {
+  if (text === null || text === undefined) return 0;
+  const ttlMs = parseDuration(text, 'ttl');
+  if (ttlMs === 0) throw new DcacheError('bad-argument', 'ttl is 0; leave it out for no limit, or DELETE the key');
+  return ttlMs;
+}
+
+/** `If-None-Match: *` and `If-Match: "revision"` or `*`, RFC 9110 §13.1; other forms are refused, never ignored. */
+function parseCondition(headers: HttpHeaders): Condition | undefined {
+  const noneMatch = headers['if-none-match'];
+  const match = headers['if-match'];
+  if (noneMatch !== undefined) {
+    if (noneMatch !== '*' || match !== undefined)
+      throw new DcacheError('bad-argument', 'a write takes either If-None-Match: * or If-Match with one ETag');
+    return { type: ConditionType.absent, revision: 0 };
+  }
+  if (match === undefined) return undefined;
+  if (match === '*') return { type: ConditionType.present, revision: 0 };
+  const revision = typeof match === 'string' ? /^"(\d{1,16})"$/.exec(match) : null;
+  if (!revision || !Number.isSafeInteger(Number(revision[1])))
+    throw new DcacheError('bad-argument', 'If-Match takes * or one ETag as this server gave it, such as "42"');
+  return { type: ConditionType.revision, revision: Number(revision[1]) };
+}

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { BytesError } from '@dcache/base';
+import fc from 'fast-check';
+import { type Command, CommandType, ConditionType } from './command.js';
+import { decodeLogEntry, encodeLogEntry } from './log-entry.js';
+
+/** Plain objects, as the codec makes them. */
+const record = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> =>
+  fc.record(model, { noNullPrototype: true }) as fc.Arbitrary<T>;
+const bytes = fc.uint8Array({ maxLength: 40 });
+const number = fc.maxSafeNat();
+const condition = fc.option(record({ type: fc.constantFrom(...Object.values(ConditionType)), revision: number }), {
+  nil: undefined,
+});
+const session = fc.option(record({ session: number, sequence: number, lowestUnanswered: number }), {
+  nil: undefined,
+});
+const set = record({
+  type: fc.constant(CommandType.set),
+  key: bytes,
+  value: bytes,
+  ttlMs: number,
+  flags: fc.nat(0xffffffff),
+  condition,
+  session,
+});
+const command: fc.Arbitrary<Command> = fc.oneof(
+  set,
+  record({ type: fc.constant(CommandType.delete), key: bytes, condition, session }),
+  record({ type: fc.constant(CommandType.setMany), entries: fc.array(set, { maxLength: 4 }), session }),
+  record({ type: fc.constant(CommandType.touch), keys: fc.array(bytes, { maxLength: 4 }) }),
+  record({ type: fc.constant(CommandType.openSession), ttlMs: number }),
+  record({ type: fc.constant(CommandType.closeSession), id: number }),
+  record({ type: fc.constant(CommandType.setLimit), maxBytes: number }),
+);
+
+test('an entry is read back as it was written', () => {
+  fc.assert(
+    fc.property(fc.array(command, { maxLength: 8 }), number, (commands, stampMs) => {
+      assert.deepEqual(decodeLogEntry(encodeLogEntry({ stampMs, commands })), { stampMs, commands });
+    }),
+  );
+});
+
+test('the bytes of a set with a condition and a session are these, for ever', () => {
+  const entry = encodeLogEntry({
+    stampMs: 0x0102,
+    commands: [
+      {
+        type: CommandType.set,
+        key: new Uint8Array([0x6b]),
+        value: new Uint8Array([0x76, 0x77]),
+        ttlMs: 300,
+        flags: 1,
+        condition: { type: ConditionType.revision, revision: 7 },
+        session: { session: 9, sequence: 2, lowestUnanswered: 1 },
+      },
+    ],
+  });
+  assert.equal(
+    Buffer.from(entry).toString('hex'),
+    ['01', '01', '0000', '0000000000000102', '01', '01', '03', '0307', '090201', '016b', '027677', 'ac02', '01'].join(
+      '',
+    ),
+  );
+});
+
+test('an unknown format, entry type, command or bit is an error, never skipped', () => {
+  const good = encodeLogEntry({ stampMs: 1, commands: [{ type: CommandType.touch, keys: [] }] });
+  for (const [at, value] of [
+    [0, 2],
+    [1, 9],
+    [13, 99],
+    [14, 4],
+  ] as const) {
+    const bad = good.slice();
+    bad[at] = value;
+    assert.throws(() => decodeLogEntry(bad), BytesError, `byte ${at}`);
+  }
+});
+
+test('any bytes at all give an entry or a BytesError, and a lying count takes no memory', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 60 }), (tail) => {
+      const entry = new Uint8Array([1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, ...tail]);
+      try {
+        decodeLogEntry(entry);
+      } catch (error) {
+        assert.ok(error instanceof BytesError, String(error));
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
