@@ -21,9 +21,8 @@ import {
  *   session    session:varint | sequence:varint | lowestUnanswered:varint
  *   set        key:bytes | value:bytes | ttlMs:varint | flags:varint
  *   delete     key:bytes
- *   setMany    count:varint | count x set command
  *   touch      count:varint | count x key:bytes
- *   openSession ttlMs:varint · closeSession id:varint · setLimit maxBytes:varint
+ *   openSession ttlMs:varint · closeSession id:varint · configure maxBytes:varint | eviction:text
  */
 
 const hasCondition = 1;
@@ -43,10 +42,6 @@ export function writeCommand(writer: ByteWriter, command: Command): void {
     case CommandType.delete:
       writer.bytes(command.key);
       return;
-    case CommandType.setMany:
-      writer.varint(command.entries.length);
-      for (const entry of command.entries) writeCommand(writer, entry);
-      return;
     case CommandType.touch:
       writer.varint(command.keys.length);
       for (const key of command.keys) writer.bytes(key);
@@ -57,8 +52,8 @@ export function writeCommand(writer: ByteWriter, command: Command): void {
     case CommandType.closeSession:
       writer.varint(command.id);
       return;
-    case CommandType.setLimit:
-      writer.varint(command.maxBytes);
+    case CommandType.configure:
+      writer.varint(command.maxBytes).text(command.eviction);
       return;
   }
 }
@@ -79,16 +74,6 @@ export function readCommand(reader: ByteReader): Command {
       return readSet(reader, condition, session);
     case CommandType.delete:
       return { type, key: reader.bytes(), condition, session } satisfies DeleteCommand;
-    case CommandType.setMany: {
-      const count = boundedCount(reader);
-      const entries: SetCommand[] = [];
-      for (let i = 0; i < count; i++) {
-        const entry = readCommand(reader);
-        if (entry.type !== CommandType.set) throw new BytesError(`command ${entry.type} inside a setMany`);
-        entries.push(entry);
-      }
-      return { type, entries, session };
-    }
     case CommandType.touch: {
       const count = boundedCount(reader);
       const keys: Uint8Array[] = [];
@@ -99,8 +84,8 @@ export function readCommand(reader: ByteReader): Command {
       return { type, ttlMs: reader.varint() };
     case CommandType.closeSession:
       return { type, id: reader.varint() };
-    case CommandType.setLimit:
-      return { type, maxBytes: reader.varint() };
+    case CommandType.configure:
+      return { type, maxBytes: reader.varint(), eviction: reader.text() };
     default:
       throw new BytesError(`unknown command type ${type as number} at offset ${start}`);
   }

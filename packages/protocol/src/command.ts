@@ -10,8 +10,7 @@ export const CommandType = {
   touch: 3,
   openSession: 4,
   closeSession: 5,
-  setMany: 6,
-  setLimit: 7,
+  configure: 6,
 } as const;
 export type CommandType = (typeof CommandType)[keyof typeof CommandType];
 
@@ -65,13 +64,6 @@ export interface DeleteCommand {
   readonly session?: SessionStamp | undefined;
 }
 
-/** Several sets as one: all of them, under one revision each, or none. */
-export interface SetManyCommand {
-  readonly type: typeof CommandType.setMany;
-  readonly entries: readonly SetCommand[];
-  readonly session?: SessionStamp | undefined;
-}
-
 /** Reads that the leader sampled, so that eviction order is the same everywhere. */
 export interface TouchCommand {
   readonly type: typeof CommandType.touch;
@@ -89,21 +81,23 @@ export interface CloseSessionCommand {
   readonly id: number;
 }
 
-/** Sets the cache's limit in the log, so that all nodes evict alike. */
-export interface SetLimitCommand {
-  readonly type: typeof CommandType.setLimit;
+/** How the cache is bounded: in the log, so that all nodes evict alike whatever their own options say. */
+export interface ConfigureCommand {
+  readonly type: typeof CommandType.configure;
+  /** Logical bytes that the entries may take. */
   readonly maxBytes: number;
+  /** The policy's name; it can only change while the cache is empty. */
+  readonly eviction: string;
 }
 
 /** What goes into the log. */
 export type Command =
   | SetCommand
   | DeleteCommand
-  | SetManyCommand
   | TouchCommand
   | OpenSessionCommand
   | CloseSessionCommand
-  | SetLimitCommand;
+  | ConfigureCommand;
 
 export const ReadLevel = {
   /** This node's store as it is; may be stale, costs no message. */

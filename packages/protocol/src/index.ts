@@ -19,6 +19,7 @@ export {
   CommandType,
   type Condition,
   ConditionType,
+  type ConfigureCommand,
   type DeleteCommand,
   type Found,
   type OpenSessionCommand,
@@ -30,8 +31,6 @@ export {
   type ServerInfo,
   type SessionStamp,
   type SetCommand,
-  type SetLimitCommand,
-  type SetManyCommand,
   type TouchCommand,
 } from './command.js';
 export { readCommand, readReply, writeCommand, writeReply } from './command-codec.js';

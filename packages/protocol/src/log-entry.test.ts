@@ -28,11 +28,10 @@ const set = record({
 const command: fc.Arbitrary<Command> = fc.oneof(
   set,
   record({ type: fc.constant(CommandType.delete), key: bytes, condition, session }),
-  record({ type: fc.constant(CommandType.setMany), entries: fc.array(set, { maxLength: 4 }), session }),
   record({ type: fc.constant(CommandType.touch), keys: fc.array(bytes, { maxLength: 4 }) }),
   record({ type: fc.constant(CommandType.openSession), ttlMs: number }),
   record({ type: fc.constant(CommandType.closeSession), id: number }),
-  record({ type: fc.constant(CommandType.setLimit), maxBytes: number }),
+  record({ type: fc.constant(CommandType.configure), maxBytes: number, eviction: fc.constantFrom('sieve', 'none') }),
 );
 
 test('an entry is read back as it was written', () => {

@@ -1,0 +1,152 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Logger } from '@dcache/base';
+import {
+  allowedMethods,
+  type Command,
+  type CommandHandler,
+  CommandType,
+  checkReply,
+  type DcacheError,
+  formatEtag,
+  httpFoundHeaders,
+  httpWriteCommand,
+  type Limits,
+  parseHttpRequest,
+  toDcacheError,
+} from '@dcache/protocol';
+import { readBody } from './body.js';
+import { checkOrigin } from './origin.js';
+
+export interface HttpApiOptions {
+  readonly handler: CommandHandler;
+  readonly limits: Limits;
+  /** Answers the server's own paths, `/-/…`; undefined where there is none. */
+  readonly internal: (path: string) => InternalAnswer | undefined;
+  readonly logger: Logger;
+}
+
+/** An answer of the server about itself, as JSON. */
+export interface InternalAnswer {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+/** HTTP/1.1 on sockets that somebody else accepted. All meaning is in `@dcache/protocol`; here are only sockets. */
+export class HttpApi {
+  readonly #options: HttpApiOptions;
+  readonly #server: Server;
+
+  constructor(options: HttpApiOptions) {
+    this.#options = options;
+    // A key of the longest kind may stand in the request line with every byte escaped.
+    const maxHeaderSize = options.limits.maxKeyBytes * 3 + 16_384;
+    this.#server = createServer({ maxHeaderSize, keepAliveTimeout: 60_000, noDelay: true });
+    // Idle connections end; a server that does not listen itself has no header timer of its own.
+    this.#server.timeout = 120_000;
+    this.#server.on('request', (request, response) => void this.#serve(request, response));
+    this.#server.on('checkContinue', (request, response) => {
+      // Who asks before sending a body that is too large is told at once and need not send it.
+      if (Number(request.headers['content-length'] ?? 0) <= options.limits.maxValueBytes) response.writeContinue();
+      void this.#serve(request, response);
+    });
+    this.#server.on('clientError', refuseBrokenRequest);
+  }
+
+  accept(socket: Socket): void {
+    this.#server.emit('connection', socket);
+    socket.resume();
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      await this.#answer(request, response);
+    } catch (thrown) {
+      const error = toDcacheError(thrown);
+      if (error.code === 'internal') this.#options.logger.error({ err: thrown, url: request.url }, 'a request failed');
+      refuse(response, error, request);
+    }
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { handler, limits } = this.#options;
+    const parsed = parseHttpRequest(request.method ?? '', request.url ?? '', request.headers, limits);
+    checkOrigin(request.headers.origin, request.headers.host);
+    switch (parsed.kind) {
+      case 'read': {
+        const found = await handler.read(parsed.key, { level: parsed.level });
+        if (!found) return this.#miss(response, parsed.isHead);
+        response.writeHead(200, httpFoundHeaders(found));
+        response.end(parsed.isHead ? undefined : found.value);
+        return;
+      }
+      case 'write': {
+        const value = await readBody(request, limits.maxValueBytes);
+        return this.#write(response, httpWriteCommand(parsed, value));
+      }
+      case 'delete':
+        request.resume();
+        return this.#write(response, { type: CommandType.delete, key: parsed.key, condition: parsed.condition });
+      case 'internal': {
+        const answer = this.#options.internal(parsed.path);
+        return sendJson(response, answer ?? { status: 404, body: { error: 'not-found', message: 'no such page' } });
+      }
+    }
+  }
+
+  async #write(response: ServerResponse, command: Command): Promise<void> {
+    const revision = checkReply(await this.#options.handler.write(command));
+    response.writeHead(200, { etag: formatEtag(revision), 'content-length': 0 });
+    response.end();
+  }
+
+  #miss(response: ServerResponse, isHead: boolean): void {
+    const body = 'no such key\n';
+    response.writeHead(404, { 'content-type': 'text/plain; charset=utf-8', 'content-length': body.length });
+    response.end(isHead ? undefined : body);
+  }
+}
+
+function sendJson(response: ServerResponse, answer: InternalAnswer): void {
+  const body = `${JSON.stringify(answer.body)}\n`;
+  response.writeHead(answer.status, {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+  });
+  response.end(body);
+}
+
+/** One line that says what happened; the connection goes on unless a body is left that nobody will read. */
+function refuse(response: ServerResponse, error: DcacheError, request: IncomingMessage): void {
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  const body = `${error.message}\n`;
+  response.writeHead(error.httpStatus, {
+    'content-type': 'text/plain; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    'dcache-error': error.code,
+    ...(error.code === 'method-not-allowed' ? { allow: allowedMethods } : {}),
+    ...(error.code === 'busy' || error.code === 'no-leader' ? { 'retry-after': 1 } : {}),
+    ...(request.complete ? {} : { connection: 'close' }),
+  });
+  response.end(request.method === 'HEAD' ? undefined : body);
+  if (!request.complete) request.resume();
+}
+
+/** What the parser cannot read gets a status all the same, as RFC 9112 §2.2 asks. */
+function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: import('node:stream').Duplex): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const [status, text] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? ['431 Request Header Fields Too Large', 'the request line and headers are too large']
+      : ['400 Bad Request', `this is not a valid HTTP/1.1 request: ${error.message}`];
+  socket.end(
+    `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(text) + 1}\r\n\r\n${text}\n`,
+  );
+}

@@ -1,0 +1,144 @@
+import { BytesError, type Clock } from '@dcache/base';
+import { type Command, DcacheError, type Reply, toDcacheError } from '@dcache/protocol';
+import {
+  decodeForwardRequest,
+  decodeForwardResponse,
+  encodeForwardRequest,
+  encodeForwardResponse,
+  type Outcome,
+} from './forward-codec.js';
+import { NotAppendedError } from './replicated-log.js';
+
+// Append only: these numbers are the protocol; Raft's own kinds are below 64.
+export const ForwardFrame = { request: 64, response: 65, leaveRequest: 66, leaveResponse: 67 } as const;
+
+/** What the forwarder needs of the peer connections. */
+export interface FrameSender {
+  /** Whether the frame was taken; `busy` when the connection's queue is full, `no-link` while there is none. */
+  sendFrame(to: number, kind: number, payload: Uint8Array): 'sent' | 'busy' | 'no-link';
+}
+
+interface Waiting {
+  readonly command: Command;
+  readonly resolve: (reply: Reply) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Batch {
+  readonly to: number;
+  readonly waiting: readonly Waiting[];
+  readonly cancelTimer: () => void;
+}
+
+/**
+ * Sends the writes of this node's clients to the leader: all of one event-loop turn in one frame. Every write settles:
+ * with its reply, with `NotAppendedError` where the leader certainly did not take it, or with `unknown-outcome`.
+ */
+export class Forwarder {
+  readonly #sender: FrameSender;
+  readonly #clock: Clock;
+  readonly #timeoutMs: number;
+  readonly #batches = new Map<number, Batch>();
+  #queued = new Map<number, Waiting[]>();
+  #nextBatch = 1;
+
+  constructor(sender: FrameSender, clock: Clock, timeoutMs: number) {
+    this.#sender = sender;
+    this.#clock = clock;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** Batches that wait for their answer. */
+  get inFlight(): number {
+    return this.#batches.size;
+  }
+
+  send(to: number, command: Command): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      if (this.#queued.size === 0) setImmediate(() => this.#flush());
+      const queue = this.#queued.get(to);
+      if (queue) queue.push({ command, resolve, reject });
+      else this.#queued.set(to, [{ command, resolve, reject }]);
+    });
+  }
+
+  /** A response frame came from `from`. Throws a `BytesError` for bytes that are none. */
+  receive(from: number, payload: Uint8Array): void {
+    const response = decodeForwardResponse(payload);
+    const batch = this.#batches.get(response.batch);
+    // An answer may come after the batch was given up; that is no fault of the sender.
+    if (!batch || batch.to !== from) return;
+    if (response.outcomes.length !== batch.waiting.length)
+      throw new BytesError(`${response.outcomes.length} outcomes for ${batch.waiting.length} forwarded commands`);
+    this.#end(response.batch, batch);
+    for (let i = 0; i < batch.waiting.length; i++) settle(batch.waiting[i]!, response.outcomes[i]!);
+  }
+
+  /** The connection to `id` is gone: what was sent over it may or may not have been taken. */
+  linkDown(id: number): void {
+    for (const [number, batch] of this.#batches)
+      if (batch.to === id) this.#giveUp(number, batch, `the connection to the leader (${id}) broke`);
+  }
+
+  #flush(): void {
+    const queued = this.#queued;
+    this.#queued = new Map();
+    for (const [to, waiting] of queued) this.#sendBatch(to, waiting);
+  }
+
+  #sendBatch(to: number, waiting: readonly Waiting[]): void {
+    const number = this.#nextBatch++;
+    const commands = waiting.map((one) => one.command);
+    const sent = this.#sender.sendFrame(to, ForwardFrame.request, encodeForwardRequest({ batch: number, commands }));
+    if (sent === 'sent') {
+      const batch: Batch = {
+        to,
+        waiting,
+        cancelTimer: this.#clock.after(this.#timeoutMs, () =>
+          this.#giveUp(number, batch, `the leader (${to}) did not answer within ${this.#timeoutMs} ms`),
+        ),
+      };
+      this.#batches.set(number, batch);
+      return;
+    }
+    const error =
+      sent === 'busy'
+        ? new DcacheError('busy', 'the connection to the leader is full; try again in a moment')
+        : new NotAppendedError(`there is no connection to the leader (${to}) yet`);
+    for (const one of waiting) one.reject(error);
+  }
+
+  #giveUp(number: number, batch: Batch, why: string): void {
+    this.#end(number, batch);
+    const error = new DcacheError('unknown-outcome', `${why}; the write may or may not have been applied`);
+    for (const one of batch.waiting) one.reject(error);
+  }
+
+  #end(number: number, batch: Batch): void {
+    batch.cancelTimer();
+    this.#batches.delete(number);
+  }
+}
+
+/** The leader's side: takes a request frame and gives the response frame once every command has settled. */
+export async function answerForwarded(
+  payload: Uint8Array,
+  append: (command: Command) => Promise<Reply>,
+): Promise<Uint8Array> {
+  // The frame's memory belongs to the connection; commands that wait for a turn need their own.
+  const { batch, commands } = decodeForwardRequest(payload.slice());
+  const outcomes = await Promise.all(commands.map((command) => append(command).catch(toOutcome)));
+  return encodeForwardResponse({ batch, outcomes });
+}
+
+function toOutcome(error: unknown): Outcome {
+  // `no-leader` tells the follower that nothing was done here, so that it may ask the next leader.
+  if (error instanceof NotAppendedError) return new DcacheError('no-leader', error.message);
+  return toDcacheError(error);
+}
+
+function settle(waiting: Waiting, outcome: Outcome): void {
+  if (!(outcome instanceof DcacheError)) waiting.resolve(outcome);
+  else if (outcome.code === 'no-leader') waiting.reject(new NotAppendedError(outcome.message));
+  else waiting.reject(outcome);
+}

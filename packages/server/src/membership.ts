@@ -1,0 +1,140 @@
+import { ByteWriter, type Clock, type Logger } from '@dcache/base';
+import type { Member, Serf } from '@dcache/serf';
+import type { Directory } from './directory.js';
+import { writeIdentity } from './directory.js';
+import { type GossipMember, type MembershipChange, nextChange } from './reconcile.js';
+import type { ReplicatedLog } from './replicated-log.js';
+
+/** The Serf tags by which nodes know each other; `rpc_addr` is the original's. */
+export const memberTags = { rpcAddr: 'rpc_addr', raftId: 'raft_id', cluster: 'cluster' } as const;
+
+export interface MembershipOptions {
+  readonly log: ReplicatedLog;
+  readonly serf: Pick<Serf, 'members'>;
+  readonly directory: () => Directory;
+  readonly cluster: () => string | undefined;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly removeFailedAfterMs: number;
+}
+
+/** How often the leader compares, whatever happens; events make it sooner. */
+const intervalMs = 250;
+/** A learner this close to the end of the log counts as caught up. */
+const caughtUpEntries = 256;
+
+/**
+ * Brings the Raft configuration to what gossip says, on the leader only, in a loop that compares the two anew each time.
+ */
+export class Membership {
+  readonly #options: MembershipOptions;
+  /** Since when each Raft id has had its status, and since when one without gossip is missed. */
+  readonly #since = new Map<number, { status: string; sinceMs: number }>();
+  #stopTimer: (() => void) | undefined;
+  #isChanging = false;
+
+  constructor(options: MembershipOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#stopTimer = this.#options.clock.every(intervalMs, () => this.look());
+  }
+
+  stop(): void {
+    this.#stopTimer?.();
+    this.#stopTimer = undefined;
+  }
+
+  /** Members of the cluster as gossip tells them, without those that are no dcache nodes. */
+  gossip(): GossipMember[] {
+    const members: GossipMember[] = [];
+    for (const member of this.#options.serf.members()) {
+      const raftId = Number(member.tags.get(memberTags.raftId));
+      if (!Number.isSafeInteger(raftId) || raftId <= 0) continue;
+      members.push({
+        name: member.name,
+        status: member.status,
+        sinceMs: this.#sinceMs(raftId, member.status),
+        raftId,
+        cluster: member.tags.get(memberTags.cluster) ?? '',
+        rpcAddr: member.tags.get(memberTags.rpcAddr) ?? '',
+      });
+    }
+    return members;
+  }
+
+  /** Compares now and makes the next change, if this node leads. */
+  look(): void {
+    const { log, logger } = this.#options;
+    if (this.#isChanging || this.#stopTimer === undefined || log.leader() !== log.id) return;
+    const change = this.#next();
+    if (!change) return;
+    this.#isChanging = true;
+    logger.info(
+      { change: change.type, id: change.id, ...(change.type === 'remove' ? { why: change.why } : {}) },
+      'members',
+    );
+    this.#make(change).then(
+      () => {
+        this.#isChanging = false;
+        this.look();
+      },
+      (error) => {
+        // The comparison is made again at the next interval, here or by the next leader.
+        this.#isChanging = false;
+        logger.warn({ err: error, change: change.type, id: change.id }, 'a membership change failed');
+      },
+    );
+  }
+
+  /** Takes `id` out of the configuration at once, because it asked to leave. Rejects where this node does not lead. */
+  async remove(id: number): Promise<void> {
+    await this.#options.log.changeMember({ type: 'remove', id });
+  }
+
+  #next(): MembershipChange | undefined {
+    const { log, directory, cluster, clock, removeFailedAfterMs } = this.#options;
+    const clusterId = cluster();
+    if (clusterId === undefined) return undefined;
+    const status = log.status();
+    const gossip = this.gossip();
+    const active = new Set<number>();
+    const caughtUp = new Set<number>();
+    for (const [id, progress] of status.progress ?? []) {
+      if (progress.isActive) active.add(id);
+      if (progress.isActive && progress.matchIndex + caughtUpEntries >= status.commitIndex) caughtUp.add(id);
+    }
+    return nextChange({
+      selfId: log.id,
+      cluster: clusterId,
+      confState: status.confState,
+      nameOf: (id) => directory().get(id)?.name,
+      gossip,
+      caughtUp,
+      active,
+      nowMs: clock.monotonicMs(),
+      missedSinceMs: (id) => this.#sinceMs(id, 'missed'),
+      removeFailedAfterMs,
+    });
+  }
+
+  async #make(change: MembershipChange): Promise<void> {
+    const { log } = this.#options;
+    if (change.type !== 'add-learner') {
+      await log.changeMember({ type: change.type, id: change.id });
+      return;
+    }
+    const writer = new ByteWriter();
+    writeIdentity(writer, change.identity);
+    await log.changeMember({ type: 'add-learner', id: change.id }, writer.copy());
+  }
+
+  #sinceMs(id: number, status: Member['status'] | 'missed'): number {
+    const known = this.#since.get(id);
+    if (known?.status === status) return known.sinceMs;
+    const sinceMs = this.#options.clock.monotonicMs();
+    this.#since.set(id, { status, sinceMs });
+    return sinceMs;
+  }
+}

@@ -1,0 +1,55 @@
+import { type Command, CommandType, DcacheError, type Reply, ReplyType, type SessionStamp } from '@dcache/protocol';
+
+/** How long the leader remembers a node's session after its last write, in log time. */
+const sessionTtlMs = 300_000;
+
+/** Below what the state machine keeps answers for, so that no write is refused for want of room there. */
+const maxInFlight = 4_000;
+
+/**
+ * The session under which a node sends its clients' writes to the leader. With it a write whose answer was lost with a
+ * leader can be sent to the next one and is applied once (thesis §6.3); without it the client would have to be told that
+ * the outcome is unknown.
+ */
+export class NodeSession {
+  #opening: Promise<number> | undefined;
+  #id = 0;
+  #sequence = 0;
+  /** Sequences without an answer yet, in order: a Map keeps the order they came in. */
+  readonly #unanswered = new Map<number, true>();
+
+  /** The stamp of a new write; `open` sends the command that opens a session where there is none. */
+  async begin(open: (command: Command) => Promise<Reply>): Promise<SessionStamp> {
+    if (this.#id === 0) await this.#open(open);
+    if (this.#unanswered.size >= maxInFlight)
+      throw new DcacheError('busy', `${maxInFlight} writes of this node wait for the leader; try again in a moment`);
+    const sequence = ++this.#sequence;
+    this.#unanswered.set(sequence, true);
+    return { session: this.#id, sequence, lowestUnanswered: this.#unanswered.keys().next().value! };
+  }
+
+  /** The write was answered, or given up: it will not be sent again. */
+  end(stamp: SessionStamp): void {
+    if (stamp.session === this.#id) this.#unanswered.delete(stamp.sequence);
+  }
+
+  /** The leader does not know the session any more; the next write opens another. */
+  expired(stamp: SessionStamp): void {
+    if (stamp.session !== this.#id) return;
+    this.#id = 0;
+    this.#sequence = 0;
+    this.#unanswered.clear();
+  }
+
+  async #open(open: (command: Command) => Promise<Reply>): Promise<void> {
+    this.#opening ??= (async () => {
+      const reply = await open({ type: CommandType.openSession, ttlMs: sessionTtlMs });
+      if (reply.type !== ReplyType.ok) throw new Error(`opening a session was answered with reply type ${reply.type}`);
+      this.#id = reply.revision;
+      return reply.revision;
+    })().finally(() => {
+      this.#opening = undefined;
+    });
+    await this.#opening;
+  }
+}

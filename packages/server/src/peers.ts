@@ -1,0 +1,181 @@
+import type { Socket } from 'node:net';
+import type { Clock, Logger } from '@dcache/base';
+import {
+  type Message,
+  type NodeId,
+  PeerConnection,
+  type PeerConnectionOptions,
+  RaftError,
+  type SnapshotAck,
+  type SnapshotPiece,
+  type Transport,
+  type TransportHandler,
+} from '@dcache/raft';
+import type { Address } from './address.js';
+import type { FrameSender } from './forwarder.js';
+import { acceptPeer, dialPeer, type PeerIdentity } from './peer-socket.js';
+
+export interface PeersOptions {
+  /** Who this node is; asked anew at each handshake, because the cluster's id may be learnt later. */
+  readonly identity: () => PeerIdentity;
+  /** Where a Raft id lives, as far as is known. */
+  readonly addressOf: (id: NodeId) => Address | undefined;
+  /** A frame that is not Raft's own; `reply` sends one back over the same connection. */
+  readonly onFrame: (from: NodeId, kind: number, payload: Uint8Array, reply: Reply) => void;
+  /** A connection to `id` ended: frames on it may or may not have arrived. */
+  readonly onLinkDown: (id: NodeId) => void;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly connection?: PeerConnectionOptions;
+}
+
+/** Sends a frame back; false where the connection is gone or full. */
+export type Reply = (kind: number, payload: Uint8Array) => boolean;
+
+/** The first wait before a peer is dialled again; it doubles up to the second. */
+const firstRetryMs = 50;
+const lastRetryMs = 1_000;
+
+interface Dial {
+  isUnderWay: boolean;
+  retryMs: number;
+  notBeforeMs: number;
+  lastFailure: string;
+}
+
+/**
+ * The connections between nodes: Raft's transport, and frames for clients' forwarded writes over the same sockets. A
+ * connection serves both directions, whoever dialled; a peer is dialled when there is something to send and no connection.
+ */
+export class Peers implements Transport, FrameSender {
+  readonly #options: PeersOptions;
+  /** Open connections by Raft id, the newest last. */
+  readonly #links = new Map<NodeId, PeerConnection[]>();
+  readonly #dials = new Map<NodeId, Dial>();
+  #handler: TransportHandler | undefined;
+  #isStopped = false;
+
+  constructor(options: PeersOptions) {
+    this.#options = options;
+  }
+
+  start(handler: TransportHandler): void {
+    this.#handler = handler;
+  }
+
+  send(to: NodeId, messages: readonly Message[]): void {
+    const link = this.#linkTo(to);
+    if (link) link.send(messages);
+    else this.#handler?.onUnreachable(to);
+  }
+
+  sendSnapshotPiece(to: NodeId, piece: SnapshotPiece): boolean {
+    return this.#linkTo(to)?.sendSnapshotPiece(piece) ?? false;
+  }
+
+  sendSnapshotAck(to: NodeId, ack: SnapshotAck): boolean {
+    return this.#linkTo(to)?.sendSnapshotAck(ack) ?? false;
+  }
+
+  sendFrame(to: NodeId, kind: number, payload: Uint8Array): 'sent' | 'busy' | 'no-link' {
+    const link = this.#linkTo(to);
+    return link ? sendOn(link, kind, payload) : 'no-link';
+  }
+
+  /** Takes over a socket whose first bytes are the peer preface. */
+  accept(socket: Socket): void {
+    acceptPeer(socket, this.#options.identity()).then(
+      (hello) => {
+        if (hello) this.#open(hello.from, socket);
+        else this.#options.logger.info({ from: socket.remoteAddress }, 'a peer was refused');
+      },
+      (error) => this.#options.logger.debug({ err: error }, 'a peer handshake failed'),
+    );
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    for (const links of [...this.#links.values()]) for (const link of [...links]) link.close();
+  }
+
+  #linkTo(id: NodeId): PeerConnection | undefined {
+    const link = this.#links.get(id)?.at(-1);
+    if (!link) this.#dial(id);
+    return link;
+  }
+
+  #dial(id: NodeId): void {
+    const { clock, addressOf, identity, logger } = this.#options;
+    const dial = this.#dials.get(id) ?? { isUnderWay: false, retryMs: firstRetryMs, notBeforeMs: 0, lastFailure: '' };
+    this.#dials.set(id, dial);
+    if (this.#isStopped || dial.isUnderWay || clock.monotonicMs() < dial.notBeforeMs) return;
+    const address = addressOf(id);
+    if (!address) return;
+    dial.isUnderWay = true;
+    dialPeer(address, id, identity()).then(
+      (socket) => {
+        dial.isUnderWay = false;
+        dial.retryMs = firstRetryMs;
+        dial.lastFailure = '';
+        if (this.#isStopped) socket.destroy();
+        else this.#open(id, socket);
+      },
+      (error: Error) => {
+        dial.isUnderWay = false;
+        dial.notBeforeMs = clock.monotonicMs() + dial.retryMs;
+        dial.retryMs = Math.min(lastRetryMs, dial.retryMs * 2);
+        // A peer that stays away is said once, not at every try.
+        if (dial.lastFailure !== error.message)
+          logger.warn({ peer: id, address: `${address.host}:${address.port}`, err: error }, 'a peer cannot be reached');
+        dial.lastFailure = error.message;
+      },
+    );
+  }
+
+  #open(id: NodeId, socket: Socket): void {
+    const handler = this.#handler;
+    if (!handler || this.#isStopped) {
+      socket.destroy();
+      return;
+    }
+    const link: PeerConnection = new PeerConnection(
+      socket,
+      {
+        onMessages: (messages) => handler.onMessages(id, messages),
+        onSnapshotPiece: (piece) => handler.onSnapshotPiece(id, piece),
+        onSnapshotAck: (ack) => handler.onSnapshotAck(id, ack),
+        onApplicationFrame: (kind, payload) =>
+          this.#options.onFrame(id, kind, payload, (replyKind, bytes) => sendOn(link, replyKind, bytes) === 'sent'),
+        onDropped: () => handler.onUnreachable(id),
+        onClose: (error) => this.#closed(id, link, error),
+      },
+      { clock: this.#options.clock, maxOutboundBytes: 64 * 1_048_576, ...this.#options.connection },
+    );
+    const links = this.#links.get(id);
+    if (links) links.push(link);
+    else this.#links.set(id, [link]);
+    handler.onConnect(id);
+  }
+
+  #closed(id: NodeId, link: PeerConnection, error: Error | undefined): void {
+    const links = this.#links.get(id);
+    const at = links?.indexOf(link) ?? -1;
+    if (!links || at === -1) return;
+    links.splice(at, 1);
+    if (links.length === 0) this.#links.delete(id);
+    this.#options.logger.debug({ peer: id, err: error }, 'a peer connection ended');
+    this.#options.onLinkDown(id);
+    if (links.length === 0) this.#handler?.onUnreachable(id);
+  }
+}
+
+function sendOn(link: PeerConnection, kind: number, payload: Uint8Array): 'sent' | 'busy' | 'no-link' {
+  try {
+    link.sendApplicationFrame(kind, payload);
+    return 'sent';
+  } catch (error) {
+    if (error instanceof RaftError && error.code === 'stopped') return 'no-link';
+    if (error instanceof RaftError && (error.code === 'busy' || error.code === 'too-large')) return 'busy';
+    throw error;
+  }
+}

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type GossipMember, type MembershipView, nextChange } from './reconcile.js';
+
+const member = (raftId: number, status: GossipMember['status'] = 'alive', name = `n${raftId}`): GossipMember => ({
+  name,
+  status,
+  sinceMs: 0,
+  raftId,
+  cluster: 'c',
+  rpcAddr: `127.0.0.1:${raftId}`,
+});
+
+function view(change: Partial<MembershipView> & { voters?: number[]; learners?: number[] }): MembershipView {
+  return {
+    selfId: 1,
+    cluster: 'c',
+    confState: {
+      voters: change.voters ?? [1],
+      learners: change.learners ?? [],
+      votersOutgoing: [],
+      learnersNext: [],
+      autoLeave: false,
+    },
+    nameOf: (id) => `n${id}`,
+    gossip: [member(1)],
+    caughtUp: new Set(),
+    active: new Set(change.voters ?? []),
+    nowMs: 1000,
+    missedSinceMs: () => 0,
+    removeFailedAfterMs: 500,
+    ...change,
+  };
+}
+
+test('a newcomer becomes a learner first, and a voter once it has caught up', () => {
+  const gossip = [member(1), member(2)];
+  assert.deepEqual(nextChange(view({ gossip })), {
+    type: 'add-learner',
+    id: 2,
+    identity: { name: 'n2', rpcAddr: '127.0.0.1:2' },
+  });
+  assert.equal(nextChange(view({ gossip, learners: [2] })), undefined);
+  assert.deepEqual(nextChange(view({ gossip, learners: [2], caughtUp: new Set([2]) })), { type: 'promote', id: 2 });
+});
+
+test('a node of another cluster, or one without a cluster yet, is not added', () => {
+  assert.equal(nextChange(view({ gossip: [member(1), { ...member(2), cluster: 'other' }] })), undefined);
+  assert.equal(nextChange(view({ gossip: [member(1), { ...member(2), cluster: '' }] })), undefined);
+});
+
+test('who left is removed at once; who failed after the grace time, unless it still answers', () => {
+  const voters = [1, 2, 3];
+  assert.deepEqual(nextChange(view({ voters, gossip: [member(1), member(2, 'left'), member(3)] })), {
+    type: 'remove',
+    id: 2,
+    why: 'it left',
+  });
+  const failed = { voters, gossip: [member(1), member(2, 'failed'), member(3)], active: new Set([1, 3]) };
+  assert.equal(nextChange(view({ ...failed, nowMs: 499 })), undefined);
+  assert.equal(nextChange(view({ ...failed, nowMs: 500 }))?.type, 'remove');
+  assert.equal(nextChange(view({ ...failed, active: new Set([1, 2, 3]) })), undefined);
+});
+
+test('a member that gossip has never named is missed for the grace time too', () => {
+  const gone = { voters: [1, 2, 3], gossip: [member(1), member(3)], active: new Set([1, 3]) };
+  assert.equal(nextChange(view({ ...gone, missedSinceMs: () => 900 })), undefined);
+  assert.equal(nextChange(view({ ...gone, missedSinceMs: () => 100 }))?.type, 'remove');
+});
+
+test('a node that came back under a new id takes the place of the old one', () => {
+  const gossip = [member(1), member(9, 'alive', 'n2'), member(3)];
+  const first = nextChange(view({ voters: [1, 2, 3], gossip, active: new Set([1, 3]), nowMs: 1 }));
+  assert.deepEqual(first, { type: 'remove', id: 2, why: 'it was started anew as 9' });
+  const second = nextChange(view({ voters: [1, 3], gossip, active: new Set([1, 3]), nowMs: 1 }));
+  assert.equal(second?.type, 'add-learner');
+});
+
+test('no voter is removed while those that answer would be no quorum of the rest', () => {
+  const gossip = [member(1), member(2, 'failed'), member(3, 'failed'), member(4, 'failed'), member(5)];
+  assert.equal(nextChange(view({ voters: [1, 2, 3, 4, 5], gossip, active: new Set([1, 5]) })), undefined);
+  const change = nextChange(view({ voters: [1, 2, 3, 4, 5], gossip, active: new Set([1, 5, 4]) }));
+  assert.equal(change?.type === 'remove' && change.id, 2);
+});
+
+test('the leader never removes itself, and nothing is changed inside a joint configuration', () => {
+  assert.equal(nextChange(view({ gossip: [member(1, 'left')] })), undefined);
+  const joint = view({ gossip: [member(1), member(2)] });
+  assert.equal(nextChange({ ...joint, confState: { ...joint.confState, votersOutgoing: [1] } }), undefined);
+});

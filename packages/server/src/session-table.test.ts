@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ByteReader, ByteWriter } from '@dcache/base';
+import { ReplyType } from '@dcache/protocol';
+import { maxSessions, maxUnanswered, SessionTable } from './session-table.js';
+
+const ok = (revision: number) => ({ type: ReplyType.ok, revision });
+const expired = { type: ReplyType.sessionExpired, revision: 0 };
+const stamp = (session: number, sequence: number, lowestUnanswered = 1) => ({ session, sequence, lowestUnanswered });
+const never = () => assert.fail('applied twice');
+
+test('a write that comes twice is applied once and answered the same', () => {
+  const table = new SessionTable();
+  table.open(7, 1000, 0);
+  assert.deepEqual(
+    table.once(stamp(7, 1), 1, () => ok(10)),
+    ok(10),
+  );
+  assert.deepEqual(
+    table.once(stamp(7, 2), 2, () => ok(11)),
+    ok(11),
+  );
+  assert.deepEqual(table.once(stamp(7, 1), 3, never), ok(10));
+});
+
+test('a write below the lowest unanswered one is refused, not applied again', () => {
+  const table = new SessionTable();
+  table.open(7, 1000, 0);
+  table.once(stamp(7, 1), 1, () => ok(10));
+  table.once(stamp(7, 2, 2), 2, () => ok(11));
+  assert.deepEqual(table.once(stamp(7, 1), 3, never), expired);
+});
+
+test('a session ends by log time, and an unknown one is an error', () => {
+  const table = new SessionTable();
+  table.open(7, 1000, 0);
+  assert.deepEqual(
+    table.once(stamp(7, 1), 1000, () => ok(1)),
+    ok(1),
+  );
+  assert.deepEqual(table.once(stamp(7, 2), 2001, never), expired);
+  assert.deepEqual(table.once(stamp(8, 1), 0, never), expired);
+  assert.equal(table.size, 0);
+});
+
+test('sessions and unanswered writes are bounded', () => {
+  const table = new SessionTable();
+  for (let id = 1; id <= maxSessions + 1; id++) table.open(id, 1e9, id);
+  assert.equal(table.size, maxSessions);
+  assert.deepEqual(table.once(stamp(1, 1), 0, never), expired, 'the one unused for longest made room');
+  for (let sequence = 1; sequence <= maxUnanswered; sequence++) table.once(stamp(2, sequence), 1, () => ok(1));
+  assert.deepEqual(table.once(stamp(2, maxUnanswered + 1), 1, never), expired);
+  assert.deepEqual(
+    table.once(stamp(2, maxUnanswered + 1, maxUnanswered), 1, () => ok(9)),
+    ok(9),
+  );
+});
+
+test('the table is read back with its order', () => {
+  const table = new SessionTable();
+  table.open(1, 50, 0);
+  table.open(2, 50, 1);
+  table.once(stamp(1, 1), 2, () => ok(3));
+  const bytes = (written: SessionTable): Uint8Array => {
+    const writer = new ByteWriter();
+    written.write(writer);
+    return writer.copy();
+  };
+  const copy = SessionTable.read(new ByteReader(bytes(table)));
+  assert.deepEqual(bytes(copy), bytes(table));
+  assert.deepEqual(copy.once(stamp(1, 1), 3, never), ok(3));
+  copy.expire(52);
+  assert.equal(copy.size, 1);
+});

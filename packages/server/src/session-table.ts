@@ -1,0 +1,108 @@
+import { type ByteReader, BytesError, type ByteWriter } from '@dcache/base';
+import { type Reply, ReplyType, readReply, type SessionStamp, writeReply } from '@dcache/protocol';
+
+/** Sessions at once; the one unused for longest makes room. */
+export const maxSessions = 10_000;
+/** Replies kept for one session; a client with more writes unanswered is refused. */
+export const maxUnanswered = 4_096;
+
+interface Session {
+  readonly ttlMs: number;
+  lastUsedMs: number;
+  lowestUnanswered: number;
+  readonly replies: Map<number, Reply>;
+}
+
+/**
+ * Replicated state: what each client session was answered, so that a retried write is applied once (thesis §6.3).
+ * All times are log time, so every node forgets the same sessions at the same entry.
+ */
+export class SessionTable {
+  /** By id, the one unused for longest first. */
+  readonly #sessions = new Map<number, Session>();
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  /** `id` is the revision of the entry that opened it, so it is never used again. */
+  open(id: number, ttlMs: number, nowMs: number): void {
+    this.expire(nowMs);
+    if (this.#sessions.size >= maxSessions) this.#sessions.delete(this.#sessions.keys().next().value!);
+    this.#sessions.set(id, { ttlMs, lastUsedMs: nowMs, lowestUnanswered: 1, replies: new Map() });
+  }
+
+  close(id: number): boolean {
+    return this.#sessions.delete(id);
+  }
+
+  /** Runs `apply` unless this write was applied before; then its reply of that time is given again. */
+  once(stamp: SessionStamp, nowMs: number, apply: () => Reply): Reply {
+    const session = this.#sessions.get(stamp.session);
+    if (!session || nowMs - session.lastUsedMs > session.ttlMs) {
+      if (session) this.#sessions.delete(stamp.session);
+      return { type: ReplyType.sessionExpired, revision: 0 };
+    }
+    session.lastUsedMs = nowMs;
+    this.#sessions.delete(stamp.session);
+    this.#sessions.set(stamp.session, session);
+    this.#forgetBelow(session, stamp.lowestUnanswered);
+    const known = session.replies.get(stamp.sequence);
+    if (known) return known;
+    if (stamp.sequence < session.lowestUnanswered || session.replies.size >= maxUnanswered)
+      return { type: ReplyType.sessionExpired, revision: 0 };
+    const reply = apply();
+    session.replies.set(stamp.sequence, reply);
+    return reply;
+  }
+
+  /** Forgets the sessions at the old end that were not used for their time. */
+  expire(nowMs: number): void {
+    for (const [id, session] of this.#sessions) {
+      if (nowMs - session.lastUsedMs <= session.ttlMs) return;
+      this.#sessions.delete(id);
+    }
+  }
+
+  /** count:varint | count x (id, ttlMs, lastUsedMs, lowestUnanswered, count, count x (sequence, reply)), oldest first. */
+  write(writer: ByteWriter): void {
+    writer.varint(this.#sessions.size);
+    for (const [id, session] of this.#sessions) {
+      writer.varint(id).varint(session.ttlMs).varint(session.lastUsedMs).varint(session.lowestUnanswered);
+      writer.varint(session.replies.size);
+      for (const [sequence, reply] of session.replies) {
+        writer.varint(sequence);
+        writeReply(writer, reply);
+      }
+    }
+  }
+
+  /** A table of what `write` wrote. Throws a `BytesError`. */
+  static read(reader: ByteReader): SessionTable {
+    const table = new SessionTable();
+    const count = reader.varint();
+    if (count > maxSessions) throw new BytesError(`${count} sessions; at most ${maxSessions} are kept`);
+    for (let i = 0; i < count; i++) {
+      const id = reader.varint();
+      const ttlMs = reader.varint();
+      const lastUsedMs = reader.varint();
+      const lowestUnanswered = reader.varint();
+      const replies = new Map<number, Reply>();
+      const kept = reader.varint();
+      if (kept > maxUnanswered) throw new BytesError(`${kept} replies in a session; at most ${maxUnanswered} are kept`);
+      for (let j = 0; j < kept; j++) {
+        const sequence = reader.varint();
+        replies.set(sequence, readReply(reader));
+      }
+      table.#sessions.set(id, { ttlMs, lastUsedMs, lowestUnanswered, replies });
+    }
+    return table;
+  }
+
+  #forgetBelow(session: Session, lowest: number): void {
+    if (lowest <= session.lowestUnanswered) return;
+    session.lowestUnanswered = lowest;
+    // Sequences come nearly in order, so what is to go lies at the front.
+    for (const sequence of session.replies.keys()) if (sequence < lowest) session.replies.delete(sequence);
+  }
+}

@@ -1,0 +1,242 @@
+import { ByteReader, BytesError, ByteWriter } from '@dcache/base';
+import {
+  type Command,
+  CommandType,
+  type Condition,
+  ConditionType,
+  type ConfigureCommand,
+  type DeleteCommand,
+  decodeLogEntry,
+  type Found,
+  type Reply,
+  ReplyType,
+  type SetCommand,
+} from '@dcache/protocol';
+import {
+  ConfChangeType,
+  type ConfChangeV2,
+  type ConfState,
+  type StateMachine,
+  type StateMachineSnapshot,
+} from '@dcache/raft';
+import { Store, type StoreOptions, type StoreRestorer } from '@dcache/store';
+import { Directory } from './directory.js';
+import { SessionTable } from './session-table.js';
+import { readSnapshotStream, writeSnapshotStream } from './snapshot-stream.js';
+
+const snapshotFormat = 1;
+
+const ok = (revision: number): Reply => ({ type: ReplyType.ok, revision });
+const notFound: Reply = { type: ReplyType.notFound, revision: 0 };
+
+/**
+ * The replicated cache: bytes -> Command -> Store -> Reply. A pure function of the applied entries, so that any two
+ * nodes at the same index hold the same; no clock, no randomness, no option that could differ between nodes.
+ */
+export class CacheStateMachine implements StateMachine<readonly Reply[]> {
+  #store: Store;
+  readonly #storeOptions: StoreOptions;
+  directory: Directory = new Directory();
+  #sessions = new SessionTable();
+  /** Invariant: every applied write took the next number, and no two writes ever share one. */
+  #revision = 0;
+  /** Log time: the highest stamp applied. */
+  #stampMs = 0;
+  #confState: ConfState | undefined;
+  readonly #onStamp: (stampMs: number, jumped: boolean) => void;
+
+  constructor(options: StoreOptions, onStamp: (stampMs: number, jumped: boolean) => void = () => {}) {
+    this.#storeOptions = options;
+    this.#store = new Store(options);
+    this.#onStamp = onStamp;
+  }
+
+  /** Another one after a snapshot, or after `configure` on the empty cache: do not keep it. */
+  get store(): Store {
+    return this.#store;
+  }
+
+  get revision(): number {
+    return this.#revision;
+  }
+
+  get stampMs(): number {
+    return this.#stampMs;
+  }
+
+  get confState(): ConfState | undefined {
+    return this.#confState;
+  }
+
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+
+  apply(entry: { readonly data: Uint8Array }): readonly Reply[] {
+    const { stampMs, commands } = decodeLogEntry(entry.data);
+    if (stampMs > this.#stampMs) {
+      this.#stampMs = stampMs;
+      this.store.advance(stampMs);
+      this.#onStamp(stampMs, false);
+    }
+    const replies = new Array<Reply>(commands.length);
+    for (let i = 0; i < commands.length; i++) replies[i] = this.#applyOne(commands[i]!);
+    return replies;
+  }
+
+  applyMembership(change: ConfChangeV2, confState: ConfState): void {
+    this.#confState = confState;
+    for (const single of change.changes) {
+      const adds = single.type === ConfChangeType.addNode || single.type === ConfChangeType.addLearner;
+      if (adds && change.context) this.directory.learn(single.nodeId, change.context);
+    }
+    this.directory.retain(
+      new Set([...confState.voters, ...confState.learners, ...confState.votersOutgoing, ...confState.learnersNext]),
+    );
+  }
+
+  /** What the store holds under `key` at the applied stamp. */
+  read(key: Uint8Array): Found | undefined {
+    const entry = this.store.get(key);
+    if (!entry) return undefined;
+    return {
+      value: entry.value,
+      revision: entry.revision,
+      expiresAtMs: entry.expiresAtMs ?? 0,
+      flags: entry.flags ?? 0,
+    };
+  }
+
+  snapshot(): StateMachineSnapshot {
+    const header = new ByteWriter();
+    header.u8(snapshotFormat).u64(this.#revision).u64(this.#stampMs);
+    this.directory.write(header);
+    this.#sessions.write(header);
+    const stored = this.store.snapshot();
+    const bytes = header.copy();
+    return {
+      chunks: () => writeSnapshotStream(bytes, stored.chunks()),
+      close: () => stored.close(),
+    };
+  }
+
+  /** Replaces everything, or nothing where the chunks cannot be read. */
+  async restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const restorer = this.store.restore();
+    let header: Uint8Array | undefined;
+    try {
+      await readSnapshotStream(
+        chunks,
+        (bytes) => {
+          header = bytes.slice();
+        },
+        (bytes) => restorer.write(bytes),
+      );
+      this.#restoreFrom(new ByteReader(header!), restorer);
+    } catch (error) {
+      restorer.abort();
+      throw error;
+    }
+  }
+
+  #restoreFrom(reader: ByteReader, restorer: StoreRestorer): void {
+    const format = reader.u8();
+    if (format !== snapshotFormat)
+      throw new BytesError(`snapshot of format ${format}; this version reads format ${snapshotFormat}`);
+    const revision = reader.u64();
+    const stampMs = reader.u64();
+    const directory = Directory.read(reader);
+    const sessions = SessionTable.read(reader);
+    reader.end();
+    restorer.finish();
+    this.#revision = revision;
+    this.#stampMs = stampMs;
+    this.directory = directory;
+    this.#sessions = sessions;
+    this.#onStamp(stampMs, true);
+  }
+
+  /** Equal on any two nodes that applied the same entries; covers all that is replicated. */
+  stateHash(): string {
+    const rest = new ByteWriter();
+    rest.u64(this.#revision).u64(this.#stampMs);
+    this.directory.write(rest);
+    this.#sessions.write(rest);
+    return `${this.store.stateHash()}-${fnv1a(rest.finish()).toString(16).padStart(8, '0')}`;
+  }
+
+  #applyOne(command: Command): Reply {
+    const session = 'session' in command ? command.session : undefined;
+    if (session) return this.#sessions.once(session, this.#stampMs, () => this.#change(command));
+    return this.#change(command);
+  }
+
+  #change(command: Command): Reply {
+    switch (command.type) {
+      case CommandType.set:
+        return this.#set(command);
+      case CommandType.delete:
+        return this.#delete(command);
+      case CommandType.touch:
+        for (const key of command.keys) this.store.touch(key);
+        return ok(this.#revision);
+      case CommandType.openSession:
+        this.#sessions.open(++this.#revision, command.ttlMs, this.#stampMs);
+        return ok(this.#revision);
+      case CommandType.closeSession:
+        return this.#sessions.close(command.id) ? ok(++this.#revision) : notFound;
+      case CommandType.configure:
+        return this.#configure(command);
+    }
+  }
+
+  #set(command: SetCommand): Reply {
+    const failed = this.#failedCondition(command.key, command.condition);
+    if (failed) return failed;
+    const result = this.store.set(command.key, command.value, {
+      revision: this.#revision + 1,
+      expiresAtMs: command.ttlMs === 0 ? 0 : this.#stampMs + command.ttlMs,
+      flags: command.flags,
+    });
+    if (result === 'full') return { type: ReplyType.full, revision: 0 };
+    if (result === 'too-large') return { type: ReplyType.tooLarge, revision: 0 };
+    return ok(++this.#revision);
+  }
+
+  /** The eviction policy is fixed once there are entries: its order is replicated state that no other policy has. */
+  #configure(command: ConfigureCommand): Reply {
+    if (command.eviction !== this.store.eviction) {
+      if (this.store.stats().entries > 0 || !isEvictionPolicy(command.eviction))
+        return { type: ReplyType.preconditionFailed, revision: this.#revision };
+      this.#store = new Store({ ...this.#storeOptions, eviction: command.eviction });
+      this.store.advance(this.#stampMs);
+    }
+    this.store.setMaxBytes(command.maxBytes);
+    return ok(++this.#revision);
+  }
+
+  #delete(command: DeleteCommand): Reply {
+    const failed = this.#failedCondition(command.key, command.condition);
+    if (failed) return failed;
+    return this.store.delete(command.key) ? ok(++this.#revision) : notFound;
+  }
+
+  #failedCondition(key: Uint8Array, condition: Condition | undefined): Reply | undefined {
+    if (!condition) return undefined;
+    const revision = this.store.peekMeta(key)?.revision ?? 0;
+    const holds =
+      condition.type === ConditionType.absent
+        ? revision === 0
+        : condition.type === ConditionType.present
+          ? revision !== 0
+          : revision === condition.revision;
+    return holds ? undefined : { type: ReplyType.preconditionFailed, revision };
+  }
+}
+
+/** FNV-1a, 32 bits: for comparing, not for keeping out forgers. */
+function fnv1a(bytes: Uint8Array): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < bytes.length; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193);
+  return hash >>> 0;
+}
