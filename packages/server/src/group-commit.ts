@@ -51,6 +51,11 @@ export class GroupCommit {
     });
   }
 
+  /** Appends an entry that carries nothing but time, so that what is due expires. */
+  async appendTime(): Promise<void> {
+    await this.#propose(encodeLogEntry({ stampMs: this.#time.stamp(), commands: [] }));
+  }
+
   #flush(): void {
     this.#scheduled = false;
     const waiting = this.#waiting;

@@ -1,1 +1,19 @@
-export {};
+/**
+ * The dcache server as a library: one node of a cluster, inside your process.
+ *
+ * ```ts
+ * import { Server } from 'dcache';
+ *
+ * const server = new Server({ http: true, bootstrap: true, id: 'node1' });
+ * await server.start();
+ * console.log(`curl -X POST -d 'this is the value' http://${server.rpcAddr}/hello`);
+ * process.once('SIGINT', () => server.stop());
+ * ```
+ *
+ * Read next: `server.ts` (how the parts are put together), `router.ts` (where a request goes), `state-machine.ts` (what is
+ * replicated), `membership.ts` and `reconcile.ts` (who belongs).
+ */
+export { main } from './main.js';
+export type { ServerOptions } from './options.js';
+export { Server, type ServerParts } from './server.js';
+export type { ServerStatus } from './status.js';

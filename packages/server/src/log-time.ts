@@ -41,12 +41,6 @@ export class LogTime {
     return Math.floor(this.#lastMs);
   }
 
-  /** A snapshot brought another past: forget this node's own. */
-  reset(stampMs: number): void {
-    this.#lastMs = stampMs;
-    this.#atMonotonicMs = this.#clock.monotonicMs();
-  }
-
   #estimate(monotonicMs: number): number {
     const wallMs = this.#clock.wallMs();
     if (this.#lastMs === 0) return Math.max(1, wallMs);

@@ -19,7 +19,7 @@ import {
   type StateMachine,
   type StateMachineSnapshot,
 } from '@dcache/raft';
-import { Store, type StoreOptions, type StoreRestorer } from '@dcache/store';
+import { type EvictionPolicy, Store, type StoreOptions, type StoreRestorer } from '@dcache/store';
 import { Directory } from './directory.js';
 import { SessionTable } from './session-table.js';
 import { readSnapshotStream, writeSnapshotStream } from './snapshot-stream.js';
@@ -37,16 +37,18 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
   #store: Store;
   readonly #storeOptions: StoreOptions;
   directory: Directory = new Directory();
+  #eviction: EvictionPolicy;
   #sessions = new SessionTable();
   /** Invariant: every applied write took the next number, and no two writes ever share one. */
   #revision = 0;
   /** Log time: the highest stamp applied. */
   #stampMs = 0;
   #confState: ConfState | undefined;
-  readonly #onStamp: (stampMs: number, jumped: boolean) => void;
+  readonly #onStamp: (stampMs: number) => void;
 
-  constructor(options: StoreOptions, onStamp: (stampMs: number, jumped: boolean) => void = () => {}) {
+  constructor(options: StoreOptions, onStamp: (stampMs: number) => void = () => {}) {
     this.#storeOptions = options;
+    this.#eviction = options.eviction ?? 'sieve';
     this.#store = new Store(options);
     this.#onStamp = onStamp;
   }
@@ -77,7 +79,7 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
     if (stampMs > this.#stampMs) {
       this.#stampMs = stampMs;
       this.store.advance(stampMs);
-      this.#onStamp(stampMs, false);
+      this.#onStamp(stampMs);
     }
     const replies = new Array<Reply>(commands.length);
     for (let i = 0; i < commands.length; i++) replies[i] = this.#applyOne(commands[i]!);
@@ -109,7 +111,7 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
 
   snapshot(): StateMachineSnapshot {
     const header = new ByteWriter();
-    header.u8(snapshotFormat).u64(this.#revision).u64(this.#stampMs);
+    header.u8(snapshotFormat).u64(this.#revision).u64(this.#stampMs).text(this.#eviction);
     this.directory.write(header);
     this.#sessions.write(header);
     const stored = this.store.snapshot();
@@ -145,15 +147,18 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
       throw new BytesError(`snapshot of format ${format}; this version reads format ${snapshotFormat}`);
     const revision = reader.u64();
     const stampMs = reader.u64();
+    const eviction = reader.text();
+    if (!isEvictionPolicy(eviction)) throw new BytesError(`the snapshot's eviction policy is ${eviction}`);
     const directory = Directory.read(reader);
     const sessions = SessionTable.read(reader);
     reader.end();
     restorer.finish();
     this.#revision = revision;
     this.#stampMs = stampMs;
+    this.#eviction = eviction;
     this.directory = directory;
     this.#sessions = sessions;
-    this.#onStamp(stampMs, true);
+    this.#onStamp(stampMs);
   }
 
   /** Equal on any two nodes that applied the same entries; covers all that is replicated. */
@@ -205,9 +210,10 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
 
   /** The eviction policy is fixed once there are entries: its order is replicated state that no other policy has. */
   #configure(command: ConfigureCommand): Reply {
-    if (command.eviction !== this.store.eviction) {
+    if (command.eviction !== this.#eviction) {
       if (this.store.stats().entries > 0 || !isEvictionPolicy(command.eviction))
         return { type: ReplyType.preconditionFailed, revision: this.#revision };
+      this.#eviction = command.eviction;
       this.#store = new Store({ ...this.#storeOptions, eviction: command.eviction });
       this.store.advance(this.#stampMs);
     }
@@ -232,6 +238,10 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
           : revision === condition.revision;
     return holds ? undefined : { type: ReplyType.preconditionFailed, revision };
   }
+}
+
+function isEvictionPolicy(text: string): text is EvictionPolicy {
+  return text === 'sieve' || text === 's3fifo' || text === 'fifo' || text === 'none';
 }
 
 /** FNV-1a, 32 bits: for comparing, not for keeping out forgers. */

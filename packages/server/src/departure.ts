@@ -1,0 +1,86 @@
+import { ByteReader, ByteWriter, type Clock } from '@dcache/base';
+import { ForwardFrame, type FrameSender } from './forwarder.js';
+import type { ReplicatedLog } from './replicated-log.js';
+
+/** How long a node that stops waits to be removed before it goes all the same, in milliseconds. */
+const patienceMs = 3_000;
+/** How often it asks anew, because the leader may change meanwhile. */
+const askEveryMs = 250;
+
+/**
+ * The departure of a node that will not come back under its id: it hands leadership over, then asks the leader to take
+ * it out of the configuration, so that the rest keeps its quorum. The last voter stays.
+ *
+ * The request is an empty frame: a peer can only remove itself. The response is one byte, 1 for done.
+ */
+export class Departure {
+  readonly #log: ReplicatedLog;
+  readonly #sender: FrameSender;
+  readonly #clock: Clock;
+  #onResponse: ((isRemoved: boolean) => void) | undefined;
+
+  constructor(log: ReplicatedLog, sender: FrameSender, clock: Clock) {
+    this.#log = log;
+    this.#sender = sender;
+    this.#clock = clock;
+  }
+
+  /** A response frame came. */
+  receive(payload: Uint8Array): void {
+    this.#onResponse?.(new ByteReader(payload).u8() === 1);
+  }
+
+  /** Resolves with whether the others go on without this node; never rejects and takes `patienceMs` at most. */
+  async leave(): Promise<boolean> {
+    const deadlineMs = this.#clock.monotonicMs() + patienceMs;
+    while (this.#clock.monotonicMs() < deadlineMs) {
+      const { confState } = this.#log.status();
+      const isMember = confState.voters.includes(this.#log.id) || confState.learners.includes(this.#log.id);
+      if (!isMember || this.#isLastVoter()) return !isMember;
+      if (this.#log.leader() === this.#log.id) await this.#handOver();
+      else if (await this.#askToBeRemoved()) return true;
+    }
+    return false;
+  }
+
+  /** Gives leadership to another voter, if there is one that can take it. */
+  async #handOver(): Promise<void> {
+    try {
+      await this.#log.transferLeadership();
+    } catch {
+      // No other voter is up to date now; the loop looks again.
+      await this.#pause();
+    }
+  }
+
+  #isLastVoter(): boolean {
+    const { voters } = this.#log.status().confState;
+    return voters.length === 1 && voters[0] === this.#log.id;
+  }
+
+  #askToBeRemoved(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const settle = (isRemoved: boolean): void => {
+        cancel();
+        this.#onResponse = undefined;
+        resolve(isRemoved);
+      };
+      const cancel = this.#clock.after(askEveryMs, () => settle(false));
+      this.#onResponse = (isRemoved) => {
+        // A refusal means that another must be asked, after a moment.
+        if (isRemoved) settle(true);
+      };
+      const leader = this.#log.leader();
+      if (leader !== 0) this.#sender.sendFrame(leader, ForwardFrame.leaveRequest, new Uint8Array());
+    });
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => void this.#clock.after(askEveryMs, resolve));
+  }
+}
+
+/** The leader's answer to a leave request. */
+export function departureResponse(isRemoved: boolean): Uint8Array {
+  return new ByteWriter(1).u8(isRemoved ? 1 : 0).copy();
+}

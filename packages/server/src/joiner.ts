@@ -1,0 +1,55 @@
+import type { Clock, Logger } from '@dcache/base';
+import type { Serf } from '@dcache/serf';
+import { type Address, formatAddress } from './address.js';
+
+/** The first wait before the addresses are tried again; it doubles up to the second. */
+const firstRetryMs = 500;
+const lastRetryMs = 5_000;
+
+/** Joins the gossip pool, and keeps trying while nobody answers: the others may start later. */
+export class Joiner {
+  readonly #serf: Pick<Serf, 'join'>;
+  readonly #addresses: readonly string[];
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  #cancel: (() => void) | undefined;
+  #retryMs = firstRetryMs;
+  #isStopped = false;
+
+  constructor(serf: Pick<Serf, 'join'>, addresses: readonly Address[], clock: Clock, logger: Logger) {
+    this.#serf = serf;
+    this.#addresses = addresses.map((address) => formatAddress(address.host, address.port));
+    this.#clock = clock;
+    this.#logger = logger;
+  }
+
+  /** One try. Whether anybody answered; says so when nobody did. */
+  async tryOnce(): Promise<boolean> {
+    if (this.#addresses.length === 0) return false;
+    try {
+      return (await this.#serf.join(this.#addresses)) > 0;
+    } catch (error) {
+      if (this.#isStopped) return false;
+      const again = `; trying again every ${lastRetryMs / 1000} s`;
+      this.#logger.warn({ err: error }, `nobody answers at ${this.#addresses.join(', ')}${again}`);
+      return false;
+    }
+  }
+
+  /** Tries in the background until somebody answers. */
+  start(): void {
+    if (this.#addresses.length > 0) void this.#loop();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#cancel?.();
+  }
+
+  async #loop(): Promise<void> {
+    if (await this.tryOnce()) return;
+    if (this.#isStopped) return;
+    this.#cancel = this.#clock.after(this.#retryMs, () => void this.#loop());
+    this.#retryMs = Math.min(lastRetryMs, this.#retryMs * 2);
+  }
+}

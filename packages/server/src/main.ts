@@ -1,0 +1,45 @@
+import { type Logger as PinoLogger, pino } from 'pino';
+import { parseCommandLine } from './command-line.js';
+import { Server } from './server.js';
+import { version } from './version.js';
+
+/** How long a stop may take before the process ends all the same, in milliseconds. */
+const stopTimeoutMs = 15_000;
+
+/**
+ * Runs `dcache` with these arguments. Resolves with the exit code where there is nothing to run, or undefined once the
+ * node serves; it then ends by SIGINT or SIGTERM. What is wrong is said on stderr in one line.
+ */
+export async function main(args: readonly string[]): Promise<number | undefined> {
+  let server: Server;
+  let logger: PinoLogger;
+  try {
+    const { logLevel, ...options } = parseCommandLine(args, version);
+    logger = pino({ level: logLevel, base: undefined, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
+    server = new Server(options, { logger, onFatal: (error) => end(logger, error) });
+    await server.start();
+  } catch (error) {
+    // Commander has printed its own message, and calls help an error with exit code 0.
+    if (typeof (error as { exitCode?: unknown }).exitCode === 'number') return (error as { exitCode: number }).exitCode;
+    process.stderr.write(`dcache: ${(error as Error).message}\n`);
+    return 1;
+  }
+  let isStopping = false;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.on(signal, () => {
+      if (isStopping) return;
+      isStopping = true;
+      setTimeout(() => end(logger, new Error(`not stopped after ${stopTimeoutMs} ms`)), stopTimeoutMs).unref();
+      server.stop().then(
+        () => process.exit(0),
+        (error) => end(logger, error),
+      );
+    });
+  return undefined;
+}
+
+function end(logger: PinoLogger, error: unknown): never {
+  logger.error({ err: error }, 'the node had to end');
+  process.stderr.write(`dcache: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+}

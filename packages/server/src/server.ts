@@ -1,0 +1,429 @@
+import { BytesError, ByteWriter, type Clock, type Logger, silentLogger, systemClock } from '@dcache/base';
+import { http1, http2, Mux, preface } from '@dcache/mux';
+import {
+  type Command,
+  type CommandHandler,
+  CommandType,
+  DcacheError,
+  defaultLimits,
+  type Found,
+  type Limits,
+  type ReadOptions,
+  type Reply,
+  type ServerInfo,
+} from '@dcache/protocol';
+import { MemoryStorage, RaftNode } from '@dcache/raft';
+import { lan, Serf } from '@dcache/serf';
+import { type Address, formatAddress, parseAddress } from './address.js';
+import { GrpcApi } from './api/grpc.js';
+import { HttpApi, type InternalAnswer } from './api/http.js';
+import { newClusterId, newRaftId } from './cluster-id.js';
+import { Departure, departureResponse } from './departure.js';
+import { writeIdentity } from './directory.js';
+import { answerForwarded, Forwarder, ForwardFrame } from './forwarder.js';
+import { GroupCommit } from './group-commit.js';
+import { peerPreface } from './handshake.js';
+import { Joiner } from './joiner.js';
+import { LogTime } from './log-time.js';
+import { Membership, memberTags } from './membership.js';
+import { type ResolvedOptions, resolveOptions, type ServerOptions } from './options.js';
+import { Peers, type Reply as ReplyFrame } from './peers.js';
+import { RaftReplicatedLog } from './replicated-log.js';
+import { Router } from './router.js';
+import { CacheStateMachine } from './state-machine.js';
+import type { ServerStatus } from './status.js';
+
+export interface ServerParts {
+  /** Default silent. */
+  readonly logger?: Logger;
+  /** Default the machine's. */
+  readonly clock?: Clock;
+  /** Called once when the node has to end by itself: its disk or log failed, or its name is taken. */
+  readonly onFatal?: (error: Error) => void;
+}
+
+/** Bytes of writes that may wait for the next turn of the event loop; more are `busy`. */
+const maxWaitingBytes = 64 * 1_048_576;
+/** How often the leader looks whether something is due to expire, in milliseconds. */
+const expiryCheckMs = 100;
+/** How long requests that are under way may take when the node stops, in milliseconds. */
+const drainMs = 1_000;
+
+/** What exists once the cluster question is settled. */
+interface Running {
+  readonly node: RaftNode<readonly Reply[]>;
+  readonly log: RaftReplicatedLog;
+  readonly groupCommit: GroupCommit;
+  readonly router: Router;
+  readonly membership: Membership;
+  readonly departure: Departure;
+  readonly stopExpiry: () => void;
+}
+
+/**
+ * One node of a dcache cluster: the composition root. `start` builds from the port up, `stop` takes down in reverse.
+ */
+export class Server implements CommandHandler {
+  readonly #options: ResolvedOptions;
+  readonly #limits: Limits;
+  readonly #logger: Logger;
+  readonly #clock: Clock;
+  readonly #onFatal: (error: Error) => void;
+  readonly #raftId = newRaftId();
+  readonly #stateMachine: CacheStateMachine;
+  readonly #time: LogTime;
+  readonly #serf: Serf;
+  readonly #mux: Mux;
+  readonly #http: HttpApi | undefined;
+  readonly #grpc: GrpcApi | undefined;
+  readonly #peers: Peers;
+  readonly #forwarder: Forwarder;
+  readonly #joiner: Joiner;
+  #running: Running | undefined;
+  #cluster: string | undefined;
+  #rpcAddr = '';
+  #isStopping = false;
+  #inFlight = 0;
+
+  /** Throws a `TypeError` for an option that is wrong; binds and dials nothing. */
+  constructor(options: ServerOptions, parts: ServerParts = {}) {
+    this.#options = resolveOptions(options);
+    this.#logger = parts.logger ?? silentLogger;
+    this.#clock = parts.clock ?? systemClock;
+    this.#onFatal = parts.onFatal ?? (() => {});
+    this.#limits = { ...defaultLimits, maxValueBytes: this.#options.maxValueBytes };
+    this.#time = new LogTime(this.#clock);
+    this.#stateMachine = new CacheStateMachine(
+      { maxBytes: this.#options.maxBytes, eviction: this.#options.eviction },
+      (stampMs) => this.#time.observe(stampMs),
+    );
+    this.#serf = this.#makeSerf();
+    this.#joiner = new Joiner(this.#serf, this.#options.join, this.#clock, this.#logger);
+    this.#peers = this.#makePeers();
+    this.#forwarder = new Forwarder(this.#peers, this.#clock, this.#options.requestTimeoutMs);
+    const api = { handler: this, limits: this.#limits, logger: this.#logger };
+    if (this.#options.http) this.#http = new HttpApi({ ...api, internal: (path) => this.#answerInternal(path) });
+    if (this.#options.grpc) this.#grpc = new GrpcApi(api);
+    this.#mux = this.#makeMux();
+  }
+
+  /** `host:port` that clients and peers reach; empty before `start`. */
+  get rpcAddr(): string {
+    return this.#rpcAddr;
+  }
+
+  /**
+   * Binds both ports, settles whether to found a cluster or to join one, and starts to serve. Rejects with an error that
+   * names the address when one is taken. Does not wait for a leader.
+   */
+  async start(): Promise<void> {
+    const { host } = this.#options.serfAddress;
+    const bound = await this.#mux.listen(host, this.#options.rpcPort);
+    this.#rpcAddr = formatAddress(host, bound.port);
+    try {
+      await this.#serf.setTags(this.#tags());
+      await this.#serf.start();
+    } catch (error) {
+      this.#mux.close();
+      throw error;
+    }
+    const founds = this.#options.bootstrap && !(await this.#findsCluster());
+    if (founds) await this.#belongTo(newClusterId());
+    this.#running = await this.#run(founds);
+    if (founds) await this.#configure(this.#running);
+    else if (!this.#options.bootstrap) this.#joiner.start();
+    this.#logger.info(
+      { id: this.#options.id, rpc: this.#rpcAddr, serf: formatAddress(host, this.#options.serfAddress.port) },
+      founds ? `founded cluster ${this.#cluster}` : 'started',
+    );
+  }
+
+  /**
+   * Stops serving and takes the node down. In memory it leaves the cluster first, because it will never be back under
+   * this id; the last voter just stops. Takes a few seconds at most.
+   */
+  async stop(): Promise<void> {
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    this.#joiner.stop();
+    this.#mux.close();
+    await this.#drain();
+    const running = this.#running;
+    if (running) {
+      running.membership.stop();
+      running.stopExpiry();
+      const isGone = await running.departure.leave();
+      this.#logger.info(
+        { id: this.#options.id },
+        isGone ? 'left the cluster' : 'stops without having left the cluster',
+      );
+    }
+    await this.#serf.leave();
+    await this.#serf.stop();
+    await running?.node.stop();
+    await this.#peers.stop();
+    this.#grpc?.close(0);
+    this.#mux.destroyConnections();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  write(command: Command): Promise<Reply> {
+    return this.#request((router) => router.write(command));
+  }
+
+  read(key: Uint8Array, options?: ReadOptions): Promise<Found | undefined> {
+    return this.#request((router) => router.read(key, options));
+  }
+
+  servers(): readonly ServerInfo[] {
+    return this.#running?.router.servers() ?? [];
+  }
+
+  status(): ServerStatus {
+    const raft = this.#running?.log.status();
+    const leader = raft ? this.#stateMachine.directory.get(raft.leader) : undefined;
+    const members = raft ? [...raft.confState.voters, ...raft.confState.learners] : [];
+    const stats = this.#stateMachine.store.stats();
+    return {
+      id: this.#options.id,
+      raftId: this.#raftId,
+      rpcAddr: this.#rpcAddr,
+      cluster: this.#cluster,
+      role: raft?.role ?? 'starting',
+      term: raft?.term ?? 0,
+      leader: leader?.name,
+      isReady:
+        raft !== undefined &&
+        !this.#isStopping &&
+        raft.leader !== 0 &&
+        members.includes(this.#raftId) &&
+        raft.appliedIndex >= raft.commitIndex,
+      commitIndex: raft?.commitIndex ?? 0,
+      appliedIndex: raft?.appliedIndex ?? 0,
+      revision: this.#stateMachine.revision,
+      stampMs: this.#stateMachine.stampMs,
+      entries: stats.entries,
+      liveBytes: stats.liveBytes,
+      stateHash: this.#stateMachine.stateHash(),
+      servers: this.servers(),
+    };
+  }
+
+  #makeSerf(): Serf {
+    const { serfAddress, id } = this.#options;
+    const serf = new Serf({
+      ...lan(),
+      name: id,
+      bind: formatAddress(serfAddress.host, serfAddress.port),
+      logger: this.#logger,
+      clock: this.#clock,
+    });
+    const look = (): void => {
+      this.#learnCluster();
+      this.#running?.membership.look();
+    };
+    for (const event of ['member-join', 'member-update', 'member-leave', 'member-failed'] as const)
+      serf.on(event, look);
+    serf.on('conflict', () =>
+      this.#onFatal(new Error(`another live node of the cluster is called ${id}; give this one another --id`)),
+    );
+    return serf;
+  }
+
+  #makePeers(): Peers {
+    return new Peers({
+      identity: () => ({ id: this.#raftId, name: this.#options.id, cluster: this.#cluster }),
+      addressOf: (id) => this.#addressOf(id),
+      onFrame: (from, kind, payload, reply) => this.#onFrame(from, kind, payload, reply),
+      onLinkDown: (id) => this.#forwarder.linkDown(id),
+      clock: this.#clock,
+      logger: this.#logger,
+    });
+  }
+
+  #makeMux(): Mux {
+    const routes = [
+      { name: 'peer', matcher: preface(peerPreface), accept: this.#peers.accept.bind(this.#peers) },
+      ...(this.#grpc ? [{ name: 'grpc', matcher: http2, accept: this.#grpc.accept.bind(this.#grpc) }] : []),
+      ...(this.#http ? [{ name: 'http', matcher: http1, accept: this.#http.accept.bind(this.#http) }] : []),
+    ];
+    return new Mux({ routes, maxSniffBytes: this.#limits.maxKeyBytes * 3 + 16_384, logger: this.#logger });
+  }
+
+  async #run(founds: boolean): Promise<Running> {
+    const node = new RaftNode<readonly Reply[]>({
+      id: this.#raftId,
+      storage: new MemoryStorage(),
+      transport: this.#peers,
+      stateMachine: this.#stateMachine,
+      ...(founds ? { bootstrap: { context: this.#identity() } } : {}),
+      maxProposalBytes: this.#limits.maxValueBytes + this.#limits.maxKeyBytes + 2 * 1_048_576,
+      clock: this.#clock,
+      logger: this.#logger,
+    });
+    node.on('fatal', (error) => this.#onFatal(error));
+    node.on('leader-change', () => this.#running?.membership.look());
+    await node.start();
+    const log = new RaftReplicatedLog(node);
+    const groupCommit = new GroupCommit((data) => log.append(data), this.#time, maxWaitingBytes);
+    const router = new Router({
+      log,
+      groupCommit,
+      forwarder: this.#forwarder,
+      stateMachine: this.#stateMachine,
+      time: this.#time,
+      clock: this.#clock,
+      readConsistency: this.#options.readConsistency,
+      requestTimeoutMs: this.#options.requestTimeoutMs,
+    });
+    const membership = new Membership({
+      log,
+      serf: this.#serf,
+      directory: () => this.#stateMachine.directory,
+      cluster: () => this.#cluster,
+      clock: this.#clock,
+      logger: this.#logger,
+      removeFailedAfterMs: this.#options.removeFailedAfterMs,
+    });
+    membership.start();
+    const stopExpiry = this.#clock.every(expiryCheckMs, () => this.#proposeTime(log));
+    return {
+      node,
+      log,
+      groupCommit,
+      router,
+      membership,
+      departure: new Departure(log, this.#peers, this.#clock),
+      stopExpiry,
+    };
+  }
+
+  /** The founder writes how the cache is bounded into the log, so that all nodes evict alike. */
+  async #configure(running: Running): Promise<void> {
+    const { maxBytes, eviction } = this.#options;
+    await running.router.write({ type: CommandType.configure, maxBytes, eviction });
+  }
+
+  /** Nothing is written, but something is due: an entry that carries nothing but time. */
+  #proposeTime(log: RaftReplicatedLog): void {
+    if (log.leader() !== log.id) return;
+    const dueMs = this.#stateMachine.store.nextExpiryMs();
+    if (dueMs === undefined || dueMs > this.#time.nowMs()) return;
+    // Lost with the leadership or refused as busy, it is proposed again at the next look.
+    this.#running?.groupCommit.appendTime().catch(() => {});
+  }
+
+  /** Whether a cluster answers at the `join` addresses: then it is joined and not founded a second time. */
+  async #findsCluster(): Promise<boolean> {
+    if (!(await this.#joiner.tryOnce())) return false;
+    this.#learnCluster();
+    return this.#cluster !== undefined;
+  }
+
+  /** A node without a cluster takes the one whose members it sees. */
+  #learnCluster(): void {
+    if (this.#cluster !== undefined) return;
+    const clusters = new Set<string>();
+    for (const member of this.#serf.members()) {
+      const cluster = member.tags.get(memberTags.cluster);
+      if (member.status === 'alive' && cluster) clusters.add(cluster);
+    }
+    const [cluster] = clusters;
+    if (cluster === undefined) return;
+    if (clusters.size > 1)
+      this.#logger.error({ clusters: [...clusters] }, 'the gossip pool holds several clusters; join one only');
+    else this.#belongTo(cluster).catch((error) => this.#onFatal(error as Error));
+  }
+
+  async #belongTo(cluster: string): Promise<void> {
+    this.#cluster = cluster;
+    await this.#serf.setTags(this.#tags());
+  }
+
+  #tags(): Record<string, string> {
+    return {
+      [memberTags.rpcAddr]: this.#rpcAddr,
+      [memberTags.raftId]: String(this.#raftId),
+      ...(this.#cluster === undefined ? {} : { [memberTags.cluster]: this.#cluster }),
+    };
+  }
+
+  #identity(): Uint8Array {
+    const writer = new ByteWriter();
+    writeIdentity(writer, { name: this.#options.id, rpcAddr: this.#rpcAddr });
+    return writer.copy();
+  }
+
+  /** Gossip knows best where a node is now; the log knows it of those that gossip has lost. */
+  #addressOf(id: number): Address | undefined {
+    const told = this.#running?.membership.gossip().find((member) => member.raftId === id && member.status === 'alive');
+    const rpcAddr = told?.rpcAddr ?? this.#stateMachine.directory.get(id)?.rpcAddr;
+    return rpcAddr === undefined ? undefined : parseAddress(rpcAddr);
+  }
+
+  #onFrame(from: number, kind: number, payload: Uint8Array, reply: ReplyFrame): void {
+    switch (kind) {
+      case ForwardFrame.request: {
+        const groupCommit = this.#running?.groupCommit;
+        if (!groupCommit) return;
+        answerForwarded(payload, (command) => groupCommit.append(command)).then(
+          (response) => void reply(ForwardFrame.response, response),
+          (error) => this.#logger.warn({ err: error, from }, 'a forwarded batch could not be read'),
+        );
+        return;
+      }
+      case ForwardFrame.response:
+        return this.#forwarder.receive(from, payload);
+      case ForwardFrame.leaveRequest: {
+        const removed = this.#running?.membership.remove(from) ?? Promise.reject(new Error('starting'));
+        removed.then(
+          () => void reply(ForwardFrame.leaveResponse, departureResponse(true)),
+          () => void reply(ForwardFrame.leaveResponse, departureResponse(false)),
+        );
+        return;
+      }
+      case ForwardFrame.leaveResponse:
+        return this.#running?.departure.receive(payload);
+      default:
+        throw new BytesError(`a peer frame of unknown kind ${kind}`);
+    }
+  }
+
+  async #request<Result>(run: (router: Router) => Promise<Result>): Promise<Result> {
+    if (this.#isStopping) throw new DcacheError('stopping', 'this node is stopping; ask another');
+    if (!this.#running) throw new DcacheError('no-leader', 'this node is starting; try again in a moment');
+    this.#inFlight++;
+    try {
+      return await run(this.#running.router);
+    } finally {
+      this.#inFlight--;
+    }
+  }
+
+  /** Lets requests that are under way end, within a bound. */
+  async #drain(): Promise<void> {
+    const deadlineMs = this.#clock.monotonicMs() + drainMs;
+    while (this.#inFlight > 0 && this.#clock.monotonicMs() < deadlineMs)
+      await new Promise<void>((resolve) => void this.#clock.after(10, resolve));
+  }
+
+  #answerInternal(path: string): InternalAnswer | undefined {
+    switch (path) {
+      case '/-/live':
+        return { status: 200, body: { live: true } };
+      case '/-/ready': {
+        const { isReady } = this.status();
+        return { status: isReady ? 200 : 503, body: { ready: isReady } };
+      }
+      case '/-/servers':
+        return { status: 200, body: this.servers() };
+      case '/-/status':
+        return { status: 200, body: this.status() };
+      default:
+        return undefined;
+    }
+  }
+}

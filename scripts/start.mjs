@@ -1,0 +1,167 @@
+// `npm start`: three nodes on this machine, for a first look. Ctrl-C stops them all; nothing is left behind.
+import { spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { createWriteStream, mkdtempSync, rmSync } from 'node:fs';
+import { get } from 'node:http';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const bin = join(dirname(fileURLToPath(import.meta.url)), '../packages/server/bin/dcache.js');
+const host = '127.0.0.1';
+const nodes = [0, 1, 2].map((i) => ({ name: `node${i + 1}`, rpcPort: 9200 + i, serfPort: 9000 + i, child: undefined }));
+const logs = mkdtempSync(join(tmpdir(), 'dcache-start-'));
+const formTimeoutMs = 30_000;
+const stopTimeoutMs = 20_000;
+let isStopping = false;
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => stop(0));
+
+const taken = (
+  await Promise.all(nodes.flatMap((node) => [probeTcp(node.rpcPort), probeTcp(node.serfPort), probeUdp(node.serfPort)]))
+).filter(Boolean);
+if (taken.length > 0) {
+  console.error(
+    `Cannot start: ${taken.join(', ')} on ${host} ${taken.length === 1 ? 'is' : 'are'} taken by another process.`,
+  );
+  console.error(
+    'Three nodes need TCP 9200-9202 for clients, TCP and UDP 9000-9002 for Serf. Stop what holds them and try again.',
+  );
+  rmSync(logs, { recursive: true, force: true });
+  process.exit(1);
+}
+
+console.log('Starting three nodes …');
+for (const node of nodes) startNode(node);
+const servers = await formed();
+if (!servers) {
+  if (!isStopping)
+    console.error(`The three nodes were no cluster after ${formTimeoutMs / 1000} s; their logs are in ${logs}`);
+  await stop(1, true);
+} else {
+  announce(servers);
+}
+
+function startNode(node) {
+  const args = [
+    '--id',
+    node.name,
+    '--addr',
+    `${host}:${node.serfPort}`,
+    '--rpc-port',
+    String(node.rpcPort),
+    '--http',
+    '--grpc',
+  ];
+  args.push(...(node === nodes[0] ? ['--bootstrap'] : ['--join', `${host}:${nodes[0].serfPort}`]));
+  const log = createWriteStream(join(logs, `${node.name}.log`));
+  // A group of its own: the terminal's Ctrl-C reaches this process alone, which then stops the nodes in order.
+  node.child = spawn(process.execPath, [bin, ...args], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  node.child.stdout.pipe(log, { end: false });
+  node.child.stderr.pipe(log, { end: false });
+  node.exited = new Promise((resolve) => node.child.once('exit', resolve));
+  node.exited.then(() => {
+    if (!isStopping)
+      console.log(`${node.name} has ended; the others go on. Its log: ${join(logs, `${node.name}.log`)}`);
+  });
+}
+
+/** The servers once every node sees three voters and one leader; undefined when that takes too long. */
+async function formed() {
+  const deadline = performance.now() + formTimeoutMs;
+  while (performance.now() < deadline && !isStopping) {
+    const views = await Promise.all(nodes.map((node) => ask(node.rpcPort, '/-/status')));
+    const isFormed = views.every(
+      (view) =>
+        view?.isReady && view.servers.length === 3 && view.servers.every((server) => server.voteStatus === 'Voter'),
+    );
+    if (isFormed && new Set(views.map((view) => view.leader)).size === 1) return views[0].servers;
+    if (nodes.every((node) => node.child.exitCode !== null)) return undefined;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  return undefined;
+}
+
+function announce(servers) {
+  console.log('\nA cluster of three; every node holds all data and takes any request:\n');
+  for (const server of servers) {
+    const node = nodes.find((one) => one.name === server.id);
+    const role = server.isLeader ? 'leader' : 'follower';
+    console.log(`  ${server.id}  http://${server.rpcAddr}  ${role.padEnd(8)}  pid ${node.child.pid}`);
+  }
+  const leader = nodes.find((node) => servers.find((server) => server.isLeader)?.id === node.name);
+  const [first, second] = nodes;
+  console.log(`
+Write on one node, read on another:
+
+  curl -X POST -d 'this is the value' http://localhost:${first.rpcPort}/hello
+  curl http://localhost:${second.rpcPort}/hello
+
+Kill the leader and read again; nothing is lost:
+
+  kill -9 ${leader.child.pid}
+  curl http://localhost:${nodes.find((node) => node !== leader).rpcPort}/hello
+
+Who is there:
+
+  npx dcache-client --addr localhost:${second.rpcPort} --get-servers
+
+Logs: ${logs}
+Ctrl-C stops all three.`);
+}
+
+/** Stops the nodes one after the other, so that each can leave a cluster that still has a quorum. */
+async function stop(code, keepLogs = false) {
+  if (isStopping) return;
+  isStopping = true;
+  console.log('\nStopping …');
+  const hard = setTimeout(() => {
+    for (const node of nodes) node.child?.kill('SIGKILL');
+  }, stopTimeoutMs);
+  for (const node of [...nodes].reverse()) {
+    if (!node.child) continue;
+    node.child.kill('SIGTERM');
+    await node.exited;
+  }
+  clearTimeout(hard);
+  if (!keepLogs) rmSync(logs, { recursive: true, force: true });
+  process.exit(code);
+}
+
+function ask(port, path) {
+  return new Promise((resolve) => {
+    const request = get({ host, port, path, timeout: 1000, agent: false }, (response) => {
+      let body = '';
+      response.setEncoding('utf8').on('data', (part) => {
+        body += part;
+      });
+      response.on('end', () => {
+        try {
+          resolve(JSON.parse(body));
+        } catch {
+          resolve(undefined);
+        }
+      });
+    });
+    request.on('error', () => resolve(undefined)).on('timeout', () => request.destroy());
+  });
+}
+
+function probeTcp(port) {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', (error) =>
+      resolve(error.code === 'EADDRINUSE' ? `TCP port ${port}` : `TCP port ${port} (${error.code})`),
+    );
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(undefined)));
+  });
+}
+
+function probeUdp(port) {
+  return new Promise((resolve) => {
+    const socket = createSocket('udp4');
+    socket.once('error', () => resolve(`UDP port ${port}`));
+    socket.bind({ address: host, port, exclusive: true }, () => socket.close(() => resolve(undefined)));
+  });
+}
