@@ -376,7 +376,8 @@ export class Server implements CommandHandler {
         return;
       }
       case ForwardFrame.response:
-        return this.#forwarder.receive(from, payload);
+        this.#forwarder.receive(from, payload);
+        return;
       case ForwardFrame.leaveRequest: {
         const removed = this.#running?.membership.remove(from) ?? Promise.reject(new Error('starting'));
         removed.then(
@@ -386,7 +387,8 @@ export class Server implements CommandHandler {
         return;
       }
       case ForwardFrame.leaveResponse:
-        return this.#running?.departure.receive(payload);
+        this.#running?.departure.receive(payload);
+        return;
       default:
         throw new BytesError(`a peer frame of unknown kind ${kind}`);
     }
