@@ -123,6 +123,46 @@ export interface Message {
   readonly responses: readonly Message[];
 }
 
+/** Whether a message of this type is a node's own business: one from a peer is refused. */
+export function isLocalType(type: MessageType): boolean {
+  switch (type) {
+    case MessageType.hup:
+    case MessageType.beat:
+    case MessageType.unreachable:
+    case MessageType.snapshotStatus:
+    case MessageType.checkQuorum:
+    case MessageType.storageAppend:
+    case MessageType.storageAppendResponse:
+    case MessageType.storageApply:
+    case MessageType.storageApplyResponse:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Whether a message of this type answers another: one from a node that is no member is refused. */
+export function isResponseType(type: MessageType): boolean {
+  switch (type) {
+    case MessageType.appendResponse:
+    case MessageType.voteResponse:
+    case MessageType.heartbeatResponse:
+    case MessageType.unreachable:
+    case MessageType.readIndexResponse:
+    case MessageType.preVoteResponse:
+    case MessageType.storageAppendResponse:
+    case MessageType.storageApplyResponse:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Whether `id` is one of the local storage threads. */
+export function isLocalThread(id: NodeId): boolean {
+  return id === localAppendThread || id === localApplyThread;
+}
+
 /** No entries; shared so that a message without any costs no array. */
 export const noEntries: readonly Entry[] = Object.freeze([]);
 /** No messages. */

@@ -1,4 +1,4 @@
-import type { ConfState, Entry, HardState, Message, NodeId, ReadState, Role, Snapshot, SoftState } from './message.js';
+import type { ConfState, Entry, HardState, Message, NodeId, ReadState, Snapshot, SoftState } from './message.js';
 
 /**
  * All that the core wants done, in this order:
@@ -49,10 +49,29 @@ export type DropReason =
   /** This leader is no member any more. */
   | 'removed';
 
+/** Why an empty entry was appended in place of a configuration change. */
+export type ConfChangeRefusal =
+  /** An earlier change, or an entry of an earlier term that may be one, is not applied yet. */
+  | 'pending-change'
+  /** A joint configuration must be left first. */
+  | 'joint'
+  /** There is no joint configuration to leave. */
+  | 'not-joint'
+  /** It does not fit the present configuration; it would remove the last voter, for example. */
+  | 'invalid'
+  /** The bytes are no change. */
+  | 'malformed';
+
 /** What became of a proposal. */
 export type ProposeResult =
   /** It is in this leader's log from `index` on; it is committed when that index is applied with that `term`. */
-  | { readonly status: 'appended'; readonly index: number; readonly term: number }
+  | {
+      readonly status: 'appended';
+      readonly index: number;
+      readonly term: number;
+      /** Set when it was a configuration change and only an empty entry was appended. */
+      readonly refusal?: ConfChangeRefusal;
+    }
   /** A message to the leader was queued; whether it arrives is not known. */
   | { readonly status: 'forwarded'; readonly leader: NodeId }
   | { readonly status: 'dropped'; readonly reason: DropReason };
@@ -91,6 +110,8 @@ export interface PeerStatus {
   readonly recentActive: boolean;
   /** Appends sent and not answered. */
   readonly inflight: number;
+  /** No more may be sent until one is answered. */
+  readonly isInflightFull: boolean;
 }
 
 /** What a node knows about itself. */
@@ -109,5 +130,3 @@ export interface Status extends BasicStatus {
   /** Sorted by id; empty unless this node leads. */
   readonly peers: readonly PeerStatus[];
 }
-
-export type { Role };
