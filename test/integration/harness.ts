@@ -6,7 +6,9 @@ import { fileURLToPath } from 'node:url';
 
 /** The built command lines. */
 export const dcacheBin: string = fileURLToPath(new URL('../../../packages/server/bin/dcache.js', import.meta.url));
-export const clientBin: string = fileURLToPath(new URL('../../../packages/client/bin/dcache-client.js', import.meta.url));
+export const clientBin: string = fileURLToPath(
+  new URL('../../../packages/client/bin/dcache-client.js', import.meta.url),
+);
 
 /** What a condition may take on a busy machine before a test gives up on it. */
 const patienceMs = 30_000;

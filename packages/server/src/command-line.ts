@@ -48,6 +48,7 @@ export function parseCommandLine(args: readonly string[], version: string): Serv
     .option('--max-bytes <bytes>', 'what all entries may take, such as 2gb', bytes('max-bytes'), 1_073_741_824)
     .option('--eviction <policy>', 'who goes when the cache is full: sieve, s3fifo, fifo, none', 'sieve')
     .option('--request-timeout <time>', 'how long a request waits for a leader', duration('request-timeout'), 5_000)
+    .option('--trailing-entries <count>', 'log entries kept for followers that lag', wholeNumber, 10_000)
     .option('--remove-failed-after <time>', 'a failed member is removed after this', duration('remove-failed-after'))
     .option('--log-level <level>', 'trace, debug, info, warn, error or silent', logLevel, 'info')
     .helpOption('-h, --help', 'show this help')

@@ -15,7 +15,7 @@ export async function main(args: readonly string[]): Promise<number | undefined>
   let logger: PinoLogger;
   try {
     const { logLevel, ...options } = parseCommandLine(args, version);
-    logger = pino({ level: logLevel, base: undefined, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
+    logger = pino({ level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
     server = new Server(options, { logger, onFatal: (error) => end(logger, error) });
     await server.start();
   } catch (error) {

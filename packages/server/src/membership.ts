@@ -99,11 +99,14 @@ export class Membership {
     if (clusterId === undefined) return undefined;
     const status = log.status();
     const gossip = this.gossip();
+    this.#forgetStrangers(
+      new Set([...status.progress, ...gossip.map(({ raftId }) => ({ id: raftId }))].map(({ id }) => id)),
+    );
     const active = new Set<number>();
     const caughtUp = new Set<number>();
-    for (const [id, progress] of status.progress ?? []) {
-      if (progress.isActive) active.add(id);
-      if (progress.isActive && progress.matchIndex + caughtUpEntries >= status.commitIndex) caughtUp.add(id);
+    for (const { id, isActive, matchIndex } of status.progress) {
+      if (isActive) active.add(id);
+      if (isActive && matchIndex + caughtUpEntries >= status.lastIndex) caughtUp.add(id);
     }
     return nextChange({
       selfId: log.id,
@@ -127,7 +130,12 @@ export class Membership {
     }
     const writer = new ByteWriter();
     writeIdentity(writer, change.identity);
-    await log.changeMember({ type: 'add-learner', id: change.id }, writer.copy());
+    await log.changeMember({ type: 'add-learner', id: change.id, context: writer.copy() });
+  }
+
+  /** Keeps times of known ids only, so that their number stays bounded. */
+  #forgetStrangers(known: ReadonlySet<number>): void {
+    for (const id of this.#since.keys()) if (!known.has(id)) this.#since.delete(id);
   }
 
   #sinceMs(id: number, status: Member['status'] | 'missed'): number {

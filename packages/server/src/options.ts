@@ -33,6 +33,8 @@ export interface ServerOptions {
   readonly eviction?: 'sieve' | 's3fifo' | 'fifo' | 'none';
   /** How long a request waits for a leader or an answer, in milliseconds. Default 5,000. */
   readonly requestTimeoutMs?: number;
+  /** Applied log entries kept for followers that lag; who lags more gets a snapshot. Default 10,000. */
+  readonly trailingEntries?: number;
   /** A failed member is removed after this time, in milliseconds. Default 30,000 in memory, 600,000 on disk. */
   readonly removeFailedAfterMs?: number;
 }
@@ -61,6 +63,7 @@ export function resolveOptions(options: ServerOptions): ResolvedOptions {
     maxBytes: integer('max-bytes', options.maxBytes ?? 1_073_741_824, 1_048_576, Number.MAX_SAFE_INTEGER),
     eviction: policy(options.eviction ?? 'sieve'),
     requestTimeoutMs: integer('request-timeout', options.requestTimeoutMs ?? 5_000, 1, 3_600_000),
+    trailingEntries: integer('trailing-entries', options.trailingEntries ?? 10_000, 0, Number.MAX_SAFE_INTEGER),
     removeFailedAfterMs: integer(
       'remove-failed-after',
       options.removeFailedAfterMs ?? (inMemory ? 30_000 : 600_000),

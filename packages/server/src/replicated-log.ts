@@ -1,7 +1,7 @@
-import { DcacheError, type ReadLevel, type Reply } from '@dcache/protocol';
+import { DcacheError, ReadLevel, type Reply } from '@dcache/protocol';
 import {
-  ConfChangeType,
   type ConfState,
+  type MembershipChange,
   RaftError,
   type RaftErrorCode,
   type RaftNode,
@@ -22,18 +22,18 @@ export interface ReplicatedLog {
    * `NotAppendedError` where the entry is certainly not in the log, else with a `DcacheError`.
    */
   append(data: Uint8Array): Promise<readonly Reply[]>;
-  /** Resolves when the state machine here may be read at this level. */
+  /**
+   * Resolves when the state machine here may be read at this level; the read must follow at once. A `lease` must be asked
+   * for again after the read, with `isLeaseValid`. On a follower a lease costs the same round as a linearizable read.
+   */
   readBarrier(level: Exclude<ReadLevel, 'local'>): Promise<void>;
+  /** Whether what was read under the lease may be used. Always true on a follower, which has used none. */
+  isLeaseValid(): boolean;
   status(): RaftStatus;
-  changeMember(change: MemberChange, context?: Uint8Array): Promise<ConfState>;
+  changeMember(change: MembershipChange): Promise<ConfState>;
   transferLeadership(to?: number): Promise<void>;
   /** Calls `listener` whenever the leader known here changes; the function returned ends that. */
   onLeaderChange(listener: () => void): () => void;
-}
-
-export interface MemberChange {
-  readonly type: 'add-learner' | 'promote' | 'remove';
-  readonly id: number;
 }
 
 /** The entry is certainly not in the log: it may be sent again, here or to another leader. */
@@ -41,18 +41,17 @@ export class NotAppendedError extends Error {
   override readonly name = 'NotAppendedError';
 }
 
-const memberChangeType = {
-  'add-learner': ConfChangeType.addLearner,
-  promote: ConfChangeType.addNode,
-  remove: ConfChangeType.removeNode,
-} as const;
-
-/** The embedded default: Raft in this process. */
+/** The embedded default: Raft in this process. Make it before the node starts, so that it hears of every leader. */
 export class RaftReplicatedLog implements ReplicatedLog {
   readonly #node: RaftNode<readonly Reply[]>;
+  /** 0 where none is known. */
+  #leader = 0;
 
   constructor(node: RaftNode<readonly Reply[]>) {
     this.#node = node;
+    node.on('leader-change', ({ leader }) => {
+      this.#leader = leader ?? 0;
+    });
   }
 
   get id(): number {
@@ -60,7 +59,7 @@ export class RaftReplicatedLog implements ReplicatedLog {
   }
 
   leader(): number {
-    return this.#node.leader;
+    return this.#leader;
   }
 
   append(data: Uint8Array): Promise<readonly Reply[]> {
@@ -68,18 +67,20 @@ export class RaftReplicatedLog implements ReplicatedLog {
   }
 
   async readBarrier(level: Exclude<ReadLevel, 'local'>): Promise<void> {
-    await this.#node.readBarrier(level).catch(rethrow);
+    const isLeader = this.#leader === this.id;
+    await this.#node.readBarrier(isLeader ? level : ReadLevel.linearizable).catch(rethrow);
+  }
+
+  isLeaseValid(): boolean {
+    return this.#leader !== this.id || this.#node.isLeaseValid();
   }
 
   status(): RaftStatus {
     return this.#node.status();
   }
 
-  changeMember(change: MemberChange, context?: Uint8Array): Promise<ConfState> {
-    return this.#node.changeMembership({
-      changes: [{ type: memberChangeType[change.type], nodeId: change.id }],
-      ...(context ? { context } : {}),
-    });
+  changeMember(change: MembershipChange): Promise<ConfState> {
+    return this.#node.changeMembership(change);
   }
 
   transferLeadership(to?: number): Promise<void> {
@@ -87,8 +88,9 @@ export class RaftReplicatedLog implements ReplicatedLog {
   }
 
   onLeaderChange(listener: () => void): () => void {
-    this.#node.on('leader-change', listener);
-    return () => void this.#node.off('leader-change', listener);
+    const call = (): void => listener();
+    this.#node.on('leader-change', call);
+    return () => void this.#node.off('leader-change', call);
   }
 }
 

@@ -69,8 +69,12 @@ export class Router implements CommandHandler {
       // Only here does this node's own clock hide what no entry has expired yet.
       return found && found.expiresAtMs !== 0 && found.expiresAtMs <= time.nowMs() ? undefined : found;
     }
-    await this.#barrier(level);
-    return stateMachine.read(key);
+    const { log } = this.#parts;
+    for (;;) {
+      await this.#barrier(level);
+      const found = stateMachine.read(key);
+      if (level === ReadLevel.linearizable || log.isLeaseValid()) return found;
+    }
   }
 
   servers(): readonly ServerInfo[] {

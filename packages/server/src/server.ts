@@ -121,8 +121,8 @@ export class Server implements CommandHandler {
     const bound = await this.#mux.listen(host, this.#options.rpcPort);
     this.#rpcAddr = formatAddress(host, bound.port);
     try {
-      await this.#serf.setTags(this.#tags());
       await this.#serf.start();
+      await this.#serf.setTags(this.#tags());
     } catch (error) {
       this.#mux.close();
       throw error;
@@ -184,7 +184,7 @@ export class Server implements CommandHandler {
 
   status(): ServerStatus {
     const raft = this.#running?.log.status();
-    const leader = raft ? this.#stateMachine.directory.get(raft.leader) : undefined;
+    const leader = raft ? this.#stateMachine.directory.get(raft.leader ?? 0) : undefined;
     const members = raft ? [...raft.confState.voters, ...raft.confState.learners] : [];
     const stats = this.#stateMachine.store.stats();
     return {
@@ -198,7 +198,7 @@ export class Server implements CommandHandler {
       isReady:
         raft !== undefined &&
         !this.#isStopping &&
-        raft.leader !== 0 &&
+        raft.leader !== undefined &&
         members.includes(this.#raftId) &&
         raft.appliedIndex >= raft.commitIndex,
       commitIndex: raft?.commitIndex ?? 0,
@@ -227,7 +227,8 @@ export class Server implements CommandHandler {
     };
     for (const event of ['member-join', 'member-update', 'member-leave', 'member-failed'] as const)
       serf.on(event, look);
-    serf.on('conflict', () =>
+    serf.on('conflict', (report) => this.#logger.warn({ report }, 'another node claims the name of this one'));
+    serf.on('shutdown', () =>
       this.#onFatal(new Error(`another live node of the cluster is called ${id}; give this one another --id`)),
     );
     return serf;
@@ -261,13 +262,15 @@ export class Server implements CommandHandler {
       stateMachine: this.#stateMachine,
       ...(founds ? { bootstrap: { context: this.#identity() } } : {}),
       maxProposalBytes: this.#limits.maxValueBytes + this.#limits.maxKeyBytes + 2 * 1_048_576,
+      trailingEntries: this.#options.trailingEntries,
       clock: this.#clock,
       logger: this.#logger,
     });
+    node.on('snapshot-installed', (snapshot) => this.#logger.info(snapshot, 'a snapshot was installed'));
     node.on('fatal', (error) => this.#onFatal(error));
     node.on('leader-change', () => this.#running?.membership.look());
-    await node.start();
     const log = new RaftReplicatedLog(node);
+    await node.start();
     const groupCommit = new GroupCommit((data) => log.append(data), this.#time, maxWaitingBytes);
     const router = new Router({
       log,

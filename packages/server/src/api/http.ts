@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Logger } from '@dcache/base';
 import {
   allowedMethods,
@@ -124,20 +125,19 @@ function refuse(response: ServerResponse, error: DcacheError, request: IncomingM
     return;
   }
   const body = `${error.message}\n`;
-  response.writeHead(error.httpStatus, {
-    'content-type': 'text/plain; charset=utf-8',
-    'content-length': Buffer.byteLength(body),
-    'dcache-error': error.code,
-    ...(error.code === 'method-not-allowed' ? { allow: allowedMethods } : {}),
-    ...(error.code === 'busy' || error.code === 'no-leader' ? { 'retry-after': 1 } : {}),
-    ...(request.complete ? {} : { connection: 'close' }),
-  });
+  response.setHeader('content-type', 'text/plain; charset=utf-8');
+  response.setHeader('content-length', Buffer.byteLength(body));
+  response.setHeader('dcache-error', error.code);
+  if (error.code === 'method-not-allowed') response.setHeader('allow', allowedMethods);
+  if (error.code === 'busy' || error.code === 'no-leader') response.setHeader('retry-after', 1);
+  if (!request.complete) response.setHeader('connection', 'close');
+  response.writeHead(error.httpStatus);
   response.end(request.method === 'HEAD' ? undefined : body);
   if (!request.complete) request.resume();
 }
 
 /** What the parser cannot read gets a status all the same, as RFC 9112 §2.2 asks. */
-function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: import('node:stream').Duplex): void {
+function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy();
     return;
