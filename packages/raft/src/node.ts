@@ -459,6 +459,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     if (ready.hardState !== undefined) this.#commitIndex = ready.hardState.commit;
     if (ready.softState !== undefined) this.#onSoftState(ready.softState);
     for (const { index, context } of ready.readStates) this.#reads.onReadState(index, context);
+    if (ready.readStates.length > 0 && this.#exchange.isWhole) this.#reads.onApplied(this.#applier.index);
     const heldVotes: Message[] = [];
     let write: Message | undefined;
     for (const message of ready.messages) {
