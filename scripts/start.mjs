@@ -111,7 +111,7 @@ Logs: ${logs}
 Ctrl-C stops all three.`);
 }
 
-/** Stops the nodes one after the other, so that each can leave a cluster that still has a quorum. */
+/** Stops all nodes; each leaves the cluster before it ends, and the last just stops. */
 async function stop(code, keepLogs = false) {
   if (isStopping) return;
   isStopping = true;
@@ -119,11 +119,8 @@ async function stop(code, keepLogs = false) {
   const hard = setTimeout(() => {
     for (const node of nodes) node.child?.kill('SIGKILL');
   }, stopTimeoutMs);
-  for (const node of [...nodes].reverse()) {
-    if (!node.child) continue;
-    node.child.kill('SIGTERM');
-    await node.exited;
-  }
+  for (const node of nodes) node.child?.kill('SIGTERM');
+  await Promise.all(nodes.map((node) => node.exited));
   clearTimeout(hard);
   if (!keepLogs) rmSync(logs, { recursive: true, force: true });
   process.exit(code);

@@ -7,6 +7,9 @@ const patienceMs = 3_000;
 /** How often it asks anew, because the leader may change meanwhile. */
 const askEveryMs = 250;
 
+/** How a departure ended: `left` the configuration, stayed as the `last` voter, or went `unheard`. */
+export type DepartureResult = 'left' | 'last' | 'unheard';
+
 /**
  * The departure of a node that will not come back under its id: it hands leadership over, then asks the leader to take
  * it out of the configuration, so that the rest keeps its quorum. The last voter stays.
@@ -30,17 +33,18 @@ export class Departure {
     this.#onResponse?.(new ByteReader(payload).u8() === 1);
   }
 
-  /** Resolves with whether the others go on without this node; never rejects and takes `patienceMs` at most. */
-  async leave(): Promise<boolean> {
+  /** Never rejects, and takes `patienceMs` at most. */
+  async leave(): Promise<DepartureResult> {
     const deadlineMs = this.#clock.monotonicMs() + patienceMs;
     while (this.#clock.monotonicMs() < deadlineMs) {
       const { confState } = this.#log.status();
       const isMember = confState.voters.includes(this.#log.id) || confState.learners.includes(this.#log.id);
-      if (!isMember || this.#isLastVoter()) return !isMember;
+      if (!isMember) return 'left';
+      if (this.#isLastVoter()) return 'last';
       if (this.#log.leader() === this.#log.id) await this.#handOver();
-      else if (await this.#askToBeRemoved()) return true;
+      else if (await this.#askToBeRemoved()) return 'left';
     }
-    return false;
+    return 'unheard';
   }
 
   /** Gives leadership to another voter, if there is one that can take it. */

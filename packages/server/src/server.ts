@@ -49,6 +49,12 @@ const expiryCheckMs = 100;
 /** How long requests that are under way may take when the node stops, in milliseconds. */
 const drainMs = 1_000;
 
+const departureMessage = {
+  left: 'left the cluster',
+  last: 'the last voter of the cluster stops',
+  unheard: 'stops without having left the cluster: nobody took the request',
+} as const;
+
 /** What exists once the cluster question is settled. */
 interface Running {
   readonly node: RaftNode<readonly Reply[]>;
@@ -152,11 +158,7 @@ export class Server implements CommandHandler {
     if (running) {
       running.membership.stop();
       running.stopExpiry();
-      const isGone = await running.departure.leave();
-      this.#logger.info(
-        { id: this.#options.id },
-        isGone ? 'left the cluster' : 'stops without having left the cluster',
-      );
+      this.#logger.info({ id: this.#options.id }, departureMessage[await running.departure.leave()]);
     }
     await this.#serf.leave();
     await this.#serf.stop();
