@@ -12,9 +12,11 @@
  * store.advance(5_000); // 1: the greeting is gone
  * ```
  *
- * Read next: `types.ts`, `options.ts`, `store.ts`.
+ * Read next: `types.ts`, `options.ts`, `engine.ts` (how the parts make a store), then each part:
+ * `arena.ts`, `table.ts`, `entries.ts`, `eviction.ts`, `expiry-heap.ts`, `compactor.ts`, `snapshot-format.ts`.
  */
 export { StoreError, type StoreErrorCode } from './errors.js';
+export type { KeyHash } from './hash.js';
 export { ENTRY_OVERHEAD_BYTES, type EvictionPolicy, type StoreOptions } from './options.js';
 export { Store } from './store.js';
 export type {

@@ -1,3 +1,5 @@
+import { type KeyHash, seededHash } from './hash.js';
+
 /**
  * Who goes when the store is full.
  * - `sieve`: one queue, one bit an entry, a hand that spares what was touched (Zhang et al., NSDI 2024).
@@ -21,6 +23,10 @@ export interface StoreOptions {
   readonly maxValueBytes?: number;
   /** Seed of this node's key hash, against chosen collisions; never leaves the node. Default random. */
   readonly seed?: number;
+  /** Replaces the seeded hash of keys, for tests of collisions. Must give an integer from 0 to 2^32-1. */
+  readonly hash?: KeyHash;
+  /** Size of a memory segment, 4 KiB to 64 MiB; a record above a quarter of it has its own. Local. Default 1 MiB. */
+  readonly segmentBytes?: number;
 }
 
 export interface ResolvedOptions {
@@ -29,6 +35,8 @@ export interface ResolvedOptions {
   readonly maxKeyBytes: number;
   readonly maxValueBytes: number;
   readonly seed: number;
+  readonly hash: KeyHash;
+  readonly segmentBytes: number;
 }
 
 /**
@@ -44,17 +52,20 @@ export function resolveOptions(options: StoreOptions): ResolvedOptions {
   const eviction = options.eviction ?? 'sieve';
   if (!policies.includes(eviction))
     throw new TypeError(`eviction is one of ${policies.join(', ')}, got ${String(eviction)}`);
+  const seed = integer(
+    'seed',
+    options.seed ?? Math.floor(Math.random() * Number.MAX_SAFE_INTEGER),
+    Number.MIN_SAFE_INTEGER,
+    Number.MAX_SAFE_INTEGER,
+  );
   return {
     maxBytes: integer('maxBytes', options.maxBytes ?? 2 ** 30, 0, Number.MAX_SAFE_INTEGER),
     eviction,
     maxKeyBytes: integer('maxKeyBytes', options.maxKeyBytes ?? 65_536, 0, 65_536),
     maxValueBytes: integer('maxValueBytes', options.maxValueBytes ?? 512 * 2 ** 20, 0, 2 ** 31 - 1),
-    seed: integer(
-      'seed',
-      options.seed ?? Math.floor(Math.random() * Number.MAX_SAFE_INTEGER),
-      Number.MIN_SAFE_INTEGER,
-      Number.MAX_SAFE_INTEGER,
-    ),
+    seed,
+    hash: options.hash ?? seededHash(seed),
+    segmentBytes: integer('segmentBytes', options.segmentBytes ?? 2 ** 20, 4096, 64 * 2 ** 20),
   };
 }
 

@@ -46,7 +46,7 @@ export interface ScanEntry extends EntryMeta {
 export interface ScanPage {
   /** At most `limit`, in no order that means anything; may be empty before the end when few keys match. */
   readonly entries: readonly ScanEntry[];
-  /** Where to go on, or undefined at the end. Good for this store only, across writes, growth and restores. */
+  /** Where to go on, or undefined at the end. Good for this store object only, whatever is written meanwhile. */
   readonly cursor: string | undefined;
 }
 

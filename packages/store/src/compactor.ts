@@ -1,0 +1,99 @@
+import { assert } from '@dcache/base';
+import { type Arena, Stream } from './arena.js';
+import type { Entries } from './entries.js';
+import type { KeyHash } from './hash.js';
+import { copyBytes, type RecordView } from './record.js';
+import type { Table } from './table.js';
+
+/** Bytes of segments for each live byte at which compaction begins, and at which it hurries. */
+const SPREAD = 1.15;
+const WIDE_SPREAD = 1.25;
+/** Bytes to look at or move for each byte written or freed. */
+const PACE = 8;
+const HURRY = 32;
+/** Most bytes of one step, so that a large write does not make a long pause. */
+const MOST_STEP_BYTES = 1 << 20;
+/** What looking at a record costs beyond its bytes: its hash and the probe. */
+const RECORD_COST = 64;
+
+/**
+ * Gives back what overwritten and deleted records leave behind: takes the emptiest segment, moves its live records to
+ * where other moved ones are, and goes on with the next; a little with each write, in proportion to what was written
+ * and freed, so that segments stay below about 1.25 times the live bytes. (The cleaner of log-structured storage:
+ * Rosenblum, Ousterhout, SOSP 1991; Rumble et al., FAST 2014 for memory.)
+ *
+ * A record does not say whose it is, which saves 4 bytes an entry; its key's hash leads to the candidates, and the one
+ * whose row points here is the owner. While a view sees a segment it is left alone: moving would free nothing.
+ */
+export class Compactor {
+  readonly #arena: Arena;
+  readonly #entries: Entries;
+  readonly #table: Table;
+  readonly #hash: KeyHash;
+  readonly #record: RecordView;
+  #debtBytes = 0;
+  #victim = -1;
+  #serial = 0;
+  #at = 0;
+
+  constructor(arena: Arena, entries: Entries, table: Table, hash: KeyHash, record: RecordView) {
+    this.#arena = arena;
+    this.#entries = entries;
+    this.#table = table;
+    this.#hash = hash;
+    this.#record = record;
+  }
+
+  /** Notes that a record of this length was written or freed. */
+  owe(length: number): void {
+    this.#debtBytes += length;
+  }
+
+  /** Does the work owed. */
+  run(): void {
+    const { spread } = this.#arena;
+    const pace = spread > WIDE_SPREAD ? HURRY : spread > SPREAD ? PACE : 0;
+    let budget = Math.min(MOST_STEP_BYTES, this.#debtBytes * pace);
+    this.#debtBytes = 0;
+    while (budget > 0 && this.#hasVictim()) {
+      const length = this.#step();
+      budget -= length + RECORD_COST;
+    }
+  }
+
+  #hasVictim(): boolean {
+    const arena = this.#arena;
+    if (this.#victim >= 0 && arena.serialOf(this.#victim) === this.#serial && !arena.isSeen(this.#victim)) return true;
+    this.#victim = arena.spread > SPREAD ? arena.emptiest() : -1;
+    if (this.#victim < 0) return false;
+    this.#serial = arena.serialOf(this.#victim);
+    this.#at = 0;
+    return true;
+  }
+
+  /** Looks at one record of the victim and moves it if it lives; returns the bytes that went through its hands. */
+  #step(): number {
+    const arena = this.#arena;
+    const from = this.#victim;
+    const at = this.#at;
+    assert(at < arena.usedOf(from), `segment ${from} was walked to its end and still counts live records`);
+    const bytes = arena.bytes[from]!;
+    this.#record.read(bytes, at);
+    const length = this.#record.end - at;
+    this.#at = this.#record.end;
+    const id = this.#ownerOf(from, at, this.#hash(bytes, this.#record.keyAt, this.#record.keyBytes));
+    if (id === 0) return 0;
+    arena.reserve(length, Stream.moved);
+    copyBytes(bytes, at, arena.bytes[arena.segment]!, arena.offset, length);
+    this.#entries.place(id, arena.segment, arena.offset);
+    arena.free(from, length);
+    return length;
+  }
+
+  #ownerOf(segment: number, offset: number, hash: number): number {
+    let id = this.#table.first(hash);
+    while (id !== 0 && (this.#entries.offset(id) !== offset || this.#entries.segment(id) !== segment))
+      id = this.#table.next();
+    return id;
+  }
+}
