@@ -35,10 +35,21 @@ test('a linearizable read sees every write acknowledged before it, on a follower
   const leader = await cluster.found(3);
   for (let i = 0; i < 20; i++) {
     await leader.propose(utf8(`k=${i}`));
+    const { commitIndex } = leader.status();
     const index = await cluster.node(2).readBarrier('linearizable');
+    assert.ok(index >= commitIndex, `the read index ${index} is older than the commit index ${commitIndex}`);
     assert.equal(cluster.map(2).values.get('k'), String(i));
     assert.ok(cluster.node(2).status().appliedIndex >= index);
   }
+});
+
+test('a read of an idle cluster is answered, on any node', async () => {
+  await using cluster = new TestCluster();
+  const leader = await cluster.found(3);
+  await leader.propose(utf8('k=1'));
+  const { commitIndex } = leader.status();
+  await until(() => [2, 3].every((id) => cluster.node(id).status().appliedIndex === commitIndex));
+  for (const id of [1, 2, 3]) assert.equal(await cluster.node(id).readBarrier('linearizable'), commitIndex);
 });
 
 test('all reads of one turn share one round to a quorum', async () => {
