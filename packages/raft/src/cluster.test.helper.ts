@@ -66,10 +66,13 @@ export class TestCluster implements AsyncDisposable {
   readonly network: MemoryNetwork = new MemoryNetwork();
   readonly nodes: Map<NodeId, TextNode> = new Map();
   readonly maps: Map<NodeId, TextMap> = new Map();
+  readonly #keepAlive: NodeJS.Timeout;
   readonly #options: Partial<RaftNodeOptions<string | undefined>>;
 
   constructor(options: Partial<RaftNodeOptions<string | undefined>> = {}) {
     this.#options = { tickMs: 10, ...options };
+    // The clock's timers let a process end; a test waits for them.
+    this.#keepAlive = setInterval(() => {}, 1000);
   }
 
   /** Starts a node. */
@@ -94,11 +97,13 @@ export class TestCluster implements AsyncDisposable {
     return node;
   }
 
-  /** Founds a cluster of 1 and adds the others as voters. */
+  /** Founds a cluster of 1 and adds the others as voters; all know of all when it resolves. */
   async found(size: number): Promise<TextNode> {
     const founder = await this.start(1, { bootstrap: { context: utf8('n1') } });
     await until(() => founder.status().role === 'leader');
     for (let id = 2; id <= size; id++) await this.addVoter(founder, id);
+    // Until a node has applied the last promotion, it counts its quorum without it.
+    await until(() => [...this.nodes.values()].every((node) => node.status().confState.voters.length === size));
     return founder;
   }
 
@@ -136,6 +141,7 @@ export class TestCluster implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.nodes.values()].map((node) => node.stop()));
+    clearInterval(this.#keepAlive);
   }
 }
 

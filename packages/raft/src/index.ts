@@ -22,13 +22,23 @@
  * Read next: `core/message.ts`, `core/raw-node.ts`, `storage.ts`, `transport.ts`, `node.ts`.
  */
 export { decodeMessages, encodeMessages } from './codec.js';
-export { ConfChangeType, type ConfChangeV2, decodeConfChange, encodeConfChange } from './core/conf-change.js';
+export {
+  type ConfChange,
+  ConfChangeType,
+  type ConfChangeV2,
+  decodeConfChange,
+  encodeConfChange,
+  Transition,
+} from './core/conf-change.js';
+export { entrySize } from './core/entry-size.js';
 export type { InitialState, LogReader } from './core/log-reader.js';
 export {
   type ConfState,
   type Entry,
   EntryType,
   type HardState,
+  localAppendThread,
+  localApplyThread,
   type Message,
   MessageType,
   makeMessage,
@@ -41,6 +51,7 @@ export {
 export type { RawNodeOptions } from './core/options.js';
 export { RawNode } from './core/raw-node.js';
 export type { BasicStatus, PeerStatus, ProposeResult, ReadIndexResult, Ready, Status } from './core/ready.js';
+export type { Trace, TraceEvent } from './core/trace.js';
 export { RaftError, type RaftErrorCode } from './errors.js';
 export { FrameKind } from './frame.js';
 export type { HistogramSnapshot } from './histogram.js';

@@ -59,6 +59,8 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
   readonly #outbox = new Map<NodeId, Message[]>();
   #soft: SoftState = { leader: noNode, role: Role.follower };
   #commitIndex = 0;
+  /** Term of the proposals that wait. */
+  #proposalTerm = 0;
   #changesMembership = false;
   #transfer:
     | { readonly resolve: () => void; readonly reject: (error: RaftError) => void; deadlineMs: number }
@@ -194,8 +196,8 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     const stopped = this.#stoppedError();
     if (stopped !== undefined) throw stopped;
     if (level === 'linearizable') return this.#reads.request();
-    if (this.#soft.role !== Role.leader) throw this.#notLeader();
-    const { term } = this.#running;
+    const { role, term } = this.#running;
+    if (role !== Role.leader) throw this.#notLeader();
     if (this.#lease.isValid(term)) {
       if (this.#lease.isOld(term)) this.#reads.confirm();
       const index = this.#commitIndex;
@@ -208,7 +210,9 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
 
   /** Whether what was read now, after a `lease` barrier, is certain to be no older than the barrier. */
   isLeaseValid(): boolean {
-    return this.#state === 'running' && this.#soft.role === Role.leader && this.#lease.isValid(this.#running.term);
+    if (this.#state !== 'running') return false;
+    const { role, term } = this.#running;
+    return role === Role.leader && this.#lease.isValid(term);
   }
 
   /**
@@ -218,7 +222,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
   async changeMembership(change: MembershipChange): Promise<ConfState> {
     const stopped = this.#stoppedError();
     if (stopped !== undefined) throw stopped;
-    if (this.#soft.role !== Role.leader) throw this.#notLeader();
+    if (this.#running.role !== Role.leader) throw this.#notLeader();
     if (this.#changesMembership) throw new RaftError('busy', 'another membership change is under way');
     const status = this.#running.status();
     if (isAlreadySo(change, status.confState)) return status.confState;
@@ -246,7 +250,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
   async transferLeadership(to?: NodeId): Promise<void> {
     const stopped = this.#stoppedError();
     if (stopped !== undefined) throw stopped;
-    if (this.#soft.role !== Role.leader) throw this.#notLeader();
+    if (this.#running.role !== Role.leader) throw this.#notLeader();
     if (this.#transfer !== undefined) throw new RaftError('busy', 'leadership is being handed over already');
     const target = to ?? this.#bestSuccessor();
     const { voters } = this.#applier.state.confState;
@@ -398,7 +402,10 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
       release: () => this.#compactor.cancel(),
       state: () => this.#applier.state,
       term: () => this.#running.term,
-      leader: () => (this.#soft.leader === noNode || this.#soft.leader === this.id ? undefined : this.#soft.leader),
+      leader: () => {
+        const { leader } = this.#running;
+        return leader === noNode || leader === this.id ? undefined : leader;
+      },
       onSent: (to, { index }, stateBytes) => {
         this.#counts.snapshotsSent++;
         this.emit('snapshot-sent', { to, index, stateBytes });
@@ -452,6 +459,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     while (core.hasReady()) this.#handle(core.ready());
     this.#sendOutbox();
     this.#applySlice();
+    if (this.#exchange.isWhole) this.#reads.onApplied(this.#applier.index);
     if (core.hasReady()) this.#schedule();
   }
 
@@ -527,7 +535,6 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
   }
 
   #afterApply(bytes: number): void {
-    this.#reads.onApplied(this.#applier.index);
     this.#compactor.afterApply(bytes);
     this.#campaignAlone();
   }
@@ -604,7 +611,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     this.#soft = soft;
     const { term } = this.#running;
     if (before.role === Role.leader && soft.role !== Role.leader) {
-      this.#pending.leadershipEnded(this.#options.clock.monotonicMs() + 2 * this.#electionTimeoutMs);
+      this.#orphanProposals();
       this.#exchange.abortSending();
       this.#transfer?.resolve();
       this.#transfer = undefined;
@@ -614,6 +621,12 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     const leader = soft.leader === noNode ? undefined : soft.leader;
     this.#options.logger.info({ leader, term }, 'the leader changed');
     this.emit('leader-change', { leader, term });
+  }
+
+  /** What was proposed in a leadership that ended may still be applied; that is waited for, but not for long. */
+  #orphanProposals(): void {
+    const { clock, outcomeTimeoutMs } = this.#options;
+    this.#pending.leadershipEnded(clock.monotonicMs() + outcomeTimeoutMs);
   }
 
   #stepSnapshot(from: NodeId, term: number, metadata: SnapshotMetadata): void {
@@ -628,7 +641,6 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     this.#applier.restored(metadata);
     this.#compactor.onSnapshot(index);
     this.#pending.coveredBySnapshot(index);
-    this.#reads.onApplied(index);
     this.#counts.snapshotsInstalled++;
     this.#options.logger.info({ from, index }, 'a snapshot was installed');
     this.emit('snapshot-installed', { from, index, term });
@@ -638,7 +650,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
 
   /** What members that answer still need of the log, or will when their snapshot has arrived. */
   #compactionFloor(): number | undefined {
-    if (this.#soft.role !== Role.leader) return undefined;
+    if (this.#running.role !== Role.leader) return undefined;
     let floor = this.#exchange.lowestSending;
     for (const { id, recentActive, state, matchIndex, pendingSnapshot } of this.#running.status().peers) {
       if (id === this.id || !recentActive) continue;
@@ -653,6 +665,9 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
   /** Resolves with the reply to what is at (`index`, `term`). */
   #wait(index: number, term: number, signal: AbortSignal | undefined): Promise<Reply | ConfState | undefined> {
     const nowMs = this.#options.clock.monotonicMs();
+    // Leadership can be lost and won again between two turns.
+    if (term !== this.#proposalTerm) this.#orphanProposals();
+    this.#proposalTerm = term;
     return new Promise((resolve, reject) => {
       const abort = (): void =>
         give(new RaftError('aborted', `aborted while index ${index} was in flight`, { cause: signal?.reason }));
@@ -682,7 +697,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
       throw new TypeError("data takes a Uint8Array of at least one byte: an empty entry is the core's own");
     if (data.length > maxProposalBytes)
       return new RaftError('too-large', `a proposal of ${data.length} bytes; at most ${maxProposalBytes} are allowed`);
-    if (this.#soft.role !== Role.leader) return this.#notLeader();
+    if (this.#running.role !== Role.leader) return this.#notLeader();
     if (storage.isFull) return new RaftError('disk-full', 'there is no room for more log on the disk');
     if (this.#pending.size >= maxPendingProposals)
       return new RaftError('busy', `${this.#pending.size} proposals wait; at most ${maxPendingProposals} may`);
@@ -709,7 +724,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
   }
 
   #notLeader(): RaftError {
-    const { leader, role } = this.#soft;
+    const { leader, role } = this.#running;
     if (leader === noNode || role === Role.leader) return new RaftError('no-leader', 'no leader is known');
     return new RaftError('not-leader', `node ${leader} leads`, { leader });
   }

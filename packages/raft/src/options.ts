@@ -40,6 +40,11 @@ export interface RaftNodeOptions<Reply> {
   readonly maxPendingReads?: number;
   /** A proposal that is not applied after this time is `unknown-outcome`, in milliseconds. Default 10000. */
   readonly proposalTimeoutMs?: number;
+  /**
+   * How long the proposals in flight when leadership ends wait to be applied or to lose their place, before they are
+   * `unknown-outcome`, in milliseconds. Default two election timeouts.
+   */
+  readonly outcomeTimeoutMs?: number;
   /** A read barrier that is not reached after this time is `no-leader`, in milliseconds. Default 2000. */
   readonly readTimeoutMs?: number;
 
@@ -123,6 +128,7 @@ export function resolveOptions<Reply>(options: RaftNodeOptions<Reply>): Resolved
     maxUncommittedBytes: integer('maxUncommittedBytes', 64 * mebibyte, 1),
     maxPendingReads: integer('maxPendingReads', 65_536, 1),
     proposalTimeoutMs: integer('proposalTimeoutMs', 10_000, 1),
+    outcomeTimeoutMs: integer('outcomeTimeoutMs', 2 * electionTicks * tickMs, 1),
     readTimeoutMs: integer('readTimeoutMs', 2000, 1),
     maxMessageBytes: integer('maxMessageBytes', mebibyte, 1, mebibyte),
     maxInflightMessages: integer('maxInflightMessages', 128, 1),
