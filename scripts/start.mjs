@@ -1,4 +1,5 @@
 // `npm start`: three nodes on this machine, for a first look. Ctrl-C stops them all; nothing is left behind.
+// Other ports: `npm start -- --rpc-port 9300 --serf-port 9100` takes 9300 to 9302 and 9100 to 9102.
 import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { createWriteStream, mkdtempSync, rmSync } from 'node:fs';
@@ -7,10 +8,17 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 
 const bin = join(dirname(fileURLToPath(import.meta.url)), '../packages/server/bin/dcache.js');
 const host = '127.0.0.1';
-const nodes = [0, 1, 2].map((i) => ({ name: `node${i + 1}`, rpcPort: 9200 + i, serfPort: 9000 + i, child: undefined }));
+const [rpcPort, serfPort] = firstPorts();
+const nodes = [0, 1, 2].map((i) => ({
+  name: `node${i + 1}`,
+  rpcPort: rpcPort + i,
+  serfPort: serfPort + i,
+  child: undefined,
+}));
 const logs = mkdtempSync(join(tmpdir(), 'dcache-start-'));
 const formTimeoutMs = 30_000;
 const stopTimeoutMs = 20_000;
@@ -26,7 +34,7 @@ if (taken.length > 0) {
     `Cannot start: ${taken.join(', ')} on ${host} ${taken.length === 1 ? 'is' : 'are'} taken by another process.`,
   );
   console.error(
-    'Three nodes need TCP 9200-9202 for clients, TCP and UDP 9000-9002 for Serf. Stop what holds them and try again.',
+    `Three nodes need TCP ${rpcPort}-${rpcPort + 2} for clients, TCP and UDP ${serfPort}-${serfPort + 2} for Serf. Stop what holds them, or choose others: npm start -- --rpc-port 9300 --serf-port 9100`,
   );
   rmSync(logs, { recursive: true, force: true });
   process.exit(1);
@@ -41,6 +49,24 @@ if (!servers) {
   await stop(1, true);
 } else {
   announce(servers);
+}
+
+/** The first of three ports each, as asked for on the command line. */
+function firstPorts() {
+  try {
+    const { values } = parseArgs({
+      options: { 'rpc-port': { type: 'string', default: '9200' }, 'serf-port': { type: 'string', default: '9000' } },
+    });
+    return ['rpc-port', 'serf-port'].map((name) => {
+      const port = Number(values[name]);
+      if (!Number.isInteger(port) || port < 1 || port > 65_533)
+        throw new TypeError(`--${name} is ${values[name]}; it takes the first of three ports, 1 to 65533`);
+      return port;
+    });
+  } catch (error) {
+    console.error(`Cannot start: ${error.message}`);
+    process.exit(2);
+  }
 }
 
 function startNode(node) {

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { eventually, freePort, http, run } from './harness.js';
+
+const script = fileURLToPath(new URL('../../../scripts/start.mjs', import.meta.url));
+
+/** The first of three neighbours that are all free now, and none of them of the three from `taken` on. */
+async function freeTriple(taken = 0): Promise<number> {
+  for (;;) {
+    const first = await freePort();
+    if (Math.abs(first - taken) < 3) continue;
+    const servers = [1, 2].map(() => createServer());
+    const isFree = await Promise.all(
+      servers.map(
+        (server, i) =>
+          new Promise<boolean>((resolve) => {
+            server.once('error', () => resolve(false));
+            server.listen(first + 1 + i, '127.0.0.1', () => resolve(true));
+          }),
+      ),
+    );
+    for (const server of servers) server.close();
+    if (isFree.every(Boolean) && first < 65_000) return first;
+  }
+}
+
+function start(
+  rpcPort: number,
+  serfPort: number,
+): { child: ChildProcess; output: () => string; exit: Promise<number | null> } {
+  const child = spawn(process.execPath, [script, '--rpc-port', String(rpcPort), '--serf-port', String(serfPort)], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let text = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (part: string) => {
+      text += part;
+    });
+  return { child, output: () => text, exit: new Promise((resolve) => child.once('close', resolve)) };
+}
+
+test('npm start brings up three nodes, says who they are and what to try, and Ctrl-C leaves nothing behind', async () => {
+  const rpcPort = await freeTriple();
+  const serfPort = await freeTriple(rpcPort);
+  const { child, output, exit } = start(rpcPort, serfPort);
+  try {
+    await eventually('the cluster is announced', () => output().includes('Ctrl-C stops all three'));
+    const roles = [...output().matchAll(/node\d {2}http:\/\/127\.0\.0\.1:(\d+) {2}(leader|follower) +pid (\d+)/g)];
+    assert.deepEqual(
+      roles.map(([, port]) => Number(port)),
+      [rpcPort, rpcPort + 1, rpcPort + 2],
+    );
+    assert.equal(roles.filter(([, , role]) => role === 'leader').length, 1);
+    const lines = output()
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => /^(curl|kill|npx) /.test(line));
+    const [post, get, kill, again, list] = lines as [string, string, string, string, string];
+    const pids = roles.map(([, , , pid]) => Number(pid));
+    assert.equal((await run('sh', ['-c', post])).code, 0);
+    assert.equal((await run('sh', ['-c', get])).stdout, 'this is the value');
+    assert.equal((await run('sh', ['-c', list])).stdout.split('\n').length, 4);
+    assert.ok(pids.includes(Number(/^kill -9 (\d+)$/.exec(kill)?.[1])), kill);
+    assert.equal((await run('sh', ['-c', kill])).code, 0);
+    assert.equal((await run('sh', ['-c', again])).stdout, 'this is the value', 'nothing is lost with the leader');
+
+    const logs = /^Logs: (.+)$/m.exec(output())?.[1] ?? '';
+    assert.ok(existsSync(logs));
+    child.kill('SIGINT');
+    assert.equal(await exit, 0);
+    assert.ok(!existsSync(logs), 'the logs are gone');
+    for (const pid of pids) assert.throws(() => process.kill(pid, 0), `process ${pid} is gone`);
+    await assert.rejects(http(rpcPort, 'GET', '/hello'));
+  } finally {
+    child.kill('SIGINT');
+    await exit;
+  }
+});
+
+test('npm start says which port is taken and starts nothing', async () => {
+  const rpcPort = await freeTriple();
+  const serfPort = await freeTriple(rpcPort);
+  const blocker = createServer();
+  await new Promise<void>((resolve) => blocker.listen(rpcPort + 1, '127.0.0.1', resolve));
+  const { output, exit } = start(rpcPort, serfPort);
+  assert.equal(await exit, 1);
+  assert.match(output(), new RegExp(`^Cannot start: TCP port ${rpcPort + 1} on 127.0.0.1 is taken by another process`));
+  blocker.close();
+});
