@@ -45,7 +45,9 @@ export class RaftState {
   randomizedElectionTicks = 0;
   /**
    * Index of the newest configuration change in a leader's log, or above: while it is not applied, no other is taken.
-   * Starts at the log's end in a new term, which also keeps changes out until an entry of this term is committed.
+   * A new leader starts with its log's end, because any entry of an earlier term may be a change. This is what keeps
+   * Ongaro's counterexample of 2015 away: two changes of different leaders cannot both be under way, since each is
+   * committed by a majority of the configuration before it, and none counts before it is applied.
    */
   pendingConfIndex = 0;
   /** Payload bytes of a leader's entries that are not applied yet. */
