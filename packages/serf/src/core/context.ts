@@ -38,6 +38,8 @@ export interface SwimCounters {
   probesFailed: number;
   suspicionsRaised: number;
   suspicionsExpired: number;
+  /** Suspicions whose accused answered a last question after all. */
+  suspicionsHeld: number;
   refutes: number;
   stalls: number;
   claimsRefused: number;
@@ -59,6 +61,8 @@ export interface SwimContext {
   readonly codec: MessageCodec;
   readonly delegate: SwimDelegate;
   readonly counters: SwimCounters;
+  /** Exactly the members whose state is suspect. */
+  readonly suspects: Set<NodeRecord>;
   leaving: boolean;
 }
 
