@@ -41,6 +41,8 @@ export interface SwimCounters {
   /** Suspicions whose accused answered a last question after all. */
   suspicionsHeld: number;
   refutes: number;
+  /** Told a member that the one it asked us about does not answer us either. */
+  nacks: number;
   stalls: number;
   claimsRefused: number;
 }

@@ -94,7 +94,9 @@ export class Prober {
     const replyTo = request.source ?? from;
     const timer = timers.at(nowMs + timing.probeTimeoutMs, () => {
       this.#errands.delete(own);
-      if (nack) this.#gossip.sendDirect(replyTo, { type: 'nack', seqNo: request.seqNo });
+      if (!nack) return;
+      this.#context.counters.nacks++;
+      this.#gossip.sendDirect(replyTo, { type: 'nack', seqNo: request.seqNo });
     });
     this.#errands.set(own, { seqNo: request.seqNo, replyTo, timer });
     this.#gossip.sendDirect(request.target, this.#ping(own, node));

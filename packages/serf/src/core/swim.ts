@@ -64,6 +64,7 @@ export class Swim {
         suspicionsExpired: 0,
         suspicionsHeld: 0,
         refutes: 0,
+        nacks: 0,
         stalls: 0,
         claimsRefused: 0,
       },
