@@ -58,6 +58,7 @@ export class SerfCore implements SwimDelegate {
   readonly #swim: Swim;
   #nowMs: number;
   #tags: Tags;
+  #relays = 0;
 
   constructor(setup: SerfCoreSetup) {
     const { timing, codec, random, nowMs } = setup;
@@ -289,6 +290,11 @@ export class SerfCore implements SwimDelegate {
     return this.#swim.counters;
   }
 
+  /** Answers of others that this member passed on. */
+  get relays(): number {
+    return this.#relays;
+  }
+
   get queueLengths(): { claims: number; intents: number; queries: number; events: number } {
     const { intents, queries, events } = this.#queues;
     return {
@@ -360,6 +366,7 @@ export class SerfCore implements SwimDelegate {
         this.#queries.receiveResponse(body);
         break;
       case 'relay':
+        this.#relays++;
         this.#effects.send(
           body.destination,
           [
