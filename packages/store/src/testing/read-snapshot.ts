@@ -33,7 +33,7 @@ export function readSnapshot(chunks: Iterable<Uint8Array>): SnapshotContent {
         content.entries.at(-1)!.value.set(payload, received);
         received += payload.length;
       } else
-        readPayload(payload, (reader) => {
+        readPayload(payload, true, (reader) => {
           if (kind === FrameKind.header) {
             reader.raw(5);
             content.eviction = POLICIES[reader.u8()]!;
