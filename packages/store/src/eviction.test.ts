@@ -25,8 +25,7 @@ function touch(store: Store, keys: string): void {
   for (const key of keys) store.touch(utf8(key));
 }
 
-test('SIEVE works as in the example of the paper (NSDI 2024, figure 4)', () => {
-  // Seven places, G the newest; A, B and G were visited, and the hand stands at the oldest, A.
+test('the hand of SIEVE spares what was touched once, and goes on where it stopped (NSDI 2024, algorithm 1)', () => {
   const { put, store } = storeOf('sieve', 7);
   put('ABCDEFG');
   touch(store, 'ABG');
