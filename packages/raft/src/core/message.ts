@@ -85,3 +85,129 @@ export const MessageType = {
   forgetLeader: 23,
 } as const;
 export type MessageType = (typeof MessageType)[keyof typeof MessageType];
+
+/** `from` and `to` of what goes to and comes from the local thread that writes the log. Never on the wire. */
+export const localAppendThread: NodeId = Number.MAX_SAFE_INTEGER;
+/** `from` and `to` of what goes to and comes from the local thread that applies entries. Never on the wire. */
+export const localApplyThread: NodeId = Number.MAX_SAFE_INTEGER - 1;
+
+/**
+ * All that nodes say to each other, in one flat shape whatever the type, so that the engine sees one hidden class on
+ * the path of every write. Make one with `makeMessage`; a field that a type does not use is 0, false, empty or
+ * undefined. Messages are never changed once they left the core; entries and snapshots are shared, not copied.
+ *
+ * Used by: `append` (index and logTerm of the entry before `entries`, commit), `appendResponse` (index; when reject:
+ * index refused, rejectHint and logTerm the best guess where the logs meet), `vote`/`preVote` (index and logTerm of the
+ * candidate's last entry; context 1 when a leader asked for the election), `heartbeat` (commit, context), `snapshot`,
+ * `readIndex`/`readIndexResponse` (context; index in the response), `snapshotStatus` (reject), `transferLeader` (from is
+ * the node that shall lead), `storageAppend` (entries, term/vote/commit of the hard state if term is not 0, snapshot,
+ * responses), `storageApply` (entries, responses).
+ */
+export interface Message {
+  readonly type: MessageType;
+  readonly to: NodeId;
+  readonly from: NodeId;
+  /** 0 for what has no term: local messages, forwarded proposals and reads. */
+  readonly term: number;
+  readonly logTerm: number;
+  readonly index: number;
+  readonly commit: number;
+  readonly vote: NodeId;
+  readonly reject: boolean;
+  readonly rejectHint: number;
+  /** An integer below 2^53 that an answer repeats, 0 for none. */
+  readonly context: number;
+  readonly entries: readonly Entry[];
+  readonly snapshot: Snapshot | undefined;
+  /** To be delivered once a `storageAppend` or `storageApply` is done. Empty on the wire. */
+  readonly responses: readonly Message[];
+}
+
+/** Whether a message of this type is a node's own business: one from a peer is refused. */
+export function isLocalType(type: MessageType): boolean {
+  switch (type) {
+    case MessageType.hup:
+    case MessageType.beat:
+    case MessageType.unreachable:
+    case MessageType.snapshotStatus:
+    case MessageType.checkQuorum:
+    case MessageType.storageAppend:
+    case MessageType.storageAppendResponse:
+    case MessageType.storageApply:
+    case MessageType.storageApplyResponse:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Whether a message of this type answers another: one from a node that is no member is refused. */
+export function isResponseType(type: MessageType): boolean {
+  switch (type) {
+    case MessageType.appendResponse:
+    case MessageType.voteResponse:
+    case MessageType.heartbeatResponse:
+    case MessageType.unreachable:
+    case MessageType.readIndexResponse:
+    case MessageType.preVoteResponse:
+    case MessageType.storageAppendResponse:
+    case MessageType.storageApplyResponse:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Whether `id` is one of the local storage threads. */
+export function isLocalThread(id: NodeId): boolean {
+  return id === localAppendThread || id === localApplyThread;
+}
+
+/** No entries; shared so that a message without any costs no array. */
+export const noEntries: readonly Entry[] = Object.freeze([]);
+/** No messages. */
+export const noMessages: readonly Message[] = Object.freeze([]);
+/** No bytes. */
+export const noBytes: Uint8Array = new Uint8Array(0);
+
+/** A message with every field in place, in the same order always. */
+export function makeMessage(type: MessageType, to: NodeId, fields: Partial<Message> = {}): Message {
+  return {
+    type,
+    to,
+    from: fields.from ?? noNode,
+    term: fields.term ?? 0,
+    logTerm: fields.logTerm ?? 0,
+    index: fields.index ?? 0,
+    commit: fields.commit ?? 0,
+    vote: fields.vote ?? noNode,
+    reject: fields.reject ?? false,
+    rejectHint: fields.rejectHint ?? 0,
+    context: fields.context ?? 0,
+    entries: fields.entries ?? noEntries,
+    snapshot: fields.snapshot,
+    responses: fields.responses ?? noMessages,
+  };
+}
+
+/** What a node is at the moment. (Raft §5.1; preCandidate: thesis §9.6) */
+export const Role = {
+  follower: 0,
+  candidate: 1,
+  leader: 2,
+  preCandidate: 3,
+} as const;
+export type Role = (typeof Role)[keyof typeof Role];
+
+/** What is worth telling but not worth keeping: who leads, and what this node is. */
+export interface SoftState {
+  /** 0 when unknown. */
+  readonly leader: NodeId;
+  readonly role: Role;
+}
+
+/** The answer to a `readIndex(context)`: once `index` is applied, the read may be served. (Thesis §6.4) */
+export interface ReadState {
+  readonly index: number;
+  readonly context: number;
+}

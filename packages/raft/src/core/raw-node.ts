@@ -1,0 +1,316 @@
+import { assert } from '@dcache/base';
+import { type ConfChange, confChangeEntryType, decodeConfChange, encodeConfChange } from './conf-change.js';
+import { entriesSize } from './entry-size.js';
+import { applyConfChange, assertReadable } from './membership.js';
+import {
+  type ConfState,
+  type Entry,
+  EntryType,
+  type HardState,
+  isLocalThread,
+  isLocalType,
+  isResponseType,
+  localAppendThread,
+  localApplyThread,
+  type Message,
+  MessageType,
+  makeMessage,
+  type NodeId,
+  noEntries,
+  noMessages,
+  noNode,
+  type ReadState,
+  Role,
+  type SoftState,
+} from './message.js';
+import { type RawNodeOptions, resolveOptions } from './options.js';
+import { propose, startRaft, step, tick } from './raft.js';
+import { requestRead } from './read.js';
+import type { BasicStatus, PeerStatus, ProposeResult, ReadIndexResult, Ready, Status, StepResult } from './ready.js';
+import type { RaftState } from './state.js';
+
+const noReadStates: readonly ReadState[] = Object.freeze([]);
+const stateNames = ['probe', 'replicate', 'snapshot'] as const;
+
+/**
+ * One Raft node without clock, disk or network: all that a driver sees of the core.
+ *
+ * Time comes in by `tick()`, messages by `step()`, wishes by `propose()` and the like. After any of them, while
+ * `hasReady()`: take `ready()`, do what it says in its order, and call `advance()`. Nothing else may be assumed to have
+ * happened until then. Not reentrant; every call returns at once.
+ */
+export class RawNode {
+  readonly #state: RaftState;
+  readonly #isAsync: boolean;
+  #softState: SoftState;
+  #hardState: HardState;
+  /** What the last `Ready` answers to this node itself, once done. */
+  #onAdvance: Message[] = [];
+  #isAccepted = false;
+
+  /** Throws a `TypeError` on an option that is wrong, an `AssertionError` on a storage that contradicts itself. */
+  constructor(options: RawNodeOptions) {
+    const resolved = resolveOptions(options);
+    this.#state = startRaft(resolved);
+    this.#isAsync = resolved.asyncStorageWrites;
+    this.#softState = { leader: this.#state.leader, role: this.#state.role };
+    this.#hardState = this.#state.hardState;
+  }
+
+  get id(): NodeId {
+    return this.#state.id;
+  }
+
+  /** Who leads this term, 0 when unknown. */
+  get leader(): NodeId {
+    return this.#state.leader;
+  }
+
+  get role(): Role {
+    return this.#state.role;
+  }
+
+  get term(): number {
+    return this.#state.term;
+  }
+
+  /** Lets one tick pass. */
+  tick(): void {
+    tick(this.#state);
+  }
+
+  /** Takes a message from a peer, or from a storage thread. */
+  step(message: Message): StepResult {
+    const isThread = isLocalThread(message.from);
+    if (isLocalType(message.type) && !isThread) return 'local-message';
+    if (isResponseType(message.type) && !isThread && this.#state.tracker.get(message.from) === undefined)
+      return 'unknown-peer';
+    return step(this.#state, message);
+  }
+
+  /** Stands for election now. */
+  campaign(): void {
+    step(this.#state, makeMessage(MessageType.hup, this.id));
+  }
+
+  /** Proposes entries with these bytes: all or none, at `index`, `index + 1`, and so on. */
+  propose(...data: readonly Uint8Array[]): ProposeResult {
+    const entries = data.map((bytes): Entry => ({ index: 0, term: 0, type: EntryType.normal, data: bytes }));
+    return propose(this.#state, entries, this.id);
+  }
+
+  /** Proposes a change of the members. It takes effect on each node when that applies it. */
+  proposeConfChange(change: ConfChange): ProposeResult {
+    const entry = { index: 0, term: 0, type: confChangeEntryType(change), data: encodeConfChange(change) };
+    return propose(this.#state, [entry], this.id);
+  }
+
+  /** Makes a committed change. Call it for each configuration entry of `committedEntries`, before `advance()`. */
+  applyConfChange(change: ConfChange): ConfState {
+    return applyConfChange(this.#state, change);
+  }
+
+  /** The same, straight from the entry. */
+  applyConfEntry(entry: Entry): ConfState {
+    const change = decodeConfChange(entry.type, entry.data);
+    assertReadable(change, entry.index);
+    return this.applyConfChange(change);
+  }
+
+  /**
+   * Asks for an index up to which the state machine must be to answer reads that came before this call; it comes as a
+   * `ReadState` with the same context, or never: then ask again, with a fresh context. `context` is an integer from 1
+   * to 2^53-1 that this node did not use since its log began; start from a random one, and an answer to a request from
+   * before a restart is never taken for one to a later request. (Thesis §6.4)
+   */
+  readIndex(context: number): ReadIndexResult {
+    assert(
+      Number.isSafeInteger(context) && context > 0,
+      `a read's context is an integer from 1 to 2^53-1, got ${context}`,
+    );
+    const state = this.#state;
+    if (state.role === Role.leader) return requestRead(state, { from: noNode, context });
+    step(state, makeMessage(MessageType.readIndex, this.id, { context }));
+    return state.role === Role.follower && state.leader !== noNode ? 'requested' : 'no-leader';
+  }
+
+  /** Asks that `to` lead. Watch `softState` for whether it does; the leader gives up after an election timeout. */
+  transferLeader(to: NodeId): void {
+    step(this.#state, makeMessage(MessageType.transferLeader, this.id, { from: to }));
+  }
+
+  /** A follower stays in its term without a leader, and may vote for another. */
+  forgetLeader(): void {
+    step(this.#state, makeMessage(MessageType.forgetLeader, this.id));
+  }
+
+  /** A message to `id` was probably lost. */
+  reportUnreachable(id: NodeId): void {
+    step(this.#state, makeMessage(MessageType.unreachable, this.id, { from: id }));
+  }
+
+  /** The snapshot for `id` was sent, or could not be. Every snapshot message wants this call. */
+  reportSnapshot(id: NodeId, ok: boolean): void {
+    step(this.#state, makeMessage(MessageType.snapshotStatus, this.id, { from: id, reject: !ok }));
+  }
+
+  /** Sets the election timeout drawn for this term, for tests. */
+  setRandomizedElectionTicks(ticks: number): void {
+    this.#state.randomizedElectionTicks = ticks;
+  }
+
+  /** Whether `ready()` has something to do. False between `ready()` and `advance()`, unless storage is asynchronous. */
+  hasReady(): boolean {
+    const { log, messages, messagesAfterAppend, readStates } = this.#state;
+    return (
+      messages.length > 0 ||
+      messagesAfterAppend.length > 0 ||
+      log.unstable.hasNext ||
+      log.hasNextCommitted(!this.#isAsync) ||
+      this.#isSoftStateNew() ||
+      this.#isHardStateNew() ||
+      log.unstable.nextSnapshot !== undefined ||
+      readStates.length > 0
+    );
+  }
+
+  /** What is to be done now. Each thing is handed out once. */
+  ready(): Ready {
+    assert(this.#isAsync || !this.#isAccepted, 'ready() was called again before advance()');
+    const state = this.#state;
+    const { log } = state;
+    const entries = log.unstable.next();
+    const committedEntries = log.nextCommitted(!this.#isAsync);
+    const snapshot = log.unstable.nextSnapshot;
+    const softState = this.#isSoftStateNew() ? { leader: state.leader, role: state.role } : undefined;
+    const hardState = this.#isHardStateNew() ? state.hardState : undefined;
+    const readStates = state.readStates.length > 0 ? state.readStates : noReadStates;
+    const mustSync = entries.length > 0 || state.term !== this.#hardState.term || state.vote !== this.#hardState.vote;
+
+    const isWrite = entries.length > 0 || hardState !== undefined || snapshot !== undefined;
+    const answer = this.#storageAnswer(snapshot);
+    let messages: readonly Message[] = state.messages;
+    let messagesAfterAppend: readonly Message[] = noMessages;
+    if (this.#isAsync) {
+      const threads: Message[] = [];
+      if (isWrite || state.messagesAfterAppend.length > 0) {
+        const responses = answer === undefined ? state.messagesAfterAppend : [...state.messagesAfterAppend, answer];
+        const from = state.id;
+        threads.push(
+          makeMessage(MessageType.storageAppend, localAppendThread, {
+            from,
+            entries,
+            ...hardState,
+            snapshot,
+            responses,
+          }),
+        );
+      }
+      if (committedEntries.length > 0) threads.push(this.#applyMessage(committedEntries));
+      if (threads.length > 0) messages = [...messages, ...threads];
+    } else {
+      const others = state.messagesAfterAppend.filter((message) => message.to !== state.id);
+      this.#onAdvance = state.messagesAfterAppend.filter((message) => message.to === state.id);
+      if (answer !== undefined) this.#onAdvance.push(answer);
+      if (committedEntries.length > 0) this.#onAdvance.push(this.#applyMessage(committedEntries).responses[0]!);
+      // Only a leader's own term, vote and log are known to be durable enough to speak of before this is written:
+      // a candidate's request is about a term that it may forget, and would enter again with another log.
+      const mustWait = mustSync && state.role !== Role.leader;
+      messagesAfterAppend = mustWait ? [...state.messages, ...others] : others;
+      if (mustWait) messages = noMessages;
+      this.#isAccepted = true;
+    }
+
+    state.messages = [];
+    state.messagesAfterAppend = [];
+    state.readStates = [];
+    log.unstable.accept();
+    const lastApplied = committedEntries.at(-1);
+    if (lastApplied !== undefined) log.acceptApplying(lastApplied.index, entriesSize(committedEntries), !this.#isAsync);
+    if (softState !== undefined) this.#softState = softState;
+    if (hardState !== undefined) this.#hardState = hardState;
+    return {
+      ...(softState === undefined ? {} : { softState }),
+      ...(hardState === undefined ? {} : { hardState }),
+      readStates,
+      entries: entries.length > 0 ? entries : noEntries,
+      ...(snapshot === undefined ? {} : { snapshot }),
+      committedEntries,
+      messages,
+      messagesAfterAppend,
+      mustSync,
+    };
+  }
+
+  /** All of the last `Ready` is done: written, sent, applied. With asynchronous storage, responses say so instead. */
+  advance(): void {
+    assert(!this.#isAsync, 'with asynchronous storage, step the responses instead of calling advance()');
+    assert(this.#isAccepted, 'advance() was called without a ready() before it');
+    const messages = this.#onAdvance;
+    this.#onAdvance = [];
+    this.#isAccepted = false;
+    for (const message of messages) step(this.#state, message);
+  }
+
+  basicStatus(): BasicStatus {
+    const { id, leader, role, hardState, log, leadTransferee } = this.#state;
+    return { id, leader, role, ...hardState, applied: log.applied, lastIndex: log.lastIndex, leadTransferee };
+  }
+
+  status(): Status {
+    const { tracker, role } = this.#state;
+    const members = role === Role.leader ? tracker.members : [];
+    const peers = members.map((member): PeerStatus => {
+      const { id, matchIndex, nextIndex, isLearner, isPaused, pendingSnapshot, recentActive, inflights } = member;
+      const state = stateNames[member.state];
+      const { count: inflight, isFull: isInflightFull } = inflights;
+      return {
+        id,
+        state,
+        matchIndex,
+        nextIndex,
+        isLearner,
+        isPaused,
+        pendingSnapshot,
+        recentActive,
+        inflight,
+        isInflightFull,
+      };
+    });
+    return { ...this.basicStatus(), confState: tracker.configuration, peers };
+  }
+
+  #isSoftStateNew(): boolean {
+    return this.#state.leader !== this.#softState.leader || this.#state.role !== this.#softState.role;
+  }
+
+  #isHardStateNew(): boolean {
+    const { term, vote, log } = this.#state;
+    const known = this.#hardState;
+    return term !== known.term || vote !== known.vote || log.committed !== known.commit;
+  }
+
+  /**
+   * What the storage answers when this write is done: that everything to the log's present end is on disk, because
+   * writes are done in order. It carries the present term, and is void in a later one: entries may have been replaced
+   * by others at the same places whose write is still to come, and must not be taken for written (an ABA problem).
+   */
+  #storageAnswer(snapshot: Ready['snapshot']): Message | undefined {
+    const { log, id: to, term } = this.#state;
+    const hasUnstable = log.unstable.length > 0;
+    if (!hasUnstable && snapshot === undefined) return undefined;
+    return makeMessage(MessageType.storageAppendResponse, to, {
+      from: localAppendThread,
+      term,
+      index: hasUnstable ? log.lastIndex : 0,
+      logTerm: hasUnstable ? log.lastTerm : 0,
+      snapshot,
+    });
+  }
+
+  #applyMessage(entries: readonly Entry[]): Message {
+    const { id } = this.#state;
+    const response = makeMessage(MessageType.storageApplyResponse, id, { from: localApplyThread, entries });
+    return makeMessage(MessageType.storageApply, localApplyThread, { from: id, entries, responses: [response] });
+  }
+}

@@ -1,0 +1,56 @@
+import { type Message, MessageType, noNode } from './message.js';
+import { committedIndex } from './quorum.js';
+import type { PendingRead } from './read-index.js';
+import type { ReadIndexResult } from './ready.js';
+import { broadcastHeartbeat, hasCommittedInTerm } from './replication.js';
+import type { RaftState } from './state.js';
+
+// Linearizable reads at a leader. (Thesis §6.4; `ReadIndexQueue` has the reasoning)
+
+/** Takes a read of this node or of a follower. */
+export function requestRead(state: RaftState, read: PendingRead): ReadIndexResult {
+  if (state.tracker.isSingleton) {
+    // The only voter: nobody else can have committed anything.
+    answerRead(state, read, state.log.committed);
+    return 'requested';
+  }
+  if (state.reads.length + state.waitingReads.length >= state.options.maxPendingReads) return 'busy';
+  // Until it has committed in its term, a new leader may not know of the last commits of the one before.
+  if (!hasCommittedInTerm(state)) state.waitingReads.push(read);
+  else startRead(state, read);
+  return 'requested';
+}
+
+/** The leader has committed in its term: what waited for that begins. */
+export function releaseWaitingReads(state: RaftState): void {
+  if (state.waitingReads.length === 0 || !hasCommittedInTerm(state)) return;
+  const reads = state.waitingReads;
+  state.waitingReads = [];
+  for (const read of reads) startRead(state, read);
+}
+
+function startRead(state: RaftState, read: PendingRead): void {
+  if (state.options.readOnly === 'lease') {
+    answerRead(state, read, state.log.committed);
+    return;
+  }
+  const sequence = state.reads.add(state.log.committed, read);
+  state.reads.confirm(state.id, sequence);
+  broadcastHeartbeat(state, sequence);
+}
+
+/** A member answered a heartbeat that carried `sequence`: it took this node for the leader after those reads came. */
+export function confirmReads(state: RaftState, message: Message): void {
+  if (state.options.readOnly !== 'safe' || message.context === 0) return;
+  const { reads, tracker } = state;
+  reads.confirm(message.from, message.context);
+  const { voters, votersOutgoing } = tracker.configuration;
+  for (const { index, ...read } of reads.takeTo(committedIndex(voters, votersOutgoing, reads)))
+    answerRead(state, read, index);
+}
+
+function answerRead(state: RaftState, read: PendingRead, index: number): void {
+  const { from, context } = read;
+  if (from === noNode || from === state.id) state.readStates.push({ index, context });
+  else state.send(MessageType.readIndexResponse, from, { index, context });
+}
