@@ -29,4 +29,7 @@ export {
 export { HistoryFormatError, judgeHistory, parseHistory, type RecordedHistory } from './checker/recorded.js';
 export { renderExplanation } from './checker/render.js';
 export { SearchLimitError, type SearchOptions } from './checker/search.js';
+export { type Check, Violation } from './checkers.js';
 export { HistoryRecorder, type Operation } from './history.js';
+export { type Mutation, mutations } from './mutation.js';
+export { type RunOptions, type RunResult, type RunSummary, simulate } from './run.js';
