@@ -27,7 +27,7 @@ export function stepLeader(state: RaftState, message: Message): void {
       checkQuorum(state);
       return;
     case MessageType.readIndex:
-      requestRead(state, message);
+      requestRead(state, { from: message.from, context: message.context });
       return;
     case MessageType.forgetLeader:
       return;

@@ -21,7 +21,7 @@ export class Progress {
   matchIndex = 0;
   /** Index of the next entry to send; in replicate, what is sent is taken as stored. */
   nextIndex: number;
-  /** Highest commit index sent. Invariant outside of replicate: at most nextIndex - 1. */
+  /** Last commit index sent; taken back where what it covers must be sent again. */
   sentCommit = 0;
   /** Index of the snapshot being sent, else 0. */
   pendingSnapshot = 0;

@@ -60,7 +60,7 @@ export class ReadIndexQueue {
   takeTo(sequence: number): readonly ConfirmedRead[] {
     let count = 0;
     while (count < this.#queue.length && this.#queue[count]!.sequence <= sequence) count++;
-    return this.#queue.splice(0, count).map(({ index, read }) => ({ index, ...read }));
+    return this.#queue.splice(0, count).map(({ index, read: { from, context } }) => ({ index, from, context }));
   }
 
   /** What `confirm` was told of a member. */

@@ -9,13 +9,9 @@ import type { RaftState } from './state.js';
 
 /** Takes a read of this node or of a follower. */
 export function requestRead(state: RaftState, read: PendingRead): ReadIndexResult {
-  if (state.tracker.isSingleton) {
-    // The only voter: nobody else can have committed anything.
-    answerRead(state, read, state.log.committed);
-    return 'requested';
-  }
   if (state.reads.length + state.waitingReads.length >= state.options.maxPendingReads) return 'busy';
-  // Until it has committed in its term, a new leader may not know of the last commits of the one before.
+  // Until it has committed in its term, a new leader may not know of the last commits of the one before; nor, after a
+  // restart, of its own, because a commit index need not be on disk.
   if (!hasCommittedInTerm(state)) state.waitingReads.push(read);
   else startRead(state, read);
   return 'requested';
@@ -30,7 +26,8 @@ export function releaseWaitingReads(state: RaftState): void {
 }
 
 function startRead(state: RaftState, read: PendingRead): void {
-  if (state.options.readOnly === 'lease') {
+  // The only voter needs nobody's word for being the leader; a leader that is no voter any more does.
+  if (state.options.readOnly === 'lease' || state.tracker.isOnlyVoter(state.id)) {
     answerRead(state, read, state.log.committed);
     return;
   }

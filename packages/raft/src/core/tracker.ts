@@ -39,9 +39,10 @@ export class Tracker implements MatchIndexes {
     return isJoint(this.#configuration);
   }
 
-  /** The only voter there is. */
-  get isSingleton(): boolean {
-    return this.#configuration.voters.length === 1 && !this.isJoint;
+  /** Whether `id` is a quorum by itself. */
+  isOnlyVoter(id: NodeId): boolean {
+    const { voters } = this.#configuration;
+    return voters.length === 1 && voters[0] === id && !this.isJoint;
   }
 
   /** Takes a new configuration; members that stay keep their progress, new ones begin a probe at `lastIndex`. */

@@ -1,0 +1,172 @@
+import { fromUtf8, SeededRandom, utf8 } from '@dcache/base';
+import type { ConfChangeV2 } from './core/conf-change.js';
+import type { ConfState, NodeId, SnapshotMetadata } from './core/message.js';
+import { MemoryNetwork } from './memory-network.js';
+import { RaftNode } from './node.js';
+import type { RaftNodeOptions } from './options.js';
+import type { AppliedEntry, StateMachine, StateMachineSnapshot } from './state-machine.js';
+import { type LogStorage, MemoryStorage } from './storage.js';
+
+/** A map of text to text; an entry is `key=value`, and the reply is what the key had before. */
+export class TextMap implements StateMachine<string | undefined> {
+  values: Map<string, string> = new Map();
+  applied: string[] = [];
+  memberships: { context: string; confState: ConfState; index: number }[] = [];
+  restores = 0;
+  openSnapshots = 0;
+  /** Bytes in a chunk of a snapshot. */
+  chunkBytes = 64;
+  /** Is awaited for each chunk that `restore` takes. */
+  onRestoreChunk: ((chunk: Uint8Array) => void | Promise<void>) | undefined;
+
+  apply({ data }: AppliedEntry): string | undefined {
+    const text = fromUtf8(data);
+    const cut = text.indexOf('=');
+    const key = text.slice(0, cut);
+    const before = this.values.get(key);
+    this.values.set(key, text.slice(cut + 1));
+    this.applied.push(text);
+    return before;
+  }
+
+  applyMembership(change: ConfChangeV2, confState: ConfState, index: number): void {
+    this.memberships.push({ context: fromUtf8(change.context ?? new Uint8Array(0)), confState, index });
+  }
+
+  snapshot(): StateMachineSnapshot {
+    const bytes = utf8(JSON.stringify([...this.values]));
+    const { chunkBytes } = this;
+    this.openSnapshots++;
+    return {
+      *chunks() {
+        for (let at = 0; at < bytes.length; at += chunkBytes) yield bytes.slice(at, at + chunkBytes);
+      },
+      close: () => {
+        this.openSnapshots--;
+      },
+    };
+  }
+
+  async restore(chunks: AsyncIterable<Uint8Array>, _metadata: SnapshotMetadata): Promise<void> {
+    this.values.clear();
+    const parts: Uint8Array[] = [];
+    for await (const chunk of chunks) {
+      await this.onRestoreChunk?.(chunk);
+      parts.push(chunk);
+    }
+    this.values = new Map(JSON.parse(Buffer.concat(parts).toString()));
+    this.restores++;
+  }
+}
+
+export type TextNode = RaftNode<string | undefined>;
+
+/** Nodes of one process on a network in memory. Stops what it started. */
+export class TestCluster implements AsyncDisposable {
+  readonly network: MemoryNetwork = new MemoryNetwork();
+  readonly nodes: Map<NodeId, TextNode> = new Map();
+  readonly maps: Map<NodeId, TextMap> = new Map();
+  readonly #keepAlive: NodeJS.Timeout;
+  readonly #options: Partial<RaftNodeOptions<string | undefined>>;
+
+  constructor(options: Partial<RaftNodeOptions<string | undefined>> = {}) {
+    this.#options = { tickMs: 10, ...options };
+    // The clock's timers let a process end; a test waits for them.
+    this.#keepAlive = setInterval(() => {}, 1000);
+  }
+
+  /** Starts a node. */
+  async start(
+    id: NodeId,
+    options: Partial<RaftNodeOptions<string | undefined>> = {},
+    storage: LogStorage = new MemoryStorage(),
+  ): Promise<TextNode> {
+    const map = new TextMap();
+    const node: TextNode = new RaftNode({
+      id,
+      storage,
+      transport: this.network.transport(id),
+      stateMachine: map,
+      random: new SeededRandom(id),
+      ...this.#options,
+      ...options,
+    });
+    await node.start();
+    this.nodes.set(id, node);
+    this.maps.set(id, map);
+    return node;
+  }
+
+  /** Founds a cluster of 1 and adds the others as voters; all know of all when it resolves. */
+  async found(size: number): Promise<TextNode> {
+    const founder = await this.start(1, { bootstrap: { context: utf8('n1') } });
+    await until(() => founder.status().role === 'leader');
+    for (let id = 2; id <= size; id++) await this.addVoter(founder, id);
+    // Until a node has applied the last promotion, it counts its quorum without it.
+    await until(() => [...this.nodes.values()].every((node) => node.status().confState.voters.length === size));
+    return founder;
+  }
+
+  async addVoter(leader: TextNode, id: NodeId): Promise<TextNode> {
+    const node = await this.start(id);
+    await leader.changeMembership({ type: 'add-learner', id, context: utf8(`n${id}`) });
+    await until(() => leader.status().progress.some((peer) => peer.id === id && peer.state === 'replicate'));
+    await retry(() => leader.changeMembership({ type: 'promote', id }));
+    return node;
+  }
+
+  node(id: NodeId): TextNode {
+    return this.nodes.get(id)!;
+  }
+
+  map(id: NodeId): TextMap {
+    return this.maps.get(id)!;
+  }
+
+  /** The leader of the highest term, once one of the nodes on the network says it is one. */
+  async leader(among: readonly NodeId[] = [...this.nodes.keys()]): Promise<TextNode> {
+    let found: TextNode | undefined;
+    await until(() => {
+      const leaders = among.map((id) => this.node(id)).filter((node) => node.status().role === 'leader');
+      found = leaders.sort((a, b) => b.status().term - a.status().term)[0];
+      return found !== undefined;
+    });
+    return found!;
+  }
+
+  async stop(id: NodeId): Promise<void> {
+    await this.node(id).stop();
+    this.nodes.delete(id);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.nodes.values()].map((node) => node.stop()));
+    clearInterval(this.#keepAlive);
+  }
+}
+
+/** Resolves when `condition` holds; looks after each turn of the event loop. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+/** Runs until it does not reject. */
+export async function retry<T>(run: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await run();
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+}
+
+/** The code that a promise rejects with, or 'resolved'. */
+export async function codeOf(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise;
+    return 'resolved';
+  } catch (error) {
+    return (error as { code?: string }).code ?? String(error);
+  }
+}

@@ -1,0 +1,104 @@
+import type { ConfChangeV2 } from './core/conf-change.js';
+import type { ConfState, NodeId } from './core/message.js';
+import type { RaftError } from './errors.js';
+import type { HistogramSnapshot } from './histogram.js';
+
+/** What a node is at the moment. */
+export type RaftRole = 'follower' | 'candidate' | 'leader' | 'pre-candidate';
+
+/** The names of the core's `Role` numbers, in their order. */
+export const roleNames: readonly RaftRole[] = ['follower', 'candidate', 'leader', 'pre-candidate'];
+
+/** How far one member is, as its leader sees it. */
+export interface MemberProgress {
+  readonly id: NodeId;
+  readonly isLearner: boolean;
+  /** Highest index known to be in its log. */
+  readonly matchIndex: number;
+  /** `probe`: where the logs meet is being sought. `replicate`: it follows. `snapshot`: it is being sent the state. */
+  readonly state: 'probe' | 'replicate' | 'snapshot';
+  /** Heard from since the last check of the quorum, one election timeout or less ago. */
+  readonly isActive: boolean;
+}
+
+/** What a node knows, as of now. */
+export interface RaftStatus {
+  readonly id: NodeId;
+  readonly term: number;
+  readonly role: RaftRole;
+  /** Undefined when unknown. */
+  readonly leader: NodeId | undefined;
+  readonly commitIndex: number;
+  /** Invariant: what the state machine has; at most `commitIndex`, except shortly after a snapshot was installed. */
+  readonly appliedIndex: number;
+  readonly firstIndex: number;
+  readonly lastIndex: number;
+  /** As of `appliedIndex`. */
+  readonly confState: ConfState;
+  /** One for each member, this node too; empty unless this node leads. */
+  readonly progress: readonly MemberProgress[];
+  /** False while the state machine is being restored: it must not be read, not even stale. */
+  readonly isReadable: boolean;
+}
+
+/** Counts since the start, and gauges as of now; durations in seconds, sizes in bytes. */
+export interface RaftStats {
+  readonly proposals: number;
+  readonly proposalsRefused: number;
+  readonly pendingProposals: number;
+  readonly pendingReads: number;
+  /** Rounds to a quorum for reads; compare with the reads served to see how many shared one. */
+  readonly readRounds: number;
+  readonly appliedEntries: number;
+  readonly leaderChanges: number;
+  readonly messagesSent: number;
+  readonly messagesReceived: number;
+  /** From or to a node that is not who the message says, or a vote asked for while votes are withheld after a start. */
+  readonly messagesRefused: number;
+  readonly snapshotsSent: number;
+  readonly snapshotsInstalled: number;
+  readonly snapshotsWritten: number;
+  readonly logBytes: number;
+  readonly isDiskFull: boolean;
+  /** Longest time between two ticks: how late the event loop was. */
+  readonly maxTickDelaySeconds: number;
+  /** From a proposal to its application on this node. */
+  readonly commitLatency: HistogramSnapshot;
+  /** From a write to the log until it was durable. */
+  readonly appendLatency: HistogramSnapshot;
+}
+
+export interface LeaderChange {
+  /** Undefined when unknown. */
+  readonly leader: NodeId | undefined;
+  readonly term: number;
+}
+
+export interface MembershipChanged {
+  readonly change: ConfChangeV2;
+  readonly confState: ConfState;
+  readonly index: number;
+}
+
+export interface SnapshotInstalled {
+  readonly from: NodeId;
+  readonly index: number;
+  readonly term: number;
+}
+
+export interface SnapshotSent {
+  readonly to: NodeId;
+  readonly index: number;
+  readonly stateBytes: number;
+}
+
+/** Events of a `RaftNode`, with what their listeners are given. */
+export interface RaftEvents {
+  'leader-change': [LeaderChange];
+  'membership-change': [MembershipChanged];
+  /** A state from another node replaced this one's. */
+  'snapshot-installed': [SnapshotInstalled];
+  'snapshot-sent': [SnapshotSent];
+  /** The node has ended and can do nothing more: end the process. Without a listener it is thrown. */
+  fatal: [RaftError];
+}
