@@ -43,8 +43,10 @@ export function refusalOf(state: RaftState, change: ConfChange | undefined): Con
   return undefined;
 }
 
-/** Makes a committed change. */
-export function applyConfChange(state: RaftState, change: ConfChange): ConfState {
+/** Makes the change of the committed entry at `index`. */
+export function applyConfChange(state: RaftState, change: ConfChange, index: number): ConfState {
+  // It was handed out, then a snapshot came whose members have it already: made again, it would not fit, or undo later ones.
+  if (index <= state.restoredIndex) return state.tracker.configuration;
   return switchTo(state, changed(state.tracker.configuration, change));
 }
 
@@ -93,6 +95,7 @@ export function restore(state: RaftState, snapshot: Snapshot): boolean {
   log.restore(snapshot);
   state.tracker = state.newTracker();
   state.restoreMembers(confState);
+  state.restoredIndex = index;
   state.trace?.({ kind: 'configuration-switched', configuration: state.tracker.configuration });
   traceReceived(state, 'restored', snapshot);
   return true;

@@ -105,16 +105,15 @@ export class RawNode {
     return propose(this.#state, [entry], this.id);
   }
 
-  /** Makes a committed change. Call it for each configuration entry of `committedEntries`, before `advance()`. */
-  applyConfChange(change: ConfChange): ConfState {
-    return applyConfChange(this.#state, change);
-  }
-
-  /** The same, straight from the entry. */
+  /**
+   * Makes a committed change, and answers the configuration that is then in force. Call it for each configuration entry
+   * of `committedEntries`, in order, when it is applied, before `advance()`. An entry that a snapshot has overtaken
+   * meanwhile changes nothing any more.
+   */
   applyConfEntry(entry: Entry): ConfState {
     const change = decodeConfChange(entry.type, entry.data);
     assertReadable(change, entry.index);
-    return this.applyConfChange(change);
+    return applyConfChange(this.#state, change, entry.index);
   }
 
   /**

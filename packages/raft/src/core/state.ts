@@ -50,6 +50,8 @@ export class RaftState {
    * committed by a majority of the configuration before it, and none counts before it is applied.
    */
   pendingConfIndex = 0;
+  /** Index of the snapshot that the members were last taken from: changes up to it are made. */
+  restoredIndex = 0;
   /** Payload bytes of a leader's entries that are not applied yet. */
   uncommittedBytes = 0;
   reads: ReadIndexQueue = new ReadIndexQueue();
