@@ -160,7 +160,10 @@ function rssOfMap() {
   const map = new Map();
   for (let pass = 0; pass < 4; pass++)
     for (let i = 0; i < entries; i++)
-      map.set(Buffer.from(keyOf(pass === 0 ? i : draw(entries))).toString('latin1'), values.slice(0, 10 + draw(10_231)));
+      map.set(
+        Buffer.from(keyOf(pass === 0 ? i : draw(entries))).toString('latin1'),
+        values.slice(0, 10 + draw(10_231)),
+      );
   let live = 0;
   for (const [name, value] of map) live += name.length + value.length;
   const resident = process.memoryUsage.rss();
@@ -234,7 +237,9 @@ if (parts[0] === '--part') {
   if (wanted('overhead')) process.stdout.write(run('overhead'));
   if (wanted('rss')) process.stdout.write(run('rss') + run('rssOfMap'));
   if (wanted('pause')) {
-    console.log('\nLongest delay of the event loop, ms: under writes while growing past 1.6 million entries, and then under');
+    console.log(
+      '\nLongest delay of the event loop, ms: under writes while growing past 1.6 million entries, and then under',
+    );
     console.log('a steady load with eviction at 2 million\n');
     row('', 'growing', 'steady', 'steady p99.9', 'own turn');
     const results = {};

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { BytesError, ByteWriter, type Clock, type Logger, silentLogger, systemClock } from '@dcache/base';
+import { assert, BytesError, ByteWriter, type Clock, type Logger, silentLogger, systemClock } from '@dcache/base';
 import { http1, http2, Mux, preface } from '@dcache/mux';
 import {
   type Command,
