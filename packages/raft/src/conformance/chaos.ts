@@ -30,6 +30,8 @@ interface Machine {
   /** Work of the storage threads. */
   readonly threads: Message[];
   appliedTo: number;
+  /** The members as of `appliedTo`. */
+  members: ConfState;
   isUp: boolean;
 }
 
@@ -117,14 +119,14 @@ export class Chaos {
       writing: undefined,
       threads: [],
       appliedTo: log.base.metadata.index,
+      members: log.base.metadata.confState,
       isUp: true,
     };
     log.snapshotSource = () => this.#snapshotOf(machine);
     return machine;
   }
 
-  #snapshotOf({ node, log, state }: Machine): Snapshot | undefined {
-    const { applied: index, confState } = node.status();
+  #snapshotOf({ log, state, appliedTo: index, members: confState }: Machine): Snapshot | undefined {
     const term = log.term(index);
     if (term === undefined) return undefined;
     return { metadata: { index, term, confState }, data: utf8(JSON.stringify(state)) };
@@ -194,12 +196,9 @@ export class Chaos {
       return;
     }
     const random = this.#random;
-    const types = [
-      ConfChangeType.addNode,
-      ConfChangeType.addNode,
-      ConfChangeType.addLearner,
-      ConfChangeType.removeNode,
-    ];
+    // Without pre-vote and check-quorum a voter that got ahead in terms and was then made a learner hears no leader.
+    const { addNode, addLearner, removeNode } = ConfChangeType;
+    const types = [addNode, addNode, this.#options.checkQuorum ? addLearner : addNode, removeNode];
     const changes = Array.from(
       { length: 1 + random.below(3) },
       (): ConfChangeSingle => ({
@@ -278,6 +277,7 @@ export class Chaos {
       log.applySnapshot(snapshot);
       machine.state = JSON.parse(fromUtf8(snapshot.data));
       machine.appliedTo = snapshot.metadata.index;
+      machine.members = snapshot.metadata.confState;
     }
     log.append(entries);
     if (isSynced || snapshot !== undefined) machine.synced = log.hardState;
@@ -295,7 +295,7 @@ export class Chaos {
       this.#highest = Math.max(this.#highest, index);
       this.counts.applied++;
       if (type !== EntryType.normal) {
-        machine.node.applyConfEntry(entry);
+        machine.members = machine.node.applyConfEntry(entry);
         this.counts.changes++;
       } else if (data.length > 0) machine.state.push(fromUtf8(data));
     }

@@ -106,9 +106,9 @@ export class RawNode {
   }
 
   /**
-   * Makes a committed change, and answers the configuration that is then in force. Call it for each configuration entry
-   * of `committedEntries`, in order, when it is applied, before `advance()`. An entry that a snapshot has overtaken
-   * meanwhile changes nothing any more.
+   * Makes a committed change, and answers the members as of that entry, for a snapshot that ends there. Call it for each
+   * configuration entry of `committedEntries`, in order, when it is applied, before `advance()`. The node itself may
+   * already go by later members, of a snapshot that came meanwhile.
    */
   applyConfEntry(entry: Entry): ConfState {
     const change = decodeConfChange(entry.type, entry.data);
