@@ -137,7 +137,7 @@ test('answers are relayed over other members, and relayed ones passed on unchang
   const inner = Uint8Array.of(5, 0x80);
   solo.hear({ type: 'user', body: { ...relays[0]!, destination: endpointOf('far'), inner } });
   assert.deepEqual(solo.sends.at(-1)?.to, endpointOf('far'));
-  assert.equal((solo.sends.at(-1)?.messages[0] as User).raw, inner);
+  assert.equal((solo.sends.at(-1)!.messages[0] as User).raw, inner);
   assert.equal(solo.core.relays, 1);
 });
 

@@ -79,6 +79,20 @@ test('a member that is told to leave and does not says so with a newer join', ()
   assert.equal(said[0]?.lTime, 21);
 });
 
+test('a leave intent with the very time of the last join is answered too, an older one is not', () => {
+  const solo = new Solo();
+  solo.hear(aliveOf('a'));
+  solo.act((core, nowMs) => core.announceJoin(nowMs));
+  const joined = solo.core.roster.statusLTime('self');
+  solo.gossip();
+  solo.hear(leave('self', joined));
+  assert.ok(solo.core.roster.statusLTime('self') > joined);
+  const answered = solo.core.roster.statusLTime('self');
+  solo.gossip();
+  solo.hear(leave('self', joined));
+  assert.equal(solo.core.roster.statusLTime('self'), answered);
+});
+
 test('after a join the intent is newer than all that the pool knew of this name', () => {
   const solo = new Solo();
   const serf: SerfState = {
