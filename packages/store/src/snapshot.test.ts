@@ -54,6 +54,23 @@ test('a snapshot is the state of its call, however much is written between its c
   });
 });
 
+test('an open snapshot does not see a value overwritten by one of the same length, nor a segment used again', () => {
+  const store = new Store({ segmentBytes: 4096 });
+  const fill = (revision: number): void => {
+    for (let i = 0; i < 8; i++) store.set(new Uint8Array([i]), new Uint8Array(100).fill(revision + i), { revision });
+  };
+  fill(1);
+  const expected = bytesOf(store.snapshot().chunks());
+  const overwritten = store.snapshot();
+  fill(20);
+  assert.ok(bytesOf(overwritten.chunks()).equals(expected));
+  const before = bytesOf(store.snapshot().chunks());
+  const emptied = store.snapshot();
+  for (let i = 0; i < 8; i++) store.delete(new Uint8Array([i]));
+  fill(40);
+  assert.ok(bytesOf(emptied.chunks()).equals(before));
+});
+
 test('every cut into chunks restores to the same state', () => {
   const store = filled(2000);
   const bytes = bytesOf(store.snapshot().chunks());
