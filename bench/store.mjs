@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { LRUCache } from 'lru-cache';
-import { Store } from '../packages/store/dist/index.js';
+import { ENTRY_OVERHEAD_BYTES, Store } from '../packages/store/dist/index.js';
 
 const KEY_BYTES = 16;
 const key = new Uint8Array(KEY_BYTES).fill(0x6b);
@@ -61,12 +61,11 @@ function speed() {
   const results = { set: {}, overwrite: {}, get: {}, delete: {} };
   const measure = (name, { set, get, remove }) => {
     for (let i = 0; i < 1000; i++) set(draw(entries));
-    let start = performance.now();
+    const start = performance.now();
     for (let i = 0; i < entries; i++) set(i);
     results.set[name] = entries / (performance.now() - start) / 1000;
     results.overwrite[name] = rate(rounds, () => set(draw(entries)));
     results.get[name] = rate(rounds, () => get(draw(entries)));
-    start = 0;
     results.delete[name] = rate(rounds, () => {
       const i = draw(entries);
       remove(i);
@@ -126,13 +125,16 @@ function overhead() {
     console.log(`\nBytes an entry beyond key and value, ${name}, over a growth from 1 to 2 million entries`);
     row('store: median / worst', median(seen).toFixed(1), worst.toFixed(1), target);
   }
+}
+
+function overheadOfMap() {
   const before = process.memoryUsage();
   const map = new Map();
-  for (let i = 0; i < 1_000_000; i++) map.set(Buffer.from(keyOf(i)).toString('latin1'), value.slice());
+  for (let i = 0; i < 1_000_000; i++) map.set(Buffer.from(keyOf(i)).toString('latin1'), new Uint8Array(100));
   gc();
   const after = process.memoryUsage();
   const bytes = after.heapUsed + after.arrayBuffers - before.heapUsed - before.arrayBuffers;
-  row('Map of strings to Uint8Array', (bytes / map.size - KEY_BYTES - value.length).toFixed(1));
+  row('Map of strings to Uint8Array', (bytes / map.size - KEY_BYTES - 100).toFixed(1));
 }
 
 /** Resident memory after every value was written four times with lengths from 10 bytes to 10 KB. */
@@ -147,7 +149,7 @@ function rss() {
   let revision = 0;
   write((i, value) => store.set(keyOf(i), value, { revision: ++revision }));
   const stats = store.stats();
-  const live = stats.liveBytes - stats.entries * 40;
+  const live = stats.liveBytes - stats.entries * ENTRY_OVERHEAD_BYTES;
   const resident = process.memoryUsage.rss();
   console.log(`\nResident memory after ${entries} entries were written four times, 10 B to 10 KB each`);
   row('store: live / allocated / resident', megabytes(live), megabytes(stats.allocatedBytes), megabytes(resident));
@@ -170,58 +172,74 @@ function rssOfMap() {
   row('Map: live / resident / ratio', megabytes(live), megabytes(resident), (resident / live).toFixed(2));
 }
 
-/** The longest and the 99.9th percentile delay of the event loop while `work` runs every turn for some seconds. */
+/** The longest delay of the event loop and the longest turn of `work`, which runs about every millisecond. */
 async function delays(seconds, work) {
   const histogram = monitorEventLoopDelay({ resolution: 1 });
   histogram.enable();
   const end = performance.now() + seconds * 1000;
-  let longest = 0;
-  let turns = 0;
+  let turn = 0;
   while (performance.now() < end) {
     const start = performance.now();
     work();
-    longest = Math.max(longest, performance.now() - start);
-    turns++;
+    turn = Math.max(turn, performance.now() - start);
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
   histogram.disable();
-  return { longest: histogram.max / 1e6, p999: histogram.percentile(99.9) / 1e6, work: longest, turns };
+  return { longest: histogram.max / 1e6, p999: histogram.percentile(99.9) / 1e6, turn };
 }
 
-/** Writes of 20,000 a second at two million entries, evicting, growing from 1.6 million on; idle before and after. */
+/**
+ * Some 20,000 writes a second, half of new keys and half over present ones, a third of them expiring: first while the
+ * store grows from 1.6 million entries on, then at two million with an eviction for each new one.
+ */
 async function pause(kind) {
   const value = new Uint8Array(100);
   const start = 1_600_000;
-  const batch = 25;
-  let set;
-  let entries;
+  const most = 2_000_000;
+  let set = () => {};
+  let isFull = () => true;
   let revision = 0;
-  if (kind === 'idle') set = () => {};
-  else if (kind === 'store') {
-    const store = new Store({ maxBytes: 2_000_000 * (KEY_BYTES + value.length + 40) });
+  if (kind === 'store') {
+    const store = new Store({ maxBytes: most * (KEY_BYTES + value.length + ENTRY_OVERHEAD_BYTES) });
     set = (i) => store.set(keyOf(i), value, { revision: ++revision, expiresAtMs: i % 3 === 0 ? 1e12 + i : 0 });
-    entries = () => store.stats().entries;
-  } else {
-    const lru = new LRUCache({ max: 2_000_000 });
+    isFull = () => store.stats().evictions > 0;
+  } else if (kind === 'lru-cache') {
+    const lru = new LRUCache({ max: most });
     set = (i) => lru.set(Buffer.from(keyOf(i)).latin1Slice(0, KEY_BYTES), value.slice());
-    entries = () => lru.size;
+    isFull = () => lru.size === most;
   }
-  if (kind !== 'idle') for (let i = 0; i < start; i++) set(i);
-  let next = start;
-  const fill = await delays(3, () => {
-    for (let i = 0; i < batch * 8; i++) set(next++);
+  let next = 0;
+  if (kind !== 'idle') while (next < start) set(next++);
+  const growing = await delays(2, () => {
+    for (let i = 0; i < 25; i++) set(next++);
   });
-  if (kind !== 'idle') while (entries() < 2_000_000) set(next++);
-  const steady = await delays(12, () => {
-    for (let i = 0; i < batch; i++) set(i % 2 === 0 ? next++ : next - draw(1_500_000));
+  while (!isFull()) set(next++);
+  const steady = await delays(6, () => {
+    for (let i = 0; i < 25; i++) set(i % 2 === 0 ? next++ : next - draw(1_500_000));
   });
-  console.log(JSON.stringify({ fill, steady }));
+  console.log(JSON.stringify({ growing, steady }));
+}
+
+function printPauses(run) {
+  console.log('\nLongest delay of the event loop in ms, 20,000 writes a second (median of three runs, in turns)');
+  console.log('"turn": the longest 25 writes took together\n');
+  row('', 'growing', 'steady', 'p99.9', 'turn');
+  const kinds = ['idle', 'store', 'lru-cache'];
+  const results = Object.fromEntries(kinds.map((kind) => [kind, []]));
+  for (let round = 0; round < 3; round++) for (const kind of kinds) results[kind].push(JSON.parse(run('pause', kind)));
+  const of = (kind, phase, field) => median(results[kind].map((result) => result[phase][field]));
+  for (const kind of kinds) {
+    const cells = [of(kind, 'growing', 'longest'), ...['longest', 'p999', 'turn'].map((f) => of(kind, 'steady', f))];
+    row(kind, ...cells.map((ms) => ms.toFixed(2)));
+  }
+  const extra = of('store', 'steady', 'longest') - of('idle', 'steady', 'longest');
+  row('store minus idle, steady', '', extra.toFixed(2), '(target 5)');
 }
 
 const parts = process.argv.slice(2);
 if (parts[0] === '--part') {
   const [, part, argument] = parts;
-  await { speed, overhead, rss, rssOfMap, pause }[part](argument);
+  await { speed, overhead, overheadOfMap, rss, rssOfMap, pause }[part](argument);
 } else {
   const run = (...args) => {
     const flags = ['--expose-gc', '--max-old-space-size=4096', fileURLToPath(import.meta.url), '--part'];
@@ -234,21 +252,7 @@ if (parts[0] === '--part') {
   };
   const wanted = (part) => parts.length === 0 || parts.includes(part);
   if (wanted('speed')) process.stdout.write(run('speed'));
-  if (wanted('overhead')) process.stdout.write(run('overhead'));
+  if (wanted('overhead')) process.stdout.write(run('overhead') + run('overheadOfMap'));
   if (wanted('rss')) process.stdout.write(run('rss') + run('rssOfMap'));
-  if (wanted('pause')) {
-    console.log(
-      '\nLongest delay of the event loop, ms: under writes while growing past 1.6 million entries, and then under',
-    );
-    console.log('a steady load with eviction at 2 million\n');
-    row('', 'growing', 'steady', 'steady p99.9', 'own turn');
-    const results = {};
-    for (const kind of ['idle', 'store', 'lru-cache']) {
-      const { fill, steady } = JSON.parse(run('pause', kind));
-      results[kind] = { fill, steady };
-      row(kind, ...[fill.longest, steady.longest, steady.p999, steady.work].map((ms) => ms.toFixed(2)));
-    }
-    const extra = results.store.steady.longest - results.idle.steady.longest;
-    row('store minus idle, steady', '', extra.toFixed(2), '(target 5)');
-  }
+  if (wanted('pause')) printPauses(run);
 }

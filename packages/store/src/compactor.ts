@@ -51,12 +51,14 @@ export class Compactor {
     this.#debtBytes += length;
   }
 
-  /** Does the work owed. */
+  /** Does the work owed, as far as one step goes; the rest stays owed. */
   run(): void {
     const urgency = Math.min(1, Math.max(0, (this.#arena.spread - BEGIN) / (FULL - BEGIN)));
-    let budget = Math.min(MOST_STEP_BYTES, this.#debtBytes * FULL_PACE * urgency ** 2);
-    this.#debtBytes = 0;
-    while (budget > 0 && this.#hasVictim()) budget -= this.#step();
+    const pace = FULL_PACE * urgency ** 2;
+    const budget = Math.min(MOST_STEP_BYTES, this.#debtBytes * pace);
+    let left = budget;
+    while (left > 0 && this.#hasVictim()) left -= this.#step();
+    this.#debtBytes = left > 0 || pace === 0 ? 0 : this.#debtBytes - budget / pace;
   }
 
   #hasVictim(): boolean {

@@ -49,6 +49,15 @@ test('entries that expire give memory back', () => {
   assertCompact(store, 20_000, 'after nine of ten expired');
 });
 
+test('a million bytes that expire at once are given back by the calls that follow', () => {
+  const store = new Store({ segmentBytes });
+  for (let i = 0; i < 20_000; i++)
+    store.set(keyOf(i), valueFor(i, 300), { revision: i, expiresAtMs: i % 10 === 0 ? 0 : 50 });
+  assert.equal(store.advance(50), 18_000);
+  for (let calls = 0; calls < 20; calls++) store.advance(50);
+  assertCompact(store, 20_000, 'after nine of ten expired at once');
+});
+
 test('an open snapshot at worst doubles the memory, and closing it lets it go', () => {
   const store = new Store({ segmentBytes });
   const fill = (from: number): void => {

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { type KeyHash, seededHash } from './hash.js';
 
 /**
@@ -57,7 +58,7 @@ export function resolveOptions(options: StoreOptions): ResolvedOptions {
     throw new TypeError(`eviction is one of ${policies.join(', ')}, got ${String(eviction)}`);
   const seed = integer(
     'seed',
-    options.seed ?? Math.floor(Math.random() * Number.MAX_SAFE_INTEGER),
+    options.seed ?? randomInt(2 ** 48 - 1),
     Number.MIN_SAFE_INTEGER,
     Number.MAX_SAFE_INTEGER,
   );

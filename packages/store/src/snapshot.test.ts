@@ -54,6 +54,28 @@ test('a snapshot is the state of its call, however much is written between its c
   });
 });
 
+test('an open snapshot does not see a value overwritten by one of the same length, nor a segment used again', () => {
+  const store = new Store({ segmentBytes: 4096 });
+  const fill = (revision: number): void => {
+    for (let i = 0; i < 8; i++) store.set(new Uint8Array([i]), new Uint8Array(100).fill(revision + i), { revision });
+  };
+  fill(1);
+  const expected = bytesOf(store.snapshot().chunks());
+  const overwritten = store.snapshot();
+  fill(20);
+  assert.ok(bytesOf(overwritten.chunks()).equals(expected));
+});
+
+test('an open snapshot does not see a segment that was emptied and is filled again', () => {
+  const store = new Store({ segmentBytes: 4096 });
+  for (let i = 0; i < 8; i++) store.set(new Uint8Array([i]), new Uint8Array(100).fill(i), { revision: i });
+  const expected = bytesOf(store.snapshot().chunks());
+  const snapshot = store.snapshot();
+  for (let i = 0; i < 8; i++) store.delete(new Uint8Array([i]));
+  for (let i = 0; i < 8; i++) store.set(new Uint8Array([i]), new Uint8Array(100).fill(99), { revision: i + 10 });
+  assert.ok(bytesOf(snapshot.chunks()).equals(expected));
+});
+
 test('every cut into chunks restores to the same state', () => {
   const store = filled(2000);
   const bytes = bytesOf(store.snapshot().chunks());
@@ -135,6 +157,25 @@ test('frames with right checksums and wrong content are refused: random payloads
     }
     assert.fail(`run ${run} was taken: damage ${how} to frame ${which}`);
   }
+});
+
+test('an entry that no store would write is refused for what it is', () => {
+  const entry = (bits: number, value = [1, 0x6b, 0]): Uint8Array => new Uint8Array([bits, 1, ...value]);
+  const header = (policy: number, count: number): Uint8Array =>
+    encodeFrame(FrameKind.header, new Uint8Array([0x64, 0x63, 0x73, 0x74, 1, policy, 90, 9, 9, 0, count, 0]));
+  const write = (policy: number, ...entries: Uint8Array[]): void => {
+    const frames = entries.map((bytes) => encodeFrame(FrameKind.entries, bytes));
+    new Store().restore().write(Buffer.concat([header(policy, entries.length), ...frames]));
+  };
+  write(2, entry(1));
+  assert.throws(() => write(2, entry(0), entry(0)), /a key comes twice/);
+  assert.throws(() => write(2, entry(2)), /counts 2 touches/);
+  assert.throws(() => write(2, entry(4)), /in no queue/);
+  assert.throws(() => write(2, entry(0x80)), /has the bits 0x80/);
+  assert.throws(() => write(2, entry(0, [10, ...new Uint8Array(10), 0])), /a key of 10 bytes/);
+  assert.throws(() => write(2, entry(0, [1, 0x6b, 10, ...new Uint8Array(10)])), /a value of 10/);
+  assert.throws(() => write(2, entry(0x40, [1, 0x6b, 9]), entry(0)), /a value ends in the middle/);
+  assert.throws(() => write(2, Buffer.concat([entry(0x40, [1, 0x6b, 9]), entry(0)])), /whose value has not come/);
 });
 
 test('a frame that claims more than a mebibyte is refused before memory is taken for it', () => {

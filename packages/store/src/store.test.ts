@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { fromUtf8, SeededRandom, utf8 } from '@dcache/base';
 import { ENTRY_OVERHEAD_BYTES, Store } from './index.js';
 import { applyToStore, keyOf, randomOperation, valueFor } from './testing/operation.js';
+import { readSnapshot } from './testing/read-snapshot.js';
 
 test('what was set is read back until it expires by log time', () => {
   const store = new Store();
@@ -38,6 +39,23 @@ test('what a budget left is invisible to every read, and goes first', () => {
   assert.equal(store.advance(50), 1);
   assert.equal(fromUtf8(store.get(new Uint8Array([2]))!.value), 'new');
   assert.equal(store.stats().expirations, 5);
+});
+
+test('of entries that expire together the one of the lower revision goes first, and of one revision the lower key', () => {
+  for (const order of [
+    [1, 2, 3, 4],
+    [4, 3, 2, 1],
+    [3, 1, 4, 2],
+  ]) {
+    const store = new Store();
+    for (const i of order) store.set(new Uint8Array([i]), utf8('x'), { revision: i < 3 ? 7 : 6, expiresAtMs: 50 });
+    const gone: number[] = [];
+    while (store.advance(50, 1) > 0) {
+      const left = readSnapshot(store.snapshot().chunks()).entries.map(({ key }) => key.charCodeAt(0));
+      gone.push(...order.filter((i) => !left.includes(i) && !gone.includes(i)));
+    }
+    assert.deepEqual(gone, [3, 4, 1, 2], `set in the order ${order}`);
+  }
 });
 
 test('a set with an expiry that has passed counts as stored and removes what was there', () => {
