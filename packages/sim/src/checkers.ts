@@ -49,8 +49,8 @@ export interface Watched {
 }
 
 interface CheckerOptions {
-  /** Every node that exists, also one that is down: its disk counts. */
-  readonly nodes: () => Iterable<Watched>;
+  /** Every node there ever was, up, down or removed: a leader may have counted on its disk. */
+  readonly nodes: () => readonly Watched[];
   /** A candidate's request waits until its term is durable, as it does with synchronous storage. */
   readonly durableCandidates: boolean;
   /** Checks left out, for a mutation that is to be found by its consequences. */
@@ -103,8 +103,12 @@ export class Checkers {
     this.#statuses.delete(id);
   }
 
-  /** Invariants of one node: applied <= committed <= last; term and commit never fall; one leader a term. */
-  observed(id: NodeId, status: BasicStatus): void {
+  /**
+   * Invariants of one node: applied <= committed <= last; term and commit never fall; one leader a term. Called after
+   * whatever can change them, so that what a leader commits is held against the configuration that it had then.
+   */
+  observed(node: Watched, status: BasicStatus): void {
+    const { id } = node;
     const { applied, commit, lastIndex, term, role } = status;
     if (applied > commit || commit > lastIndex)
       this.#fail('order-of-indexes', `node ${id}: applied ${applied}, committed ${commit}, last ${lastIndex}`);
@@ -119,6 +123,7 @@ export class Checkers {
     const leader = this.#leaders.get(term);
     if (leader === undefined) this.#leaders.set(term, id);
     else if (leader !== id) this.#fail('election-safety', `nodes ${leader} and ${id} both lead term ${term}`);
+    if (before !== undefined && commit > before.commit) this.#checkQuorum(node, commit, term);
   }
 
   /** Committed entries, as the core hands them out. */
@@ -134,7 +139,6 @@ export class Checkers {
     if (known === undefined) {
       this.#committed[index] = { term, content, knownInTerm: status?.term ?? term };
       this.#committedIndex = Math.max(this.#committedIndex, index);
-      if (status?.role === Role.leader) this.#checkQuorum(node, entry);
     } else if (known.term !== term || known.content !== content) {
       this.#fail(
         'state-machine-safety',
@@ -143,17 +147,17 @@ export class Checkers {
     }
   }
 
-  /** What a leader commits is durable on a majority of each half of its configuration. */
-  #checkQuorum(node: Watched, { index, term }: Entry): void {
+  /** What a leader commits is of its term, and durable on a majority of each half of its configuration. */
+  #checkQuorum(node: Watched, index: number, term: number): void {
     const { voters, votersOutgoing } = node.status()!.confState;
-    const disks = new Map([...this.#options.nodes()].map(({ id, disk }) => [id, disk]));
+    const disks = new Map(this.#options.nodes().map(({ id, disk }) => [id, disk]));
     for (const half of [voters, votersOutgoing]) {
       if (half.length === 0) continue;
       const holders = half.filter((id) => disks.get(id)?.hasDurable(index, term));
       if (2 * holders.length <= half.length)
         this.#fail(
           'committed-on-a-quorum',
-          `leader ${node.id} committed entry ${index} of term ${term}, which of ${half} only ${holders} have on disk`,
+          `leader ${node.id} committed entry ${index} in term ${term}, which of ${half} only ${holders} have on disk`,
         );
     }
   }
@@ -218,6 +222,9 @@ export class Checkers {
       if (durable.term < term)
         this.#fail('durable-before-answer', `node ${id} asks for votes in term ${term} before that is on disk`);
     } else if (type === MessageType.appendResponse && !message.reject && index > disk.durableLastIndex) {
+      // An acknowledgement of an earlier term may outlive its entries: they were there when that term's leader asked,
+      // and a later leader, which has replaced them since, cannot have been elected if they were needed for a quorum.
+      if (term < durable.term) return;
       this.#fail(
         'durable-before-answer',
         `node ${id} acknowledges entry ${index}, on disk is ${disk.durableLastIndex}`,

@@ -142,7 +142,10 @@ export class SimClient {
     ask(node, (status, accept) => {
       if (isOver) return;
       cancel();
-      if (status !== 'ok') return again(scheduler.between(5, 60));
+      if (status !== 'ok') {
+        again(scheduler.between(5, 60));
+        return;
+      }
       isOver = true;
       this.#favourite = node;
       this.#isWorking = false;

@@ -22,12 +22,15 @@ const bootstrapIndex = 1;
 export class Cluster {
   readonly network: Network<Message>;
   readonly nodes: Map<NodeId, SimNode> = new Map();
+  /** Nodes that were removed and ended. */
+  readonly graves: SimNode[] = [];
   diskQuality: DiskQuality = goodDisk;
   readonly scheduler: Scheduler;
   readonly settings: NodeSettings;
   /** Messages that were lost, blocked, or sent to nobody. */
   dropped = 0;
   delivered = 0;
+  crashes = 0;
   readonly #trace: TraceLog;
   readonly #world: NodeWorld;
   #lastId = 0;
@@ -42,6 +45,9 @@ export class Cluster {
       checkers,
       note: (text) => this.note(text),
       send: (sender, message) => this.#send(sender, message),
+      crashed: () => {
+        this.crashes++;
+      },
       syncDelayMs: () => this.#syncDelayMs(),
     };
   }
@@ -68,8 +74,11 @@ export class Cluster {
 
   /** The process ends and its disk is thrown away; its id never comes back. */
   destroy(id: NodeId): void {
-    this.nodes.get(id)?.crash();
+    const node = this.nodes.get(id);
+    if (node === undefined) return;
+    node.crash();
     this.nodes.delete(id);
+    this.graves.push(node);
     this.note(`destroy ${id}`);
   }
 

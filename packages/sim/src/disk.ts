@@ -2,6 +2,7 @@ import { assert } from '@dcache/base';
 import {
   type ConfState,
   type Entry,
+  EntryType,
   entrySize,
   type HardState,
   type InitialState,
@@ -42,6 +43,10 @@ class LogImage {
     return index === this.baseIndex ? this.baseTerm : this.entries[index - this.baseIndex - 1]?.term;
   }
 
+  has(index: number, term: number): boolean {
+    return index < this.baseIndex || (index <= this.lastIndex && this.term(index) === term);
+  }
+
   write(frame: Frame): void {
     if (frame.snapshot !== undefined) {
       const { index, term } = frame.snapshot.metadata;
@@ -57,8 +62,12 @@ class LogImage {
       this.entries.push(entry);
     }
     if (frame.hardState !== undefined) this.hardState = frame.hardState;
-    if (frame.ownSnapshot !== undefined && frame.ownSnapshot.metadata.index > this.snapshot.metadata.index)
+    if (frame.ownSnapshot !== undefined && frame.ownSnapshot.metadata.index > this.snapshot.metadata.index) {
       this.snapshot = frame.ownSnapshot;
+      // What was applied is committed, though the commit index itself may not have been written yet.
+      const commit = Math.max(this.hardState.commit, frame.ownSnapshot.metadata.index);
+      this.hardState = { ...this.hardState, commit };
+    }
     if (frame.compactTo !== undefined && frame.compactTo > this.baseIndex) {
       const term = this.term(frame.compactTo);
       assert(term !== undefined, `compaction to ${frame.compactTo}, which is not in the log`);
@@ -84,6 +93,7 @@ class LogImage {
 export class SimulatedDisk implements LogReader {
   #view = new LogImage();
   #durable = new LogImage();
+  #beforeWipe: LogImage | undefined;
   #unsynced: Frame[] = [];
   /** Frames lost in crashes so far. */
   lostFrames = 0;
@@ -154,6 +164,7 @@ export class SimulatedDisk implements LogReader {
 
   /** Everything is gone, as with a log in memory. */
   wipe(): void {
+    this.#beforeWipe = this.#durable;
     this.#view = new LogImage();
     this.#durable = new LogImage();
     this.#unsynced = [];
@@ -164,10 +175,18 @@ export class SimulatedDisk implements LogReader {
     return this.#durable.hardState;
   }
 
-  /** Whether a crash would certainly leave the entry, or a snapshot that holds it. */
+  /** Whether a change of the members is in the log behind `index`. */
+  hasChangeAfter(index: number): boolean {
+    const { entries, baseIndex } = this.#view;
+    return entries.slice(Math.max(0, index - baseIndex)).some(({ type }) => type !== EntryType.normal);
+  }
+
+  /**
+   * Whether a crash would certainly leave the entry, or a snapshot that holds it; of a log in memory, whether it was
+   * there before the crash, for a leader may count on what was acknowledged by a node that is one of a minority lost.
+   */
   hasDurable(index: number, term: number): boolean {
-    const { baseIndex, lastIndex } = this.#durable;
-    return index < baseIndex || (index <= lastIndex && this.#durable.term(index) === term);
+    return this.#durable.has(index, term) || this.#beforeWipe?.has(index, term) === true;
   }
 
   get durableLastIndex(): number {

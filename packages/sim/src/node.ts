@@ -44,6 +44,8 @@ export interface NodeWorld {
   /** A line for the trace. */
   note(text: string): void;
   send(sender: NodeId, message: Message): void;
+  /** A process has ended. */
+  crashed(): void;
   /** How long the next write takes to become durable. */
   syncDelayMs(): number;
 }
@@ -120,6 +122,12 @@ export class SimNode {
     return this.#confState;
   }
 
+  /** Whether its log may hold a change of the members behind `index`. */
+  mayHoldChangeAfter(index: number): boolean {
+    const last = this.#core?.basicStatus().lastIndex ?? 0;
+    return (last > index && last !== this.disk.lastIndex()) || this.disk.hasChangeAfter(index);
+  }
+
   status(): Status | undefined {
     return this.#core?.status();
   }
@@ -153,7 +161,7 @@ export class SimNode {
   /** The process dies. What it had promised nobody is lost, but for what reached the disk by chance. */
   crash(): void {
     if (this.#core === undefined) return;
-    const { scheduler, note, checkers } = this.#world;
+    const { scheduler, note, checkers, crashed } = this.#world;
     this.#core = undefined;
     this.#life++;
     this.#isBusy = false;
@@ -168,6 +176,7 @@ export class SimNode {
     else this.disk.wipe();
     if (this.#settings.mutation === 'forget-hard-state') this.disk.forgetHardState();
     note(`crash ${this.id} last=${this.disk.lastIndex()}`);
+    crashed();
     checkers.stopped(this.id);
     const [writes, reads, due] = [this.#writes, this.#reads, this.#due];
     this.#writes = new Map();
@@ -200,6 +209,7 @@ export class SimNode {
     if (this.#core === undefined) return;
     this.#whenAwake(() => {
       this.#core?.step(message);
+      this.#observe();
       this.#wake();
     });
   }
@@ -221,7 +231,10 @@ export class SimNode {
 
   /** A client's write; `done` may never be called. */
   write(command: Command, done: (answer: Answer<boolean>) => void): void {
-    if (this.#core === undefined) return done({ status: 'refused' });
+    if (this.#core === undefined) {
+      done({ status: 'refused' });
+      return;
+    }
     this.#whenAwake(() => {
       if (this.#core === undefined) return;
       this.#writes.set(`${command.client}.${command.sequence}`, done);
@@ -236,11 +249,16 @@ export class SimNode {
 
   /** A client's read; `context` was never used before; `done` may never be called. */
   read(key: string, context: number, done: (answer: Answer<string>) => void): void {
-    if (this.#core === undefined) return done({ status: 'refused' });
+    if (this.#core === undefined) {
+      done({ status: 'refused' });
+      return;
+    }
     this.#whenAwake(() => {
       if (this.#core === undefined) return;
-      const isMutated = this.#settings.mutation === 'read-without-quorum' && this.isLeader;
-      if (isMutated) return done({ status: 'ok', value: this.machine.read(key) });
+      if (this.#settings.mutation === 'read-without-quorum' && this.isLeader) {
+        done({ status: 'ok', value: this.machine.read(key) });
+        return;
+      }
       this.#reads.set(context, { key, done });
       if (this.#core.readIndex(context) !== 'requested') {
         this.#reads.delete(context);
@@ -315,7 +333,7 @@ export class SimNode {
   }
 
   #observe(): void {
-    if (this.#core !== undefined) this.#world.checkers.observed(this.id, this.#core.basicStatus());
+    if (this.#core !== undefined) this.#world.checkers.observed(this, this.#core.basicStatus());
   }
 
   #noteReady(ready: Ready): void {
@@ -349,18 +367,18 @@ export class SimNode {
     const { hardState, entries, snapshot } = ready;
     if (hardState !== undefined || entries.length > 0 || snapshot !== undefined)
       this.#write({ hardState, entries, snapshot });
-    if (!ready.mustSync && snapshot === undefined) return this.#finish(ready);
     if (this.#settings.mutation === 'answer-before-sync') this.#sendAll(ready.messagesAfterAppend);
-    this.#sync(() => this.#finish(ready));
+    if (ready.mustSync || snapshot !== undefined) this.#sync(() => this.#finish(ready));
+    else this.#finish(ready);
   }
 
   #finish(ready: Ready): void {
-    if (this.#settings.mutation !== 'answer-before-sync' || (!ready.mustSync && ready.snapshot === undefined))
-      this.#sendAll(ready.messagesAfterAppend);
+    if (this.#settings.mutation !== 'answer-before-sync') this.#sendAll(ready.messagesAfterAppend);
     if (ready.snapshot !== undefined) this.#restore(ready.snapshot);
     this.#apply(ready.committedEntries);
     this.#serveReads(ready);
     this.#core?.advance();
+    this.#observe();
     this.#isBusy = false;
     this.#wake();
   }
@@ -434,8 +452,9 @@ export class SimNode {
 
   #respond(responses: readonly Message[]): void {
     for (const response of responses) {
-      if (response.to === this.id) this.#core?.step(response);
-      else this.#sendAll([response]);
+      if (response.to !== this.id) this.#sendAll([response]);
+      else this.#core?.step(response);
+      this.#observe();
     }
     this.#wake();
   }
@@ -461,6 +480,7 @@ export class SimNode {
       const isChange = entry.type !== EntryType.normal;
       const outcome = this.machine.apply(this.#mutated(entry), !isChange && entry.data.length > 0);
       if (isChange) this.#confState = this.#core!.applyConfEntry(entry);
+      this.#observe();
       this.#world.checkers.applied(this.id, this.machine);
       if (outcome !== undefined) {
         const key = `${outcome.client}.${outcome.sequence}`;

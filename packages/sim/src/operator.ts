@@ -42,7 +42,10 @@ export class Operator {
     this.#dead.add(id);
   }
 
-  /** Whether all members are alive, vote, and agree on who is a member: only then may a node in memory die. */
+  /**
+   * Whether all members are alive, vote, and agree on who is a member, and no change of that is in any log: only then
+   * may a node in memory die, or a removal under way could leave a majority dead.
+   */
   isWhole(): boolean {
     const found = this.#cluster.leader();
     if (found === undefined || this.#dead.size > 0) return false;
@@ -50,21 +53,25 @@ export class Operator {
     if (!isSettled(confState, this.#size)) return false;
     return confState.voters.every((id) => {
       const node = this.#cluster.nodes.get(id);
-      return node?.isUp === true && sameMembers(node.confState, confState);
+      return (
+        node?.isUp === true && sameMembers(node.confState, confState) && !node.mayHoldChangeAfter(node.machine.applied)
+      );
     });
   }
 
   /** Whether the configuration is what is wanted and everyone in it lives. */
   isDone(): boolean {
     const found = this.#cluster.leader();
-    return found !== undefined && this.#dead.size === 0 && isSettled(found.status.confState, this.#size);
+    if (found === undefined) return false;
+    const { confState } = found.status;
+    return isSettled(confState, this.#size) && !confState.voters.some((id) => this.#dead.has(id));
   }
 
   #work(): void {
     const found = this.#cluster.leader();
     if (found === undefined) return;
     const { node, status } = found;
-    this.#retire(status.confState);
+    this.#retire();
     const change = this.#next(status);
     if (change === undefined) return;
     const { changes, transition } = change;
@@ -75,24 +82,29 @@ export class Operator {
   }
 
   /** Ends the processes of members that are none any more, after a time. */
-  #retire({ voters, learners, votersOutgoing, learnersNext }: ConfState): void {
+  #retire(): void {
     const { scheduler, nodes } = this.#cluster;
-    const members = new Set([...voters, ...learners, ...votersOutgoing, ...learnersNext]);
     for (const id of this.#dead) {
-      if (members.has(id)) continue;
+      if (!this.#isForgotten(id)) continue;
       this.#dead.delete(id);
       this.#cluster.destroy(id);
     }
     for (const [id, node] of nodes) {
-      if (members.has(id) || this.#retiring.has(id) || this.#isJoining(node)) continue;
+      if (this.#dead.has(id) || this.#retiring.has(id) || this.#isJoining(node) || !this.#isForgotten(id)) continue;
       this.#retiring.add(id);
       scheduler.after(scheduler.between(minAfterlifeMs, maxAfterlifeMs), () => {
         this.#retiring.delete(id);
-        const leader = this.#cluster.leader();
-        if (leader === undefined || isMember(leader.status.confState, id)) return;
-        this.#cluster.destroy(id);
+        if (this.#isForgotten(id)) this.#cluster.destroy(id);
       });
     }
+  }
+
+  /** Not a member for who has applied most, and no later change is in any log. What a leader believes may be old. */
+  #isForgotten(id: NodeId): boolean {
+    const nodes = [...this.#cluster.nodes.values()];
+    const newest = nodes.reduce((best, node) => (node.machine.applied > best.machine.applied ? node : best));
+    const { applied } = newest.machine;
+    return !isMember(newest.confState, id) && !nodes.some((node) => node.mayHoldChangeAfter(applied));
   }
 
   /** Started lately and not in any configuration that it knows of. */

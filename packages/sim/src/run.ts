@@ -55,6 +55,8 @@ export interface RunSummary {
   readonly delivered: number;
   readonly dropped: number;
   readonly changes: number;
+  readonly crashes: number;
+  /** How often each kind of fault was made. */
   readonly faults: ReadonlyMap<string, number>;
 }
 
@@ -107,7 +109,7 @@ class Run {
     const plan = { ...drawFaults(scheduler), ...options.faults };
     this.#size = options.size ?? size;
     this.#checkers = new Checkers({
-      nodes: () => this.#cluster.nodes.values(),
+      nodes: () => [...this.#cluster.nodes.values(), ...this.#cluster.graves],
       durableCandidates: !settings.isAsync,
       without: new Set(options.without),
     });
@@ -143,6 +145,7 @@ class Run {
       delivered,
       dropped,
       changes: this.#operator.changes,
+      crashes: this.#cluster.crashes,
       faults: this.#faults.counts,
     };
   }
