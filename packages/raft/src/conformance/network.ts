@@ -1,5 +1,6 @@
 import { assert, fromUtf8, SeededRandom, utf8 } from '@dcache/base';
 import {
+  type ConfState,
   type Entry,
   EntryType,
   type Message,
@@ -20,6 +21,9 @@ export interface Host {
   readonly log: MemoryLog;
   /** The state machine: the texts of all applied entries that carry something. */
   applied: string[];
+  /** Index of the last applied entry, and the members as of it. */
+  appliedTo: number;
+  members: ConfState;
   readonly reads: { index: number; context: number }[];
 }
 
@@ -77,7 +81,14 @@ export class Network {
       storage: log,
       random: new SeededRandom(id),
     });
-    const host: Host = { node, log, applied: stateOf(log.base), reads: [] };
+    const host: Host = {
+      node,
+      log,
+      applied: stateOf(log.base),
+      appliedTo: log.base.metadata.index,
+      members: log.base.metadata.confState,
+      reads: [],
+    };
     log.snapshotSource = () => snapshotOf(host);
     this.hosts.set(id, host);
     return host;
@@ -131,6 +142,8 @@ export class Network {
     if (ready.snapshot !== undefined) {
       log.applySnapshot(ready.snapshot);
       host.applied = stateOf(ready.snapshot);
+      host.appliedTo = ready.snapshot.metadata.index;
+      host.members = ready.snapshot.metadata.confState;
     }
     log.append(ready.entries);
     if (ready.hardState !== undefined) log.hardState = ready.hardState;
@@ -178,8 +191,7 @@ export class Network {
   }
 }
 
-function snapshotOf({ node, log, applied }: Host): Snapshot {
-  const { applied: index, confState } = node.status();
+function snapshotOf({ node, log, applied, appliedTo: index, members: confState }: Host): Snapshot {
   const term = log.term(index);
   assert(term !== undefined, `the log of node ${node.id} has no entry ${index}`);
   return { metadata: { index, term, confState }, data: utf8(JSON.stringify(applied)) };
@@ -190,7 +202,8 @@ function stateOf({ data }: Snapshot): string[] {
 }
 
 function apply(host: Host, entry: Entry): void {
-  if (entry.type !== EntryType.normal) host.node.applyConfEntry(entry);
+  host.appliedTo = entry.index;
+  if (entry.type !== EntryType.normal) host.members = host.node.applyConfEntry(entry);
   else if (entry.data.length > 0) host.applied.push(fromUtf8(entry.data));
 }
 

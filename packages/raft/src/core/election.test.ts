@@ -300,6 +300,22 @@ test('a promoted voter that still believes to be a learner saves the quorum with
   assert.equal(network.node(2).role, Role.leader);
 });
 
+test('a removed leader tells who still needs its vote that its removal is committed', () => {
+  // Only 1 knows that it is out, and its log has an entry more than that of 2, who thus cannot get its vote.
+  const network = new Network([1, 2]);
+  network.elect(1);
+  network.filter = ({ to, commit, entries }) => to !== 2 || (commit < 3 && entries.every(({ index }) => index < 4));
+  network.node(1).proposeConfChange({ type: ConfChangeType.removeNode, nodeId: 1 });
+  proposeText(network.node(1), 'never committed');
+  network.settle();
+  assert.deepEqual([network.node(1).role, network.node(1).basicStatus().lastIndex], [Role.follower, 4]);
+  assert.deepEqual(network.node(2).status().confState.voters, [1, 2]);
+  network.heal();
+  network.tick(60);
+  assert.equal(network.node(2).role, Role.leader);
+  assert.deepEqual(network.node(2).status().confState.voters, [2]);
+});
+
 test('a node that is not told of any member does not campaign', () => {
   const network = new Network([]);
   network.addEmpty(1);

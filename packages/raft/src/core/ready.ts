@@ -126,6 +126,7 @@ export interface BasicStatus extends SoftState, HardState {
 
 /** ... and about the members. */
 export interface Status extends BasicStatus {
+  /** The members that it goes by; `applyConfEntry` answers those as of what is applied. */
   readonly confState: ConfState;
   /** Sorted by id; empty unless this node leads. */
   readonly peers: readonly PeerStatus[];

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { SeededRandom } from '@dcache/base';
 import { MemoryLog } from '../conformance/memory-log.js';
 import { Network, proposeText } from '../conformance/network.js';
+import { ConfChangeType } from './conf-change.js';
 import { type Entry, EntryType, MessageType, makeMessage, noBytes, type Snapshot } from './message.js';
 import { RawNode } from './raw-node.js';
 
@@ -24,6 +25,10 @@ function follower(terms: readonly number[], commit: number): RawNode {
 
 function receive(node: RawNode, snapshot: Snapshot, term = 9): void {
   node.step(makeMessage(MessageType.snapshot, 2, { from: 1, term, snapshot }));
+}
+
+function receiveAt(node: RawNode, snapshot: Snapshot): void {
+  node.step(makeMessage(MessageType.snapshot, node.id, { from: 1, term: 2, snapshot }));
 }
 
 /** A leader 1 whose log is compacted beyond what 3 has. */
@@ -113,6 +118,20 @@ test('what is committed after a snapshot is not handed out before the snapshot i
     [8],
   );
   assert.deepEqual(network.host(3).applied, ['0', '1', '2', '3', '4', '5']);
+});
+
+test('a change of members that is applied after a snapshot overtook it is not made twice (pitfall 13)', () => {
+  const network = compacted();
+  network.heal();
+  network.node(1).proposeConfChange({ type: ConfChangeType.removeNode, nodeId: 2 });
+  // 3 hands the change out to be applied, and gets a snapshot with it, and with its reversal, before it is done.
+  network.tick(1, [1]);
+  const change = network.host(1).log.entries(8, 9, 1)![0]!;
+  const before = { ...confState, voters: [1, 2, 3] };
+  const { node } = network.host(3);
+  receiveAt(node, { metadata: { index: 20, term: 2, confState: before }, data: noBytes });
+  assert.deepEqual(node.applyConfEntry(change).voters, [1, 3], 'the members as of the entry');
+  assert.deepEqual(node.status().confState.voters, [1, 2, 3], 'the members that the node goes by');
 });
 
 test('a node that is about to be replaced by a snapshot does not campaign', () => {

@@ -394,8 +394,9 @@ export class SerfCore implements SwimDelegate {
     this.#clock.witness(intent.lTime);
     if (intent.type === 'join') return this.#roster.join(intent, this.#nowMs);
     if (intent.node === this.#setup.name && !this.#leaving.hasStarted) {
-      // Somebody believes that this member leaves. It does not: a join that is newer says so.
-      if (this.#roster.isNews(intent.node, intent.lTime)) this.#broadcastJoin(this.#clock.time);
+      // Somebody believes that this member leaves. It does not: a join that is newer says so. An equal time is answered
+      // too: who heard the leave before our join of that time would ignore the join.
+      if (intent.lTime >= this.#roster.statusLTime(intent.node)) this.#broadcastJoin(this.#clock.time);
       return false;
     }
     const isNews = this.#roster.leave(intent, this.#nowMs);

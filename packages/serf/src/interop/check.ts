@@ -1,5 +1,5 @@
 /** Runs one check of the list and notes how it went; what the check returns is a detail for the report. */
-export type Check = (id: number, title: string, run: () => Promise<string | undefined | void>) => Promise<void>;
+export type Check = (id: number, title: string, run: () => Promise<string | undefined>) => Promise<void>;
 
 export interface CheckResult {
   readonly id: number;

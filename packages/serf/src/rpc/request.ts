@@ -61,7 +61,7 @@ export class RequestReader {
       }
       at = reader.offset;
     }
-    this.#buffer = this.#buffer.slice(at);
+    this.#buffer = this.#buffer.subarray(at);
     return requests;
   }
 }
@@ -130,7 +130,7 @@ function readField(reader: MsgpackReader, key: string, body: RpcBody): boolean {
       body.timeout = reader.int();
       return true;
     case 'Payload':
-      body.payload = reader.raw().slice();
+      body.payload = new Uint8Array(reader.raw());
       return true;
     case 'Existing':
       body.existing = readTexts(reader);

@@ -42,7 +42,7 @@ export interface SimulatedMember {
 }
 
 /** Sizes near those on the wire, without the cost of encoding. */
-const roughCodec: MessageCodec = {
+export const roughCodec: MessageCodec = {
   sizeOf(message: SwimMessage): number {
     switch (message.type) {
       case 'ping':

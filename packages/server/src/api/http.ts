@@ -17,6 +17,7 @@ import {
   toDcacheError,
 } from '@dcache/protocol';
 import { readBody } from './body.js';
+import type { InternalAnswer } from './internal.js';
 import { checkOrigin } from './origin.js';
 
 export interface HttpApiOptions {
@@ -25,12 +26,6 @@ export interface HttpApiOptions {
   /** Answers the server's own paths, `/-/…`; undefined where there is none. */
   readonly internal: (path: string) => InternalAnswer | undefined;
   readonly logger: Logger;
-}
-
-/** An answer of the server about itself, as JSON. */
-export interface InternalAnswer {
-  readonly status: number;
-  readonly body: unknown;
 }
 
 /** HTTP/1.1 on sockets that somebody else accepted. All meaning is in `@dcache/protocol`; here are only sockets. */
