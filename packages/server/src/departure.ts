@@ -41,7 +41,7 @@ export class Departure {
       const isMember = confState.voters.includes(this.#log.id) || confState.learners.includes(this.#log.id);
       if (!isMember) return 'left';
       if (this.#isLastVoter()) return 'last';
-      if (this.#log.leader() === this.#log.id) await this.#transfer();
+      if (this.#log.leader() === this.#log.id) await this.#transfer(deadlineMs - this.#clock.monotonicMs());
       else if (await this.#askToBeRemoved()) return 'left';
     }
     return 'unheard';
@@ -49,16 +49,20 @@ export class Departure {
 
   /** Gives leadership to another voter, if this node leads and there is one that can take it. Never rejects. */
   async handOver(): Promise<void> {
-    if (this.#log.leader() === this.#log.id && !this.#isLastVoter()) await this.#transfer();
+    if (this.#log.leader() === this.#log.id && !this.#isLastVoter()) await this.#transfer(patienceMs);
   }
 
-  async #transfer(): Promise<void> {
-    try {
-      await this.#log.transferLeadership();
-    } catch {
-      // No other voter is up to date now; the loop looks again.
-      await this.#pause();
-    }
+  /** Resolves when leadership is handed over, a moment after that failed, or when the time is over. */
+  #transfer(withinMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#clock.after(withinMs, resolve);
+      const done = (): void => {
+        cancel();
+        resolve();
+      };
+      // No other voter is up to date now, say: the loop looks again.
+      this.#log.transferLeadership().then(done, () => this.#pause().then(done));
+    });
   }
 
   #isLastVoter(): boolean {

@@ -45,6 +45,11 @@ export class Membership {
     this.#stopTimer = undefined;
   }
 
+  /** Raft ids whose times are kept. */
+  get remembered(): number {
+    return this.#since.size;
+  }
+
   /** Members of the cluster as gossip tells them, without those that are no dcache nodes. */
   gossip(): GossipMember[] {
     const members: GossipMember[] = [];
@@ -60,6 +65,7 @@ export class Membership {
         rpcAddr: member.tags.get(memberTags.rpcAddr) ?? '',
       });
     }
+    if (this.#since.size > 2 * members.length + 16) this.#forgetStrangers(members);
     return members;
   }
 
@@ -98,9 +104,6 @@ export class Membership {
     if (clusterId === undefined) return undefined;
     const status = log.status();
     const gossip = this.gossip();
-    this.#forgetStrangers(
-      new Set([...status.progress, ...gossip.map(({ raftId }) => ({ id: raftId }))].map(({ id }) => id)),
-    );
     const active = new Set<number>();
     const caughtUp = new Set<number>();
     for (const { id, isActive, matchIndex } of status.progress) {
@@ -132,8 +135,11 @@ export class Membership {
     await log.changeMember({ type: change.type, id: change.id, context: writer.copy() });
   }
 
-  /** Keeps times of known ids only, so that their number stays bounded. */
-  #forgetStrangers(known: ReadonlySet<number>): void {
+  /** Keeps times of those that gossip or the configuration knows, so that their number stays bounded. */
+  #forgetStrangers(gossip: readonly GossipMember[]): void {
+    const known = new Set(gossip.map(({ raftId }) => raftId));
+    const { voters, learners } = this.#options.log.status().confState;
+    for (const id of [...voters, ...learners]) known.add(id);
     for (const id of this.#since.keys()) if (!known.has(id)) this.#since.delete(id);
   }
 

@@ -18,7 +18,7 @@ import { acceptPeer, dialPeer } from './peer-socket.js';
 import { Peers, type PeersOptions } from './peers.js';
 import { until } from './until.test.helper.js';
 
-const cleanups: (() => Promise<unknown> | void)[] = [];
+const cleanups: (() => unknown)[] = [];
 
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
