@@ -494,7 +494,11 @@ export class SimNode {
 
   #mutated(entry: Entry): Entry {
     const isWrong = this.#settings.mutation === 'apply-something-else' && this.id === 2 && entry.index % 7 === 0;
-    return isWrong && entry.type === EntryType.normal ? { ...entry, data: new Uint8Array() } : entry;
+    if (!isWrong || entry.data.length === 0) return entry;
+    const data = entry.data.slice();
+    // The last character of the value.
+    data[data.length - 1] = 0x21;
+    return { ...entry, data };
   }
 
   #serveReads(ready: Ready): void {
