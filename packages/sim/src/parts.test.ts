@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { SeededRandom } from '@dcache/base';
 import { type BasicStatus, type Entry, EntryType, Role, type Snapshot, type Status } from '@dcache/raft';
 import { type Check, Checkers, Violation } from './checkers.js';
-import { SimulatedDisk } from './disk.js';
+import { LogDisk } from './disk.js';
 import { Network } from './network.js';
 import { Scheduler } from './scheduler.js';
 import { type Command, decodeCommand, encodeCommand, RegisterMachine } from './state-machine.js';
@@ -84,7 +84,7 @@ test('a message under way when its link is cut is lost', () => {
 
 test('a crash keeps what was synced and whole frames from the front of what was not', () => {
   for (let kept = 0; kept <= 2; kept++) {
-    const disk = new SimulatedDisk();
+    const disk = new LogDisk();
     disk.write({ entries: [entry(1, 1), entry(2, 1)], hardState: { term: 1, vote: 2, commit: 0 } });
     disk.sync();
     disk.write({ entries: [entry(2, 2), entry(3, 2)], hardState: { term: 2, vote: 3, commit: 1 } });
@@ -104,7 +104,7 @@ test('a crash keeps what was synced and whole frames from the front of what was 
 });
 
 test('a disk compacts, starts again behind a snapshot, and refuses a gap', () => {
-  const disk = new SimulatedDisk();
+  const disk = new LogDisk();
   disk.write({ entries: [1, 2, 3, 4].map((index) => entry(index, 1)) });
   const confState = { voters: [1], learners: [], votersOutgoing: [], learnersNext: [], autoLeave: false };
   const snapshot: Snapshot = { metadata: { index: 3, term: 1, confState }, data: bytes(7) };
@@ -187,13 +187,13 @@ const status = (fields: Partial<BasicStatus>): BasicStatus => ({
   ...fields,
 });
 
-function watched(id: number): { id: number; disk: SimulatedDisk; status: () => Status } {
+function watched(id: number): { id: number; disk: LogDisk; status: () => Status } {
   const confState = { voters: [1, 2, 3], learners: [], votersOutgoing: [], learnersNext: [], autoLeave: false };
-  return { id, disk: new SimulatedDisk(), status: () => ({ ...status({ id }), confState, peers: [] }) };
+  return { id, disk: new LogDisk(), status: () => ({ ...status({ id }), confState, peers: [] }) };
 }
 
 function newCheckers(...nodes: ReturnType<typeof watched>[]): Checkers {
-  return new Checkers({ nodes: () => nodes, durableCandidates: true, without: new Set() });
+  return new Checkers({ nodes: () => nodes, without: new Set() });
 }
 
 function breaks(check: Check, run: () => void): void {
