@@ -279,7 +279,10 @@ export class Server implements CommandHandler {
     });
     node.on('snapshot-installed', (snapshot) => this.#logger.info(snapshot, 'a snapshot was installed'));
     node.on('fatal', (error) => this.#onFatal(error));
-    node.on('leader-change', () => this.#running?.membership.look());
+    node.on('leader-change', ({ leader }) => {
+      if (leader !== undefined) this.#forwarder.leaderIs(leader);
+      this.#running?.membership.look();
+    });
     const log = new RaftReplicatedLog(node);
     await node.start();
     const groupCommit = new GroupCommit((data) => log.append(data), this.#time, maxWaitingBytes);
