@@ -1,4 +1,11 @@
-import { type Command, DcacheError, encodeLogEntry, maxBatchBytes, type Reply } from '@dcache/protocol';
+import {
+  type Command,
+  DcacheError,
+  type EntryWrite,
+  encodeLogEntry,
+  maxBatchBytes,
+  type Reply,
+} from '@dcache/protocol';
 import type { LogTime } from './log-time.js';
 
 /** Takes one entry and gives the replies of its commands once it is applied. */
@@ -13,8 +20,14 @@ interface Waiting {
 /** Rough bytes of a command, for cutting batches; the codec's own overhead is not worth exactness. */
 function commandBytes(command: Command): number {
   if ('value' in command) return command.value.length + command.key.length + 32;
+  if ('sets' in command) return entriesBytes(command.sets);
+  if ('entries' in command) return entriesBytes(command.entries);
   if ('keys' in command) return command.keys.reduce((sum, key) => sum + key.length + 4, 32);
   return 'key' in command ? command.key.length + 32 : 32;
+}
+
+function entriesBytes(entries: readonly EntryWrite[]): number {
+  return entries.reduce((sum, entry) => sum + entry.key.length + entry.value.length + 32, 32);
 }
 
 /**

@@ -10,6 +10,7 @@ import {
   ReplyType,
   type ServerInfo,
   type SessionStamp,
+  takesSession,
 } from '@dcache/protocol';
 import type { Forwarder } from './forwarder.js';
 import type { GroupCommit } from './group-commit.js';
@@ -62,18 +63,31 @@ export class Router implements CommandHandler {
   }
 
   async read(key: Uint8Array, options: ReadOptions = {}): Promise<Found | undefined> {
+    return this.#readAt(options, (find) => find(key));
+  }
+
+  readMany(keys: readonly Uint8Array[], options: ReadOptions = {}): Promise<readonly (Found | undefined)[]> {
+    return this.#readAt(options, (find) => keys.map(find));
+  }
+
+  /** Calls `look` once the store may be read at the level asked for; it must not wait, so it sees one moment. */
+  async #readAt<Result>(
+    options: ReadOptions,
+    look: (find: (key: Uint8Array) => Found | undefined) => Result,
+  ): Promise<Result> {
     const level = options.level ?? this.#parts.readConsistency;
     const { stateMachine, time } = this.#parts;
-    if (level === ReadLevel.local) {
-      const found = stateMachine.read(key);
-      // Only here does this node's own clock hide what no entry has expired yet.
-      return found && found.expiresAtMs !== 0 && found.expiresAtMs <= time.nowMs() ? undefined : found;
-    }
+    if (level === ReadLevel.local)
+      return look((key) => {
+        const found = stateMachine.read(key);
+        // Only here does this node's own clock hide what no entry has expired yet.
+        return found && found.expiresAtMs !== 0 && found.expiresAtMs <= time.nowMs() ? undefined : found;
+      });
     const { log } = this.#parts;
     for (;;) {
       await this.#barrier(level);
-      const found = stateMachine.read(key);
-      if (level === ReadLevel.linearizable || log.isLeaseValid()) return found;
+      const result = look((key) => stateMachine.read(key));
+      if (level === ReadLevel.linearizable || log.isLeaseValid()) return result;
     }
   }
 
@@ -98,7 +112,7 @@ export class Router implements CommandHandler {
 
   /** Sends a write to whoever leads until it is answered, under a session, so that it is applied once. */
   async #forward(command: Command, deadlineMs: number): Promise<Reply> {
-    if (!('key' in command) || command.session) return this.#sendToLeader(command);
+    if (!takesSession(command) || command.session) return this.#sendToLeader(command);
     const stamp = await this.#session.begin((opening) => this.#sendToLeader(opening));
     const stamped = { ...command, session: stamp };
     try {

@@ -15,7 +15,8 @@ import {
 import { MemoryStorage, RaftNode } from '@dcache/raft';
 import { lan, Serf } from '@dcache/serf';
 import { type Address, formatAddress, parseAddress } from './address.js';
-import { GrpcApi } from './api/grpc.js';
+import { Admin } from './admin.js';
+import { GrpcApi, type GrpcApiOptions } from './api/grpc.js';
 import { HttpApi, type InternalAnswer } from './api/http.js';
 import { newClusterId, newRaftId } from './cluster-id.js';
 import { Departure, departureResponse } from './departure.js';
@@ -40,6 +41,8 @@ export interface ServerParts {
   readonly clock?: Clock;
   /** Called once when the node has to end by itself: its disk or log failed, or its name is taken. */
   readonly onFatal?: (error: Error) => void;
+  /** Called once the node has left the cluster because a client asked for it, and has stopped. */
+  readonly onLeft?: () => void;
 }
 
 /** Bytes of writes that may wait for the next turn of the event loop; more are `busy`. */
@@ -75,6 +78,7 @@ export class Server implements CommandHandler {
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #onFatal: (error: Error) => void;
+  readonly #onLeft: () => void;
   readonly #raftId = newRaftId();
   readonly #stateMachine: CacheStateMachine;
   readonly #time: LogTime;
@@ -97,6 +101,7 @@ export class Server implements CommandHandler {
     this.#logger = parts.logger ?? silentLogger;
     this.#clock = parts.clock ?? systemClock;
     this.#onFatal = parts.onFatal ?? (() => {});
+    this.#onLeft = parts.onLeft ?? (() => {});
     this.#limits = { ...defaultLimits, maxValueBytes: this.#options.maxValueBytes };
     this.#time = new LogTime(this.#clock);
     this.#stateMachine = new CacheStateMachine(
@@ -109,7 +114,7 @@ export class Server implements CommandHandler {
     this.#forwarder = new Forwarder(this.#peers, this.#clock, this.#options.requestTimeoutMs);
     const api = { handler: this, limits: this.#limits, logger: this.#logger };
     if (this.#options.http) this.#http = new HttpApi({ ...api, internal: (path) => this.#answerInternal(path) });
-    if (this.#options.grpc) this.#grpc = new GrpcApi(api);
+    if (this.#options.grpc) this.#grpc = this.#makeGrpc(api);
     this.#mux = this.#makeMux();
   }
 
@@ -180,6 +185,10 @@ export class Server implements CommandHandler {
     return this.#request((router) => router.read(key, options));
   }
 
+  readMany(keys: readonly Uint8Array[], options?: ReadOptions): Promise<readonly (Found | undefined)[]> {
+    return this.#request((router) => router.readMany(keys, options));
+  }
+
   servers(): readonly ServerInfo[] {
     return this.#running?.router.servers() ?? [];
   }
@@ -187,7 +196,6 @@ export class Server implements CommandHandler {
   status(): ServerStatus {
     const raft = this.#running?.log.status();
     const leader = raft ? this.#stateMachine.directory.get(raft.leader ?? 0) : undefined;
-    const members = raft ? [...raft.confState.voters, ...raft.confState.learners] : [];
     const stats = this.#stateMachine.store.stats();
     return {
       id: this.#options.id,
@@ -197,12 +205,7 @@ export class Server implements CommandHandler {
       role: raft?.role ?? 'starting',
       term: raft?.term ?? 0,
       leader: leader?.name,
-      isReady:
-        raft !== undefined &&
-        !this.#isStopping &&
-        raft.leader !== undefined &&
-        members.includes(this.#raftId) &&
-        raft.appliedIndex >= raft.commitIndex,
+      isReady: this.isReady(),
       commitIndex: raft?.commitIndex ?? 0,
       appliedIndex: raft?.appliedIndex ?? 0,
       revision: this.#stateMachine.revision,
@@ -212,6 +215,31 @@ export class Server implements CommandHandler {
       stateHash: this.#stateMachine.stateHash(),
       servers: this.servers(),
     };
+  }
+
+  /** Whether this is a member with a leader that has applied what it knows to be committed. */
+  isReady(): boolean {
+    const raft = this.#running?.log.status();
+    if (raft === undefined || this.#isStopping || raft.leader === undefined) return false;
+    const { voters, learners } = raft.confState;
+    const isMember = voters.includes(this.#raftId) || learners.includes(this.#raftId);
+    return isMember && raft.appliedIndex >= raft.commitIndex;
+  }
+
+  #makeGrpc(api: Pick<GrpcApiOptions, 'handler' | 'limits' | 'logger'>): GrpcApi {
+    const admin = new Admin({
+      name: this.#options.id,
+      running: () => this.#checkRunning(),
+      stateMachine: this.#stateMachine,
+      time: this.#time,
+      clock: this.#clock,
+      logger: this.#logger,
+      maxValueBytes: this.#limits.maxValueBytes,
+      status: () => this.status(),
+      isReady: () => this.isReady(),
+      stop: () => void this.stop().then(this.#onLeft, this.#onFatal),
+    });
+    return new GrpcApi({ ...api, admin, clock: this.#clock, nowMs: () => this.#time.nowMs() });
   }
 
   #makeSerf(): Serf {
@@ -400,14 +428,19 @@ export class Server implements CommandHandler {
   }
 
   async #request<Result>(run: (router: Router) => Promise<Result>): Promise<Result> {
-    if (this.#isStopping) throw new DcacheError('stopping', 'this node is stopping; ask another');
-    if (!this.#running) throw new DcacheError('no-leader', 'this node is starting; try again in a moment');
+    const { router } = this.#checkRunning();
     this.#inFlight++;
     try {
-      return await run(this.#running.router);
+      return await run(router);
     } finally {
       this.#inFlight--;
     }
+  }
+
+  #checkRunning(): Running {
+    if (this.#isStopping) throw new DcacheError('stopping', 'this node is stopping; ask another');
+    if (!this.#running) throw new DcacheError('no-leader', 'this node is starting; try again in a moment');
+    return this.#running;
   }
 
   /** Lets requests that are under way end, within a bound. */
