@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Cluster, eventually, http, Node } from './harness.js';
+import { Load } from './load.js';
 
 let cluster: Cluster;
 
@@ -89,59 +90,3 @@ test('a node that is told to stop leaves, and the rest goes on as a smaller clus
   const written = await (await cluster.leader()).set('after', 'x');
   assert.equal(written.status, 200, written.text);
 });
-
-/** Clients that write counters and remember what was acknowledged. */
-class Load {
-  readonly #nodes: readonly Node[];
-  /** By key: the last number acknowledged, and the last sent. */
-  readonly #keys = new Map<string, { acknowledged: number; sent: number }>();
-  readonly #clients: Promise<void>[] = [];
-  #isStopped = false;
-  acknowledged = 0;
-
-  constructor(nodes: readonly Node[], clients: number) {
-    this.#nodes = nodes;
-    for (let i = 0; i < clients; i++) this.#clients.push(this.#client(i));
-  }
-
-  async stop(): Promise<void> {
-    this.#isStopped = true;
-    await Promise.all(this.#clients);
-  }
-
-  /**
-   * Reads every key on every node. A read may not be older than what was acknowledged before it began, nor newer than
-   * what was sent before it ended.
-   */
-  async checkEveryRead(nodes: readonly Node[]): Promise<void> {
-    for (const [key, state] of this.#keys) {
-      for (const node of nodes) {
-        const least = state.acknowledged;
-        const read = await node.get(key);
-        assert.equal(read.status, 200, `${key} on ${node.name}: ${read.text}`);
-        const value = Number(read.text);
-        assert.ok(value >= least, `${key} on ${node.name} is ${value}, but ${least} was acknowledged`);
-        assert.ok(value <= state.sent, `${key} on ${node.name} is ${value}, but only ${state.sent} was sent`);
-      }
-    }
-  }
-
-  async #client(number: number): Promise<void> {
-    const key = `load-${number}`;
-    const state = { acknowledged: 0, sent: 0 };
-    this.#keys.set(key, state);
-    for (let turn = number; !this.#isStopped; turn++) {
-      const node = this.#nodes[turn % this.#nodes.length]!;
-      const value = ++state.sent;
-      try {
-        const answer = await node.set(key, String(value));
-        if (answer.status !== 200) continue;
-        state.acknowledged = value;
-        this.acknowledged++;
-      } catch {
-        // The node is down: the write may have been applied or not; the next number tells more.
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-    }
-  }
-}

@@ -85,6 +85,7 @@ export function http(
 
 export interface Status {
   readonly id: string;
+  readonly raftId: number;
   readonly role: string;
   readonly leader?: string;
   readonly isReady: boolean;
@@ -192,9 +193,10 @@ export class Cluster {
   }
 
   /** Starts `count` nodes and waits until all are voters and agree on a leader. */
-  static async start(count: number, flags: readonly string[] = []): Promise<Cluster> {
+  static async start(count: number, flags: readonly string[] | ((name: string) => string[]) = []): Promise<Cluster> {
     const nodes: Node[] = [];
-    for (let i = 0; i < count; i++) nodes.push(await Node.create(`node${i + 1}`, flags));
+    for (let i = 1; i <= count; i++)
+      nodes.push(await Node.create(`node${i}`, typeof flags === 'function' ? flags(`node${i}`) : flags));
     const cluster = new Cluster(nodes);
     const [first, ...rest] = nodes;
     first!.start('--bootstrap');

@@ -52,7 +52,9 @@ export type { RawNodeOptions } from './core/options.js';
 export { RawNode } from './core/raw-node.js';
 export type { BasicStatus, PeerStatus, ProposeResult, ReadIndexResult, Ready, Status } from './core/ready.js';
 export type { Trace, TraceEvent } from './core/trace.js';
+export { DiskStorage, type DiskStorageOptions } from './disk-storage.js';
 export { RaftError, type RaftErrorCode } from './errors.js';
+export { type DiskFile, type FileSystem, nodeFileSystem } from './file-system.js';
 export { FrameKind } from './frame.js';
 export type { HistogramSnapshot } from './histogram.js';
 export type { MembershipChange } from './membership.js';
@@ -65,6 +67,7 @@ export {
   type PeerConnectionOptions,
   type PeerConnectionStats,
 } from './peer-connection.js';
+export { SimulatedDisk } from './simulated-disk.js';
 export type { SnapshotAck, SnapshotAckStatus, SnapshotPiece } from './snapshot-frame.js';
 export type { AppliedEntry, StateMachine, StateMachineSnapshot } from './state-machine.js';
 export type {

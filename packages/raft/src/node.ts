@@ -61,6 +61,9 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
   #commitIndex = 0;
   /** Term of the proposals that wait. */
   #proposalTerm = 0;
+  /** Writes of the log that are under way, and since when the oldest of them may be. */
+  #writes = 0;
+  #writingSinceMs = Number.POSITIVE_INFINITY;
   #changesMembership = false;
   #transfer:
     | { readonly resolve: () => void; readonly reject: (error: RaftError) => void; deadlineMs: number }
@@ -490,11 +493,14 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     const { entries, snapshot, responses, term, vote, commit } = message;
     const hardState = term === 0 ? undefined : { term, vote, commit };
     const startMs = clock.monotonicMs();
+    if (this.#writes++ === 0) this.#writingSinceMs = startMs;
     const written =
       snapshot === undefined ? storage.append(entries, hardState) : storage.applySnapshot(snapshot.metadata, hardState);
     written.then(
       () =>
         this.#guard(() => {
+          // Writes are done in order, so the next of them has waited since no later than now.
+          this.#writingSinceMs = --this.#writes === 0 ? Number.POSITIVE_INFINITY : clock.monotonicMs();
           if (entries.length > 0) this.#appendLatency.observe((clock.monotonicMs() - startMs) / 1000);
           this.#deliver(responses);
           for (const held of heldVotes) this.#post(held);
@@ -595,6 +601,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
       for (let i = 0; i < 2 * electionTicks && core.role === Role.leader; i++) core.tick();
     this.#reads.tick();
     this.#exchange.tick();
+    this.#leaveIfStuck(nowMs);
     if (this.#pending.size > 0)
       this.#pending.expire(
         nowMs,
@@ -604,6 +611,16 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
       this.#transfer.reject(new RaftError('busy', 'leadership was not taken over within two election timeouts'));
       this.#transfer = undefined;
     }
+  }
+
+  /** A leader whose disk hangs sends heartbeats and acknowledges nothing: another does better. */
+  #leaveIfStuck(nowMs: number): void {
+    const core = this.#running;
+    if (core.role !== Role.leader || nowMs - this.#writingSinceMs < 2 * this.#electionTimeoutMs) return;
+    const successor = this.#bestSuccessor();
+    if (successor === undefined) return;
+    this.#lease.renounce(core.term);
+    core.transferLeader(successor);
   }
 
   #onSoftState(soft: SoftState): void {

@@ -121,9 +121,10 @@ export class MemoryStorage implements LogStorage {
     return this.#log.firstIndexWithin(maxBytes);
   }
 
-  async append(entries: readonly Entry[], hardState: HardState | undefined): Promise<void> {
+  append(entries: readonly Entry[], hardState: HardState | undefined): Promise<void> {
     this.#log.append(entries);
     if (hardState !== undefined) this.#hardState = hardState;
+    return Promise.resolve();
   }
 
   async applySnapshot(metadata: SnapshotMetadata, hardState: HardState | undefined): Promise<void> {
@@ -196,11 +197,11 @@ export class EntryLog {
     return this.#entries.slice(from, to) as Entry[];
   }
 
-  /** Adds entries, replacing what has their indexes or higher. What is older than the log is passed over. */
+  /** Adds entries, replacing what has their indexes or higher. The first leaves no gap and is not compacted away. */
   append(entries: readonly Entry[]): void {
     for (const entry of entries) {
-      if (entry.index <= this.#beforeIndex) continue;
-      assert(entry.index <= this.lastIndex + 1, `entry ${entry.index} would leave a gap after ${this.lastIndex}`);
+      const isNext = entry.index > this.#beforeIndex && entry.index <= this.lastIndex + 1;
+      assert(isNext, `entry ${entry.index} does not fit a log from ${this.firstIndex} to ${this.lastIndex}`);
       if (entry.index <= this.lastIndex) this.#truncateFrom(entry.index);
       this.#entries.push(entry);
       this.#sizeBytes += entryWeight(entry);

@@ -28,5 +28,6 @@ export type { KeyManager, KeyReport } from './keys.js';
 export { type JoinOptions, Serf, type SerfEvents } from './node.js';
 export type { SerfOptions } from './options.js';
 export type { IncomingQuery, QueryAck, QueryAnswer, QueryHandle, QueryOptions } from './query.js';
+export { type AgentRpc, type AgentRpcOptions, startAgentRpc } from './rpc/server.js';
 export type { SerfStats } from './stats.js';
 export { Keyring } from './wire/keyring.js';

@@ -171,7 +171,7 @@ export class Serf extends EventEmitter<SerfEvents> {
     const body = { type: 'user-event', lTime: core.clocks.event, name, payload: bytes, coalesce } as const;
     const size = Math.max(utf8(name).length + bytes.length, this.#codec.sizeOf({ type: 'user', body }) - 1);
     if (size > limit) throw new SerfError('too-large', `event ${name} takes ${size} bytes, allowed are ${limit}`);
-    driver.run((_, nowMs) => core.userEvent(nowMs, name, bytes.slice(), coalesce));
+    driver.run((_, nowMs) => core.userEvent(nowMs, name, new Uint8Array(bytes), coalesce));
   }
 
   /** Asks members; iterate what is returned for acks and answers. Throws `SerfError` `too-large`. */
@@ -181,7 +181,7 @@ export class Serf extends EventEmitter<SerfEvents> {
     if (!Number.isInteger(relayFactor) || relayFactor < 0 || relayFactor > 255)
       throw new TypeError(`relayFactor takes an integer from 0 to 255, got ${relayFactor}`);
     if (!(timeoutMs > 0)) throw new TypeError(`timeoutMs takes a number above 0, got ${timeoutMs}`);
-    const bytes = typeof payload === 'string' ? utf8(payload) : payload.slice();
+    const bytes = typeof payload === 'string' ? utf8(payload) : new Uint8Array(payload);
     const request = { name, payload: bytes, filters: filtersOf(filters), ack, relayFactor, timeoutMs };
     const limit = this.#options.timing.querySizeBytes;
     const size = core.sizeOfQuery(request);
@@ -365,7 +365,7 @@ export class Serf extends EventEmitter<SerfEvents> {
       const size = core.sizeOfResponse(query, payload);
       if (size > limit)
         throw new SerfError('too-large', `an answer to ${query.name} takes ${size} bytes, allowed are ${limit}`);
-      return driver.run((_, nowMs) => core.respond(nowMs, query.lTime, query.id, payload.slice()));
+      return driver.run((_, nowMs) => core.respond(nowMs, query.lTime, query.id, new Uint8Array(payload)));
     });
     if (!isInternal(query.name)) this.emit('query', incoming);
     else answerInternalQuery(incoming, { core, keys, logger: this.#options.logger, responseBytes: limit });

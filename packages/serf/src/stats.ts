@@ -19,6 +19,8 @@ export interface SerfStats extends Readonly<SwimCounters>, Readonly<DriverCounte
   readonly queuedIntents: number;
   readonly queuedEvents: number;
   readonly queuedQueries: number;
+  /** Answers of others that this member passed on. */
+  readonly relays: number;
   readonly encrypted: boolean;
 }
 
@@ -40,6 +42,7 @@ export function collectStats(core: SerfCore, counters: DriverCounters, encrypted
     queuedIntents: queueLengths.intents,
     queuedEvents: queueLengths.events,
     queuedQueries: queueLengths.queries,
+    relays: core.relays,
     encrypted,
   };
 }

@@ -41,14 +41,18 @@ export class Departure {
       const isMember = confState.voters.includes(this.#log.id) || confState.learners.includes(this.#log.id);
       if (!isMember) return 'left';
       if (this.#isLastVoter()) return 'last';
-      if (this.#log.leader() === this.#log.id) await this.#handOver();
+      if (this.#log.leader() === this.#log.id) await this.#transfer();
       else if (await this.#askToBeRemoved()) return 'left';
     }
     return 'unheard';
   }
 
-  /** Gives leadership to another voter, if there is one that can take it. */
-  async #handOver(): Promise<void> {
+  /** Gives leadership to another voter, if this node leads and there is one that can take it. Never rejects. */
+  async handOver(): Promise<void> {
+    if (this.#log.leader() === this.#log.id && !this.#isLastVoter()) await this.#transfer();
+  }
+
+  async #transfer(): Promise<void> {
     try {
       await this.#log.transferLeadership();
     } catch {

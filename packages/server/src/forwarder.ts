@@ -1,5 +1,6 @@
 import { BytesError, type Clock } from '@dcache/base';
-import { type Command, DcacheError, type Reply, toDcacheError } from '@dcache/protocol';
+import { type Command, DcacheError, maxBatchBytes, type Reply, toDcacheError } from '@dcache/protocol';
+import { cutBatches } from './command-bytes.js';
 import {
   decodeForwardRequest,
   decodeForwardResponse,
@@ -31,8 +32,9 @@ interface Batch {
 }
 
 /**
- * Sends the writes of this node's clients to the leader: all of one event-loop turn in one frame. Every write settles:
- * with its reply, with `NotAppendedError` where the leader certainly did not take it, or with `unknown-outcome`.
+ * Sends the writes of this node's clients to the leader: all of one event-loop turn in one frame, cut at 1 MiB. Every
+ * write settles: with its reply, with `NotAppendedError` where the leader certainly did not take it, or with
+ * `unknown-outcome`.
  */
 export class Forwarder {
   readonly #sender: FrameSender;
@@ -80,16 +82,29 @@ export class Forwarder {
       if (batch.to === id) this.#giveUp(number, batch, `the connection to the leader (${id}) broke`);
   }
 
+  /** `leader` leads now: whoever led before may have fallen silent, and what it took is worth asking the new one about. */
+  leaderIs(leader: number): void {
+    for (const [number, batch] of this.#batches)
+      if (batch.to !== leader) this.#giveUp(number, batch, `another node leads now, and ${batch.to} has not answered`);
+  }
+
   #flush(): void {
     const queued = this.#queued;
     this.#queued = new Map();
-    for (const [to, waiting] of queued) this.#sendBatch(to, waiting);
+    for (const [to, waiting] of queued)
+      for (const batch of cutBatches(waiting, maxBatchBytes)) this.#sendBatch(to, batch);
   }
 
   #sendBatch(to: number, waiting: readonly Waiting[]): void {
     const number = this.#nextBatch++;
     const commands = waiting.map((one) => one.command);
-    const sent = this.#sender.sendFrame(to, ForwardFrame.request, encodeForwardRequest({ batch: number, commands }));
+    let sent: ReturnType<FrameSender['sendFrame']>;
+    try {
+      sent = this.#sender.sendFrame(to, ForwardFrame.request, encodeForwardRequest({ batch: number, commands }));
+    } catch (error) {
+      for (const one of waiting) one.reject(error);
+      return;
+    }
     if (sent === 'sent') {
       const batch: Batch = {
         to,
@@ -139,6 +154,8 @@ function toOutcome(error: unknown): Outcome {
 
 function settle(waiting: Waiting, outcome: Outcome): void {
   if (!(outcome instanceof DcacheError)) waiting.resolve(outcome);
-  else if (outcome.code === 'no-leader') waiting.reject(new NotAppendedError(outcome.message));
+  // `stopping` is another way of saying that the leader did not take it.
+  else if (outcome.code === 'no-leader' || outcome.code === 'stopping')
+    waiting.reject(new NotAppendedError(outcome.message));
   else waiting.reject(outcome);
 }

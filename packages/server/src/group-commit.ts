@@ -1,11 +1,5 @@
-import {
-  type Command,
-  DcacheError,
-  type EntryWrite,
-  encodeLogEntry,
-  maxBatchBytes,
-  type Reply,
-} from '@dcache/protocol';
+import { type Command, DcacheError, encodeLogEntry, maxBatchBytes, type Reply } from '@dcache/protocol';
+import { commandBytes, cutBatches } from './command-bytes.js';
 import type { LogTime } from './log-time.js';
 
 /** Takes one entry and gives the replies of its commands once it is applied. */
@@ -15,19 +9,6 @@ interface Waiting {
   readonly command: Command;
   readonly resolve: (reply: Reply) => void;
   readonly reject: (error: unknown) => void;
-}
-
-/** Rough bytes of a command, for cutting batches; the codec's own overhead is not worth exactness. */
-function commandBytes(command: Command): number {
-  if ('value' in command) return command.value.length + command.key.length + 32;
-  if ('sets' in command) return entriesBytes(command.sets);
-  if ('entries' in command) return entriesBytes(command.entries);
-  if ('keys' in command) return command.keys.reduce((sum, key) => sum + key.length + 4, 32);
-  return 'key' in command ? command.key.length + 32 : 32;
-}
-
-function entriesBytes(entries: readonly EntryWrite[]): number {
-  return entries.reduce((sum, entry) => sum + entry.key.length + entry.value.length + 32, 32);
 }
 
 /**
@@ -74,23 +55,12 @@ export class GroupCommit {
     const waiting = this.#waiting;
     this.#waiting = [];
     this.#waitingBytes = 0;
-    let start = 0;
-    let bytes = 0;
-    for (let i = 0; i < waiting.length; i++) {
-      const size = commandBytes(waiting[i]!.command);
-      if (i > start && bytes + size > maxBatchBytes) {
-        this.#commit(waiting.slice(start, i));
-        start = i;
-        bytes = 0;
-      }
-      bytes += size;
-    }
-    if (start < waiting.length) this.#commit(start === 0 ? waiting : waiting.slice(start));
+    for (const batch of cutBatches(waiting, maxBatchBytes)) this.#commit(batch);
   }
 
+  /** Settles every command of the batch, whatever goes wrong: nobody else would. */
   #commit(batch: readonly Waiting[]): void {
-    const data = encodeLogEntry({ stampMs: this.#time.stamp(), commands: batch.map((waiting) => waiting.command) });
-    this.#propose(data).then(
+    this.#entryOf(batch).then(
       (replies) => {
         for (let i = 0; i < batch.length; i++) batch[i]!.resolve(replies[i]!);
       },
@@ -98,5 +68,13 @@ export class GroupCommit {
         for (const waiting of batch) waiting.reject(error);
       },
     );
+  }
+
+  async #entryOf(batch: readonly Waiting[]): Promise<readonly Reply[]> {
+    const commands = batch.map((waiting) => waiting.command);
+    const replies = await this.#propose(encodeLogEntry({ stampMs: this.#time.stamp(), commands }));
+    if (replies.length !== batch.length)
+      throw new DcacheError('internal', `an entry of ${batch.length} commands was answered ${replies.length} times`);
+    return replies;
   }
 }

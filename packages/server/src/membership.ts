@@ -1,7 +1,6 @@
 import { ByteWriter, type Clock, type Logger } from '@dcache/base';
 import type { Member, Serf } from '@dcache/serf';
-import type { Directory } from './directory.js';
-import { writeIdentity } from './directory.js';
+import { type Directory, writeIdentity } from './directory.js';
 import { type GossipMember, type MembershipChange, nextChange } from './reconcile.js';
 import type { ReplicatedLog } from './replicated-log.js';
 
@@ -117,7 +116,7 @@ export class Membership {
       selfId: log.id,
       cluster: clusterId,
       confState: status.confState,
-      nameOf: (id) => directory().get(id)?.name,
+      identityOf: (id) => directory().get(id),
       gossip,
       caughtUp,
       active,
@@ -129,13 +128,13 @@ export class Membership {
 
   async #make(change: MembershipChange): Promise<void> {
     const { log } = this.#options;
-    if (change.type !== 'add-learner') {
+    if (change.type === 'promote' || change.type === 'remove') {
       await log.changeMember({ type: change.type, id: change.id });
       return;
     }
     const writer = new ByteWriter();
     writeIdentity(writer, change.identity);
-    await log.changeMember({ type: 'add-learner', id: change.id, context: writer.copy() });
+    await log.changeMember({ type: change.type, id: change.id, context: writer.copy() });
   }
 
   /** Whether a node that was just taken out may still look alive: it is not taken in again for that. */

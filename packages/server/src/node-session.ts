@@ -12,7 +12,7 @@ const maxInFlight = 4_000;
  * the outcome is unknown.
  */
 export class NodeSession {
-  #opening: Promise<number> | undefined;
+  #opening: Promise<void> | undefined;
   #id = 0;
   #sequence = 0;
   /** Sequences without an answer yet, in order: a Map keeps the order they came in. */
@@ -20,12 +20,17 @@ export class NodeSession {
 
   /** The stamp of a new write; `open` sends the command that opens a session where there is none. */
   async begin(open: (command: Command) => Promise<Reply>): Promise<SessionStamp> {
-    if (this.#id === 0) await this.#open(open);
-    if (this.#unanswered.size >= maxInFlight)
-      throw new DcacheError('busy', `${maxInFlight} writes of this node wait for the leader; try again in a moment`);
+    // One write that hangs keeps the answers of all that came after it alive. When that would be too many, those who
+    // come next get another session, and the one that hangs keeps its own.
+    while (this.#id === 0 || this.#sequence + 1 - this.#lowest() >= maxInFlight) {
+      if (this.#unanswered.size >= maxInFlight)
+        throw new DcacheError('busy', `${maxInFlight} writes of this node wait for the leader; try again in a moment`);
+      if (this.#id !== 0) this.#forget();
+      await this.#open(open);
+    }
     const sequence = ++this.#sequence;
     this.#unanswered.set(sequence, true);
-    return { session: this.#id, sequence, lowestUnanswered: this.#unanswered.keys().next().value! };
+    return { session: this.#id, sequence, lowestUnanswered: this.#lowest() };
   }
 
   /** The write was answered, or given up: it will not be sent again. */
@@ -35,21 +40,28 @@ export class NodeSession {
 
   /** The leader does not know the session any more; the next write opens another. */
   expired(stamp: SessionStamp): void {
-    if (stamp.session !== this.#id) return;
+    if (stamp.session === this.#id) this.#forget();
+  }
+
+  /** The lowest sequence without an answer, or the next one. */
+  #lowest(): number {
+    return this.#unanswered.keys().next().value ?? this.#sequence + 1;
+  }
+
+  #forget(): void {
     this.#id = 0;
     this.#sequence = 0;
     this.#unanswered.clear();
   }
 
-  async #open(open: (command: Command) => Promise<Reply>): Promise<void> {
+  #open(open: (command: Command) => Promise<Reply>): Promise<void> {
     this.#opening ??= (async () => {
       const reply = await open({ type: CommandType.openSession, ttlMs: sessionTtlMs });
       if (reply.type !== ReplyType.ok) throw new Error(`opening a session was answered with reply type ${reply.type}`);
       this.#id = reply.revision;
-      return reply.revision;
     })().finally(() => {
       this.#opening = undefined;
     });
-    await this.#opening;
+    return this.#opening;
   }
 }

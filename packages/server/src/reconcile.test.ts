@@ -22,7 +22,7 @@ function view(change: Partial<MembershipView> & { voters?: number[]; learners?: 
       learnersNext: [],
       autoLeave: false,
     },
-    nameOf: (id) => `n${id}`,
+    identityOf: (id) => ({ name: `n${id}`, rpcAddr: `127.0.0.1:${id}` }),
     gossip: [member(1)],
     caughtUp: new Set(),
     active: new Set(change.voters ?? []),
@@ -87,4 +87,13 @@ test('the leader never removes itself, and nothing is changed inside a joint con
   assert.equal(nextChange(view({ gossip: [member(1, 'left')] })), undefined);
   const joint = view({ gossip: [member(1), member(2)] });
   assert.equal(nextChange({ ...joint, confState: { ...joint.confState, votersOutgoing: [1] } }), undefined);
+});
+
+test('a member that came back at another address is made known at it', () => {
+  const gossip = [member(1), { ...member(2), rpcAddr: '127.0.0.1:99' }];
+  assert.deepEqual(nextChange(view({ voters: [1, 2], gossip })), {
+    type: 'update',
+    id: 2,
+    identity: { name: 'n2', rpcAddr: '127.0.0.1:99' },
+  });
 });

@@ -17,7 +17,7 @@ export interface MembershipView {
   readonly selfId: number;
   readonly cluster: string;
   readonly confState: ConfState;
-  readonly nameOf: (id: number) => string | undefined;
+  readonly identityOf: (id: number) => Identity | undefined;
   readonly gossip: readonly GossipMember[];
   /** Learners that hold nearly all of the log and answer. */
   readonly caughtUp: ReadonlySet<number>;
@@ -32,6 +32,7 @@ export interface MembershipView {
 export type MembershipChange =
   | { readonly type: 'add-learner'; readonly id: number; readonly identity: Identity }
   | { readonly type: 'promote'; readonly id: number }
+  | { readonly type: 'update'; readonly id: number; readonly identity: Identity }
   | { readonly type: 'remove'; readonly id: number; readonly why: string };
 
 /**
@@ -41,7 +42,7 @@ export type MembershipChange =
  */
 export function nextChange(view: MembershipView): MembershipChange | undefined {
   if (view.confState.votersOutgoing.length > 0) return undefined;
-  return departed(view) ?? readyLearner(view) ?? newcomer(view);
+  return departed(view) ?? readyLearner(view) ?? newcomer(view) ?? moved(view);
 }
 
 /** A member that left, was replaced under its name, or failed for longer than the grace time. */
@@ -57,7 +58,7 @@ function departed(view: MembershipView): MembershipChange | undefined {
 function reasonToRemove(view: MembershipView, id: number): string | undefined {
   const seen = view.gossip.find((member) => member.raftId === id);
   if (seen?.status === 'left') return 'it left';
-  const name = view.nameOf(id);
+  const name = view.identityOf(id)?.name;
   const successor = view.gossip.find(
     (member) => member.name === name && member.raftId !== id && member.status === 'alive',
   );
@@ -92,4 +93,15 @@ function newcomer(view: MembershipView): MembershipChange | undefined {
   );
   if (!member) return undefined;
   return { type: 'add-learner', id: member.raftId, identity: { name: member.name, rpcAddr: member.rpcAddr } };
+}
+
+/** A durable node that came back at another address, or under another name. */
+function moved(view: MembershipView): MembershipChange | undefined {
+  for (const member of view.gossip) {
+    const known = view.identityOf(member.raftId);
+    if (!known || member.status !== 'alive') continue;
+    if (known.name === member.name && known.rpcAddr === member.rpcAddr) continue;
+    return { type: 'update', id: member.raftId, identity: { name: member.name, rpcAddr: member.rpcAddr } };
+  }
+  return undefined;
 }

@@ -1,4 +1,5 @@
-import { BytesError, ByteWriter, type Clock, type Logger, silentLogger, systemClock } from '@dcache/base';
+import { join } from 'node:path';
+import { assert, BytesError, ByteWriter, type Clock, type Logger, silentLogger, systemClock } from '@dcache/base';
 import { http1, http2, Mux, preface } from '@dcache/mux';
 import {
   type Command,
@@ -12,19 +13,22 @@ import {
   type Reply,
   type ServerInfo,
 } from '@dcache/protocol';
-import { MemoryStorage, RaftNode } from '@dcache/raft';
+import { RaftNode } from '@dcache/raft';
 import { lan, Serf } from '@dcache/serf';
 import { type Address, formatAddress, parseAddress } from './address.js';
 import { Admin } from './admin.js';
 import { GrpcApi, type GrpcApiOptions } from './api/grpc.js';
-import { HttpApi, type InternalAnswer } from './api/http.js';
-import { newClusterId, newRaftId } from './cluster-id.js';
+import { HttpApi } from './api/http.js';
+import { answerInternal } from './api/internal.js';
+import { newClusterId } from './cluster-id.js';
+import { ClusterWatch } from './cluster-watch.js';
 import { Departure, departureResponse } from './departure.js';
 import { writeIdentity } from './directory.js';
 import { answerForwarded, Forwarder, ForwardFrame } from './forwarder.js';
 import { GroupCommit } from './group-commit.js';
 import { peerPreface } from './handshake.js';
 import { Joiner } from './joiner.js';
+import { LogHome } from './log-home.js';
 import { LogTime } from './log-time.js';
 import { Membership, memberTags } from './membership.js';
 import { type ResolvedOptions, resolveOptions, type ServerOptions } from './options.js';
@@ -32,7 +36,7 @@ import { Peers, type Reply as ReplyFrame } from './peers.js';
 import { RaftReplicatedLog } from './replicated-log.js';
 import { Router } from './router.js';
 import { CacheStateMachine } from './state-machine.js';
-import type { ServerStatus } from './status.js';
+import { isReady, type ServerStatus, serverStatus } from './status.js';
 
 export interface ServerParts {
   /** Default silent. */
@@ -79,7 +83,6 @@ export class Server implements CommandHandler {
   readonly #clock: Clock;
   readonly #onFatal: (error: Error) => void;
   readonly #onLeft: () => void;
-  readonly #raftId = newRaftId();
   readonly #stateMachine: CacheStateMachine;
   readonly #time: LogTime;
   readonly #serf: Serf;
@@ -89,10 +92,14 @@ export class Server implements CommandHandler {
   readonly #peers: Peers;
   readonly #forwarder: Forwarder;
   readonly #joiner: Joiner;
+  /** Set by `start`, before anything asks who this node is. */
+  #home: LogHome | undefined;
+  #watch: ClusterWatch | undefined;
   #running: Running | undefined;
-  #cluster: string | undefined;
   #rpcAddr = '';
   #isStopping = false;
+  /** It was asked to leave, so that it goes for good even if its log is on disk. */
+  #hasLeft = false;
   #inFlight = 0;
 
   /** Throws a `TypeError` for an option that is wrong; binds and dials nothing. */
@@ -113,7 +120,7 @@ export class Server implements CommandHandler {
     this.#peers = this.#makePeers();
     this.#forwarder = new Forwarder(this.#peers, this.#clock, this.#options.requestTimeoutMs);
     const api = { handler: this, limits: this.#limits, logger: this.#logger };
-    if (this.#options.http) this.#http = new HttpApi({ ...api, internal: (path) => this.#answerInternal(path) });
+    if (this.#options.http) this.#http = new HttpApi({ ...api, internal: (path) => answerInternal(path, this) });
     if (this.#options.grpc) this.#grpc = this.#makeGrpc(api);
     this.#mux = this.#makeMux();
   }
@@ -132,26 +139,27 @@ export class Server implements CommandHandler {
     const bound = await this.#mux.listen(host, this.#options.rpcPort);
     this.#rpcAddr = formatAddress(host, bound.port);
     try {
-      await this.#serf.start();
-      await this.#serf.setTags(this.#tags());
+      await this.#open();
     } catch (error) {
       this.#mux.close();
+      await this.#serf.stop();
+      await this.#home?.storage.close();
       throw error;
     }
-    const founds = this.#options.bootstrap && !(await this.#findsCluster());
+    const founds = this.#options.bootstrap && !this.#known.hasHistory && !(await this.#findsCluster());
     if (founds) await this.#belongTo(newClusterId());
-    this.#running = await this.#run(founds);
+    this.#running = await this.#run(this.#known, founds);
     if (founds) await this.#configure(this.#running);
-    else if (!this.#options.bootstrap) this.#joiner.start();
+    else this.#joiner.start();
     this.#logger.info(
       { id: this.#options.id, rpc: this.#rpcAddr, serf: formatAddress(host, this.#options.serfAddress.port) },
-      founds ? `founded cluster ${this.#cluster}` : 'started',
+      founds ? `founded cluster ${this.#known.cluster}` : 'started',
     );
   }
 
   /**
    * Stops serving and takes the node down. In memory it leaves the cluster first, because it will never be back under
-   * this id; the last voter just stops. Takes a few seconds at most.
+   * this id; on disk it hands leadership over and stays a member. The last voter just stops. Takes a few seconds at most.
    */
   async stop(): Promise<void> {
     if (this.#isStopping) return;
@@ -160,12 +168,15 @@ export class Server implements CommandHandler {
     this.#mux.close();
     await this.#drain();
     const running = this.#running;
-    if (running) {
-      running.membership.stop();
-      running.stopExpiry();
+    running?.membership.stop();
+    running?.stopExpiry();
+    if (this.#home?.isDurable && !this.#hasLeft) {
+      await running?.departure.handOver();
+      this.#logger.info({ id: this.#options.id }, 'stops and stays a member');
+    } else if (running) {
       this.#logger.info({ id: this.#options.id }, departureMessage[await running.departure.leave()]);
+      await this.#serf.leave();
     }
-    await this.#serf.leave();
     await this.#serf.stop();
     await running?.node.stop();
     await this.#peers.stop();
@@ -194,36 +205,31 @@ export class Server implements CommandHandler {
   }
 
   status(): ServerStatus {
-    const raft = this.#running?.log.status();
-    const leader = raft ? this.#stateMachine.directory.get(raft.leader ?? 0) : undefined;
-    const stats = this.#stateMachine.store.stats();
-    return {
+    return serverStatus({
       id: this.#options.id,
-      raftId: this.#raftId,
+      raftId: this.#home?.raftId ?? 0,
       rpcAddr: this.#rpcAddr,
-      cluster: this.#cluster,
-      role: raft?.role ?? 'starting',
-      term: raft?.term ?? 0,
-      leader: leader?.name,
-      isReady: this.isReady(),
-      commitIndex: raft?.commitIndex ?? 0,
-      appliedIndex: raft?.appliedIndex ?? 0,
-      revision: this.#stateMachine.revision,
-      stampMs: this.#stateMachine.stampMs,
-      entries: stats.entries,
-      liveBytes: stats.liveBytes,
-      stateHash: this.#stateMachine.stateHash(),
+      cluster: this.#home?.cluster,
+      isStopping: this.#isStopping,
+      raft: this.#running?.log.status(),
+      stateMachine: this.#stateMachine,
       servers: this.servers(),
-    };
+    });
   }
 
-  /** Whether this is a member with a leader that has applied what it knows to be committed. */
-  isReady(): boolean {
-    const raft = this.#running?.log.status();
-    if (raft === undefined || this.#isStopping || raft.leader === undefined) return false;
-    const { voters, learners } = raft.confState;
-    const isMember = voters.includes(this.#raftId) || learners.includes(this.#raftId);
-    return isMember && raft.appliedIndex >= raft.commitIndex;
+  /** Who this node is, and its place in gossip. */
+  async #open(): Promise<void> {
+    const { inMemory, dataDir, id } = this.#options;
+    this.#home = await LogHome.open({ inMemory, dataDir, name: id, clock: this.#clock, logger: this.#logger });
+    const adopt = (cluster: string) => this.#belongTo(cluster);
+    this.#watch = new ClusterWatch(this.#serf, this.#home, adopt, this.#onFatal, this.#logger);
+    await this.#serf.start();
+    await this.#serf.setTags(this.#tags());
+  }
+
+  get #known(): LogHome {
+    assert(this.#home, 'the node has not opened its log yet');
+    return this.#home;
   }
 
   #makeGrpc(api: Pick<GrpcApiOptions, 'handler' | 'limits' | 'logger'>): GrpcApi {
@@ -236,23 +242,28 @@ export class Server implements CommandHandler {
       logger: this.#logger,
       maxValueBytes: this.#limits.maxValueBytes,
       status: () => this.status(),
-      isReady: () => this.isReady(),
-      stop: () => void this.stop().then(this.#onLeft, this.#onFatal),
+      isReady: () => isReady(this.#running?.log.status(), this.#isStopping),
+      stop: () => {
+        this.#hasLeft = true;
+        void this.stop().then(this.#onLeft, this.#onFatal);
+      },
     });
     return new GrpcApi({ ...api, admin, clock: this.#clock, nowMs: () => this.#time.nowMs() });
   }
 
   #makeSerf(): Serf {
-    const { serfAddress, id } = this.#options;
+    const { serfAddress, id, inMemory, dataDir } = this.#options;
     const serf = new Serf({
       ...lan(),
       name: id,
       bind: formatAddress(serfAddress.host, serfAddress.port),
+      // A durable node finds its pool again by itself, without --join.
+      ...(inMemory ? {} : { snapshotPath: join(dataDir, 'serf.snapshot') }),
       logger: this.#logger,
       clock: this.#clock,
     });
     const look = (): void => {
-      this.#learnCluster();
+      void this.#lookForCluster();
       this.#running?.membership.look();
     };
     for (const event of ['member-join', 'member-update', 'member-leave', 'member-failed'] as const)
@@ -266,7 +277,7 @@ export class Server implements CommandHandler {
 
   #makePeers(): Peers {
     return new Peers({
-      identity: () => ({ id: this.#raftId, name: this.#options.id, cluster: this.#cluster }),
+      identity: () => ({ id: this.#known.raftId, name: this.#options.id, cluster: this.#known.cluster }),
       addressOf: (id) => this.#addressOf(id),
       onFrame: (from, kind, payload, reply) => this.#onFrame(from, kind, payload, reply),
       onLinkDown: (id) => this.#forwarder.linkDown(id),
@@ -284,10 +295,10 @@ export class Server implements CommandHandler {
     return new Mux({ routes, maxSniffBytes: this.#limits.maxKeyBytes * 3 + 16_384, logger: this.#logger });
   }
 
-  async #run(founds: boolean): Promise<Running> {
+  async #run(home: LogHome, founds: boolean): Promise<Running> {
     const node = new RaftNode<readonly Reply[]>({
-      id: this.#raftId,
-      storage: new MemoryStorage(),
+      id: home.raftId,
+      storage: home.storage,
       transport: this.#peers,
       stateMachine: this.#stateMachine,
       ...(founds ? { bootstrap: { context: this.#identity() } } : {}),
@@ -316,7 +327,7 @@ export class Server implements CommandHandler {
       log,
       serf: this.#serf,
       directory: () => this.#stateMachine.directory,
-      cluster: () => this.#cluster,
+      cluster: () => home.cluster,
       clock: this.#clock,
       logger: this.#logger,
       removeFailedAfterMs: this.#options.removeFailedAfterMs,
@@ -351,36 +362,23 @@ export class Server implements CommandHandler {
 
   /** Whether a cluster answers at the `join` addresses: then it is joined and not founded a second time. */
   async #findsCluster(): Promise<boolean> {
-    if (!(await this.#joiner.tryOnce())) return false;
-    this.#learnCluster();
-    return this.#cluster !== undefined;
+    return (await this.#joiner.tryOnce()) && (await this.#lookForCluster());
   }
 
-  /** A node without a cluster takes the one whose members it sees. */
-  #learnCluster(): void {
-    if (this.#cluster !== undefined) return;
-    const clusters = new Set<string>();
-    for (const member of this.#serf.members()) {
-      const cluster = member.tags.get(memberTags.cluster);
-      if (member.status === 'alive' && cluster) clusters.add(cluster);
-    }
-    const [cluster] = clusters;
-    if (cluster === undefined) return;
-    if (clusters.size > 1)
-      this.#logger.error({ clusters: [...clusters] }, 'the gossip pool holds several clusters; join one only');
-    else this.#belongTo(cluster).catch((error) => this.#onFatal(error as Error));
+  async #lookForCluster(): Promise<boolean> {
+    return (await this.#watch?.look()) ?? false;
   }
 
   async #belongTo(cluster: string): Promise<void> {
-    this.#cluster = cluster;
+    await this.#known.adopt(cluster);
     await this.#serf.setTags(this.#tags());
   }
 
   #tags(): Record<string, string> {
     return {
       [memberTags.rpcAddr]: this.#rpcAddr,
-      [memberTags.raftId]: String(this.#raftId),
-      ...(this.#cluster === undefined ? {} : { [memberTags.cluster]: this.#cluster }),
+      [memberTags.raftId]: String(this.#known.raftId),
+      ...(this.#known.cluster === undefined ? {} : { [memberTags.cluster]: this.#known.cluster }),
     };
   }
 
@@ -448,22 +446,5 @@ export class Server implements CommandHandler {
     const deadlineMs = this.#clock.monotonicMs() + drainMs;
     while (this.#inFlight > 0 && this.#clock.monotonicMs() < deadlineMs)
       await new Promise<void>((resolve) => void this.#clock.after(10, resolve));
-  }
-
-  #answerInternal(path: string): InternalAnswer | undefined {
-    switch (path) {
-      case '/-/live':
-        return { status: 200, body: { live: true } };
-      case '/-/ready': {
-        const { isReady } = this.status();
-        return { status: isReady ? 200 : 503, body: { ready: isReady } };
-      }
-      case '/-/servers':
-        return { status: 200, body: this.servers() };
-      case '/-/status':
-        return { status: 200, body: this.status() };
-      default:
-        return undefined;
-    }
   }
 }

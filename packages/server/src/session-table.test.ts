@@ -72,3 +72,29 @@ test('the table is read back with its order', () => {
   copy.expire(52);
   assert.equal(copy.size, 1);
 });
+
+test('what is below the lowest unanswered write is forgotten, whether it rises by one or by very much', () => {
+  const table = new SessionTable();
+  table.open(7, 1000, 0);
+  const kept = (): number[] => {
+    const writer = new ByteWriter();
+    table.write(writer);
+    const reader = new ByteReader(writer.copy());
+    for (let skip = 0; skip < 5; skip++) reader.varint();
+    const sequences: number[] = [];
+    for (let left = reader.varint(); left > 0; left--) {
+      sequences.push(reader.varint());
+      reader.u8();
+      reader.varint();
+    }
+    return sequences;
+  };
+  for (const sequence of [1, 3, 2, 5, 4]) table.once(stamp(7, sequence), 0, () => ok(sequence));
+  assert.deepEqual(kept(), [1, 3, 2, 5, 4]);
+  table.once(stamp(7, 6, 2), 0, () => ok(6));
+  assert.deepEqual(kept(), [3, 2, 5, 4, 6]);
+  table.once(stamp(7, 7, 4), 0, () => ok(7));
+  assert.deepEqual(kept(), [5, 4, 6, 7]);
+  table.once(stamp(7, 2 ** 52, 2 ** 52), 0, () => ok(8));
+  assert.deepEqual(kept(), [2 ** 52]);
+});

@@ -99,10 +99,14 @@ export class SessionTable {
     return table;
   }
 
+  /** Costs what it forgets, or one look at all that is kept where the lowest leaps. */
   #forgetBelow(session: Session, lowest: number): void {
-    if (lowest <= session.lowestUnanswered) return;
+    const from = session.lowestUnanswered;
+    if (lowest <= from) return;
     session.lowestUnanswered = lowest;
-    // Sequences come nearly in order, so what is to go lies at the front.
-    for (const sequence of session.replies.keys()) if (sequence < lowest) session.replies.delete(sequence);
+    const { replies } = session;
+    if (lowest - from <= replies.size)
+      for (let sequence = from; sequence < lowest; sequence++) replies.delete(sequence);
+    else for (const sequence of replies.keys()) if (sequence < lowest) replies.delete(sequence);
   }
 }

@@ -37,5 +37,23 @@ test('a stream that ends inside its header, or claims too long a one, is an erro
   const stream = concatBytes([...writeSnapshotStream(new Uint8Array(5), [])]);
   await assert.rejects(read(cut(stream.subarray(0, 7), 3)), /inside its header, after 7 bytes/);
   await assert.rejects(read(cut(new Uint8Array(), 3)), /after 0 bytes/);
-  await assert.rejects(read(cut(new Uint8Array([255, 255, 255, 255]), 4)), /at most/);
+  await assert.rejects(read(cut(new Uint8Array(8).fill(255), 4)), /at most/);
+});
+
+test('a header that was changed on its way is an error, and is not given to anybody', async () => {
+  const stream = concatBytes([...writeSnapshotStream(Uint8Array.of(1, 2, 3, 4, 5), [Uint8Array.of(9)])]);
+  for (let at = 4; at < 13; at++) {
+    const changed = stream.slice();
+    changed[at] = changed[at]! ^ 1;
+    const seen: Uint8Array[] = [];
+    await assert.rejects(
+      readSnapshotStream(
+        cut(changed, 3),
+        (header) => void seen.push(header),
+        () => assert.fail('the rest was given before the header was checked'),
+      ),
+      /checksum/,
+    );
+    assert.equal(seen.length, 0);
+  }
 });

@@ -103,8 +103,8 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
   applyMembership(change: ConfChangeV2, confState: ConfState): void {
     this.#confState = confState;
     for (const single of change.changes) {
-      const adds = single.type === ConfChangeType.addNode || single.type === ConfChangeType.addLearner;
-      if (adds && change.context) this.directory.learn(single.nodeId, change.context);
+      if (single.type !== ConfChangeType.removeNode && change.context)
+        this.directory.learn(single.nodeId, change.context);
     }
     this.directory.retain(
       new Set([...confState.voters, ...confState.learners, ...confState.votersOutgoing, ...confState.learnersNext]),

@@ -1,1 +1,35 @@
-export {};
+/**
+ * Deterministic simulation of dcache and the checkers that judge it: a seed makes a whole cluster, its faults and its
+ * clients, and replays to the byte. The linearizability checker stands on its own and judges recorded files as well.
+ *
+ * ```ts
+ * import { checkLinearizable, HistoryRecorder, type RegisterAction, registerModel } from '@dcache/sim';
+ *
+ * const history = new HistoryRecorder<RegisterAction>();
+ * const write = history.invoke('client 1', 'key', { f: 'write', value: '1' });
+ * history.ok(write, { f: 'write', value: '1' });
+ * const read = history.invoke('client 2', 'key', { f: 'read', value: undefined });
+ * history.ok(read, { f: 'read', value: 'nil' }); // stale
+ * console.log(checkLinearizable(registerModel, history.operations()).isLinearizable); // false
+ * ```
+ *
+ * Read next: `history.ts`, `checker/model.ts`, `checker/search.ts`, `checker/explain.ts`.
+ */
+export { checkLinearizable, type Verdict } from './checker/check.js';
+export type { Explanation } from './checker/explain.js';
+export {
+  type KeyValueAction,
+  type KeyValueState,
+  keyValueModel,
+  type Model,
+  type RegisterAction,
+  type RegisterValue,
+  registerModel,
+} from './checker/model.js';
+export { HistoryFormatError, judgeHistory, parseHistory, type RecordedHistory } from './checker/recorded.js';
+export { renderExplanation } from './checker/render.js';
+export { SearchLimitError, type SearchOptions } from './checker/search.js';
+export { type Check, Violation } from './checkers.js';
+export { HistoryRecorder, type Operation } from './history.js';
+export { type Mutation, mutations } from './mutation.js';
+export { type RunOptions, type RunResult, type RunSummary, simulate } from './run.js';

@@ -1,4 +1,5 @@
 import type { Epochs } from './epochs.js';
+import { markDead } from './record.js';
 
 /** Where new records go: what callers write, and what compaction moves. Old and new do not mix, so cold stays cold. */
 export const Stream = { fresh: 0, moved: 1 } as const;
@@ -95,8 +96,9 @@ export class Arena {
     this.#sharedLiveBytes += length;
   }
 
-  /** Gives a record's bytes back. */
-  free(segment: number, length: number): void {
+  /** Gives a record's bytes back and marks it dead. */
+  free(segment: number, offset: number, length: number): void {
+    markDead(this.bytes[segment]!, offset);
     const live = this.#live[segment]! - length;
     this.#live[segment] = live;
     if (this.#isOwn[segment]) {

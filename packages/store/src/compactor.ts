@@ -5,22 +5,24 @@ import type { KeyHash } from './hash.js';
 import { copyBytes, type RecordView } from './record.js';
 import type { Table } from './table.js';
 
-/** Bytes of segments for each live byte at which compaction begins, and at which it hurries. */
-const SPREAD = 1.15;
-const WIDE_SPREAD = 1.25;
-/** Bytes to look at or move for each byte written or freed. */
-const PACE = 8;
-const HURRY = 32;
+/** Bytes of segments for each live byte at which compaction begins. */
+const BEGIN = 1.15;
+/** Where it works at full pace. */
+const FULL = 1.5;
+/** Bytes to look at or move for each byte written or freed, at full pace. */
+const FULL_PACE = 32;
 /** Most bytes of one step, so that a large write does not make a long pause. */
 const MOST_STEP_BYTES = 1 << 20;
-/** What looking at a record costs beyond its bytes: its hash and the probe. */
-const RECORD_COST = 64;
+/** What a record costs beyond the bytes that are moved: little to pass over, the way to its owner if it lives. */
+const DEAD_COST = 16;
+const LIVE_COST = 128;
 
 /**
  * Gives back what overwritten and deleted records leave behind: takes the emptiest segment, moves its live records to
  * where other moved ones are, and goes on with the next; a little with each write, in proportion to what was written
- * and freed, so that segments stay below about 1.25 times the live bytes. (The cleaner of log-structured storage:
- * Rosenblum, Ousterhout, SOSP 1991; Rumble et al., FAST 2014 for memory.)
+ * and freed. The pace rises with the square of what is wasted: the emptier the segments may become before they are
+ * taken, the less there is to move, and under a steady load the two meet near 1.25 bytes for each live one. (The
+ * cleaner of log-structured storage: Rosenblum, Ousterhout, SOSP 1991; Rumble et al., FAST 2014 for memory.)
  *
  * A record does not say whose it is, which saves 4 bytes an entry; its key's hash leads to the candidates, and the one
  * whose row points here is the owner. While a view sees a segment it is left alone: moving would free nothing.
@@ -49,29 +51,27 @@ export class Compactor {
     this.#debtBytes += length;
   }
 
-  /** Does the work owed. */
+  /** Does the work owed, as far as one step goes; the rest stays owed. */
   run(): void {
-    const { spread } = this.#arena;
-    const pace = spread > WIDE_SPREAD ? HURRY : spread > SPREAD ? PACE : 0;
-    let budget = Math.min(MOST_STEP_BYTES, this.#debtBytes * pace);
-    this.#debtBytes = 0;
-    while (budget > 0 && this.#hasVictim()) {
-      const length = this.#step();
-      budget -= length + RECORD_COST;
-    }
+    const urgency = Math.min(1, Math.max(0, (this.#arena.spread - BEGIN) / (FULL - BEGIN)));
+    const pace = FULL_PACE * urgency ** 2;
+    const budget = Math.min(MOST_STEP_BYTES, this.#debtBytes * pace);
+    let left = budget;
+    while (left > 0 && this.#hasVictim()) left -= this.#step();
+    this.#debtBytes = left > 0 || pace === 0 ? 0 : this.#debtBytes - budget / pace;
   }
 
   #hasVictim(): boolean {
     const arena = this.#arena;
     if (this.#victim >= 0 && arena.serialOf(this.#victim) === this.#serial && !arena.isSeen(this.#victim)) return true;
-    this.#victim = arena.spread > SPREAD ? arena.emptiest() : -1;
+    this.#victim = arena.spread > BEGIN ? arena.emptiest() : -1;
     if (this.#victim < 0) return false;
     this.#serial = arena.serialOf(this.#victim);
     this.#at = 0;
     return true;
   }
 
-  /** Looks at one record of the victim and moves it if it lives; returns the bytes that went through its hands. */
+  /** Looks at one record of the victim and moves it if it lives; returns what that cost. */
   #step(): number {
     const arena = this.#arena;
     const from = this.#victim;
@@ -81,13 +81,14 @@ export class Compactor {
     this.#record.read(bytes, at);
     const length = this.#record.end - at;
     this.#at = this.#record.end;
+    if (this.#record.isDead) return DEAD_COST;
     const id = this.#ownerOf(from, at, this.#hash(bytes, this.#record.keyAt, this.#record.keyBytes));
-    if (id === 0) return 0;
+    assert(id !== 0, `the live record at ${at} of segment ${from} has no owner`);
     arena.reserve(length, Stream.moved);
     copyBytes(bytes, at, arena.bytes[arena.segment]!, arena.offset, length);
     this.#entries.place(id, arena.segment, arena.offset);
-    arena.free(from, length);
-    return length;
+    arena.free(from, at, length);
+    return LIVE_COST + length;
   }
 
   #ownerOf(segment: number, offset: number, hash: number): number {

@@ -275,7 +275,7 @@ export class Engine {
       arena.reserve(length, Stream.fresh);
       writeRecord(arena.bytes[arena.segment]!, arena.offset, key, value, flags);
       entries.place(id, arena.segment, arena.offset);
-      arena.free(segment, oldLength);
+      arena.free(segment, offset, oldLength);
       this.#compactor.owe(length + oldLength);
     }
     entries.setRevision(id, revision);
@@ -288,7 +288,8 @@ export class Engine {
   #remove(id: number, hash: number): void {
     const size = this.sizeOf(id);
     const segment = this.entries.segment(id);
-    const length = this.record.end - this.entries.offset(id);
+    const offset = this.entries.offset(id);
+    const length = this.record.end - offset;
     this.#contentTerm(id, length).subtract();
     this.#setExpiry(id, 0);
     this.eviction.leaving(id, size);
@@ -296,7 +297,7 @@ export class Engine {
     this.entries.unlink(id);
     this.table.remove(hash, id);
     this.entries.give(id);
-    this.arena.free(segment, length);
+    this.arena.free(segment, offset, length);
     this.liveBytes -= size;
     this.#compactor.owe(length);
   }

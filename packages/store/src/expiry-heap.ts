@@ -104,19 +104,23 @@ export class ExpiryHeap {
   }
 
   #sink(position: number, id: number): void {
+    const timeMs = this.timeMs(id);
     for (;;) {
       const child = position * 4 + 1;
       if (child >= this.#size) break;
       let best = this.#idAt(child);
       let bestAt = child;
+      let bestMs = this.timeMs(best);
       const end = Math.min(child + 4, this.#size);
       for (let at = child + 1; at < end; at++) {
         const other = this.#idAt(at);
-        if (!this.#goesFirst(other, best)) continue;
+        const otherMs = this.timeMs(other);
+        if (otherMs > bestMs || (otherMs === bestMs && !this.#isBefore(other, best))) continue;
         best = other;
         bestAt = at;
+        bestMs = otherMs;
       }
-      if (!this.#goesFirst(best, id)) break;
+      if (timeMs < bestMs || (timeMs === bestMs && this.#isBefore(id, best))) break;
       this.#put(position, best);
       position = bestAt;
     }

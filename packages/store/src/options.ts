@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { type KeyHash, seededHash } from './hash.js';
 
 /**
@@ -45,6 +46,9 @@ export interface ResolvedOptions {
  */
 export const ENTRY_OVERHEAD_BYTES = 40;
 
+export const MOST_KEY_BYTES = 65_536;
+export const MOST_VALUE_BYTES: number = 2 ** 31 - 1;
+
 const policies: readonly EvictionPolicy[] = ['sieve', 's3fifo', 'fifo', 'none'];
 
 /** A full copy of the options. Throws a `TypeError` that names the option, what it got and what it takes. */
@@ -54,15 +58,15 @@ export function resolveOptions(options: StoreOptions): ResolvedOptions {
     throw new TypeError(`eviction is one of ${policies.join(', ')}, got ${String(eviction)}`);
   const seed = integer(
     'seed',
-    options.seed ?? Math.floor(Math.random() * Number.MAX_SAFE_INTEGER),
+    options.seed ?? randomInt(2 ** 48 - 1),
     Number.MIN_SAFE_INTEGER,
     Number.MAX_SAFE_INTEGER,
   );
   return {
     maxBytes: integer('maxBytes', options.maxBytes ?? 2 ** 30, 0, Number.MAX_SAFE_INTEGER),
     eviction,
-    maxKeyBytes: integer('maxKeyBytes', options.maxKeyBytes ?? 65_536, 0, 65_536),
-    maxValueBytes: integer('maxValueBytes', options.maxValueBytes ?? 512 * 2 ** 20, 0, 2 ** 31 - 1),
+    maxKeyBytes: integer('maxKeyBytes', options.maxKeyBytes ?? MOST_KEY_BYTES, 0, MOST_KEY_BYTES),
+    maxValueBytes: integer('maxValueBytes', options.maxValueBytes ?? 512 * 2 ** 20, 0, MOST_VALUE_BYTES),
     seed,
     hash: options.hash ?? seededHash(seed),
     segmentBytes: integer('segmentBytes', options.segmentBytes ?? 2 ** 20, 4096, 64 * 2 ** 20),

@@ -1,21 +1,26 @@
+const HAS_FLAGS = 1;
+const DEAD = 2;
+
 /**
  * An entry's bytes in a segment. Written once and then only read, moved as a whole, or overwritten by a record of the
  * same size and shape.
  *
  * ```
- * varint  key length * 2 + (1 if flags follow)
+ * varint  key length * 4 + (2 when dead) + (1 if flags follow)
  * varint  value length
  * u32     flags, big-endian; only when they are not 0
  * bytes   key
  * bytes   value
  * ```
  *
+ * The dead bit is set when the record is freed, for who walks the segment; readers of a view do not look at it.
  * What changes without the value (revision, place in the queue, expiry) is in the entry's row, not here.
  */
 export class RecordView {
   keyAt: number = 0;
   keyBytes: number = 0;
   flags: number = 0;
+  isDead: boolean = false;
   valueAt: number = 0;
   valueBytes: number = 0;
   /** Where the next record begins. */
@@ -35,13 +40,14 @@ export class RecordView {
       byte = bytes[at++]!;
       valueBytes += (byte & 0x7f) * scale;
     }
+    this.isDead = (head & DEAD) !== 0;
     this.flags = 0;
-    if ((head & 1) === 1) {
+    if ((head & HAS_FLAGS) !== 0) {
       this.flags = ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
       at += 4;
     }
     this.keyAt = at;
-    this.keyBytes = head >>> 1;
+    this.keyBytes = head >>> 2;
     this.valueAt = at + this.keyBytes;
     this.valueBytes = valueBytes;
     this.end = this.valueAt + valueBytes;
@@ -50,12 +56,12 @@ export class RecordView {
 
 /** Bytes that a record takes. */
 export function recordBytes(keyBytes: number, valueBytes: number, flags: number): number {
-  return varintBytes(keyBytes * 2) + varintBytes(valueBytes) + (flags === 0 ? 0 : 4) + keyBytes + valueBytes;
+  return varintBytes(keyBytes * 4) + varintBytes(valueBytes) + (flags === 0 ? 0 : 4) + keyBytes + valueBytes;
 }
 
 /** Writes a record of `recordBytes(…)` bytes at `at`. */
 export function writeRecord(bytes: Uint8Array, at: number, key: Uint8Array, value: Uint8Array, flags: number): void {
-  at = writeVarint(bytes, at, key.length * 2 + (flags === 0 ? 0 : 1));
+  at = writeVarint(bytes, at, key.length * 4 + (flags === 0 ? 0 : HAS_FLAGS));
   at = writeVarint(bytes, at, value.length);
   if (flags !== 0) {
     bytes[at++] = flags >>> 24;
@@ -65,6 +71,11 @@ export function writeRecord(bytes: Uint8Array, at: number, key: Uint8Array, valu
   }
   copyInto(bytes, at, key);
   copyInto(bytes, at + key.length, value);
+}
+
+/** Sets the dead bit of the record at `at`. */
+export function markDead(bytes: Uint8Array, at: number): void {
+  bytes[at]! |= DEAD;
 }
 
 /** Whether `key` lies at `at`. */

@@ -115,11 +115,13 @@ export class FrameReader {
   }
 }
 
-/** Runs `read` over a payload that it must use up. */
-export function readPayload(payload: Uint8Array, read: (reader: ByteReader) => void): void {
+/** Runs `read` on a payload that it must use up: once, or until nothing is left. */
+export function readPayload(payload: Uint8Array, repeat: boolean, read: (reader: ByteReader) => void): void {
   const reader = new ByteReader(payload);
   try {
-    while (reader.remaining > 0) read(reader);
+    if (!repeat) read(reader);
+    else while (reader.remaining > 0) read(reader);
+    reader.end();
   } catch (cause) {
     if (!(cause instanceof BytesError)) throw cause;
     throw corrupt(`a frame does not hold what its kind says: ${cause.message}`, cause);

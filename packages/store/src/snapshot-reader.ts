@@ -2,6 +2,7 @@ import type { ByteReader } from '@dcache/base';
 import { Engine, type Local } from './engine.js';
 import { Queue } from './entries.js';
 import { StoreError } from './errors.js';
+import { MOST_KEY_BYTES, MOST_VALUE_BYTES } from './options.js';
 import { corrupt, EntryBit, FrameKind, FrameReader, MAGIC, POLICIES, readPayload, VERSION } from './snapshot-format.js';
 import type { StoreRestorer } from './types.js';
 
@@ -68,8 +69,7 @@ export class SnapshotReader implements StoreRestorer {
   #take(kind: number, payload: Uint8Array): void {
     if (this.#stage === 'empty') {
       if (kind !== FrameKind.header) throw corrupt(`it begins with a frame of kind ${kind}`);
-      readPayload(payload, (reader) => this.#readHeader(reader));
-      if (this.#engine === undefined) throw corrupt('its header is empty');
+      readPayload(payload, false, (reader) => this.#readHeader(reader));
     } else if (kind === FrameKind.part) {
       this.#takePart(payload);
       return;
@@ -77,10 +77,10 @@ export class SnapshotReader implements StoreRestorer {
       if (this.#partial !== undefined) throw corrupt(`a value ends in the middle, before a frame of kind ${kind}`);
       if (kind === FrameKind.header || kind < Number(this.#stage) || this.#stage === FrameKind.end)
         throw corrupt(`a frame of kind ${kind} comes after one of kind ${this.#stage}`);
-      if (kind === FrameKind.entries) readPayload(payload, (reader) => this.#readEntry(reader));
+      if (kind === FrameKind.entries) readPayload(payload, true, (reader) => this.#readEntry(reader));
       else if (kind === FrameKind.ghosts)
-        readPayload(payload, (reader) => this.#engine!.ghosts.append(reader.u32(), reader.u32()));
-      else if (kind === FrameKind.end) readPayload(payload, (reader) => this.#readEnd(reader));
+        readPayload(payload, true, (reader) => this.#engine!.ghosts.append(reader.u32(), reader.u32()));
+      else if (kind === FrameKind.end) readPayload(payload, false, (reader) => this.#readEnd(reader));
       else throw new StoreError('unsupported-snapshot', `the snapshot has a frame of kind ${kind}, known are 1 to 5`);
     }
     this.#stage = kind as FrameKind;
@@ -102,11 +102,12 @@ export class SnapshotReader implements StoreRestorer {
       maxKeyBytes: reader.varint(),
       maxValueBytes: reader.varint(),
     };
+    if (settings.maxKeyBytes > MOST_KEY_BYTES || settings.maxValueBytes > MOST_VALUE_BYTES)
+      throw corrupt(`its limits are ${settings.maxKeyBytes} bytes a key and ${settings.maxValueBytes} a value`);
     const nowMs = reader.varint();
     this.#entriesLeft = reader.varint();
     this.#engine = new Engine(settings, this.#local, reader.varint());
     this.#engine.nowMs = nowMs;
-    reader.end();
   }
 
   #readEntry(reader: ByteReader): void {

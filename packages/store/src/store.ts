@@ -61,9 +61,10 @@ export class Store {
   get(key: Uint8Array): Entry | undefined {
     const id = this.#read(key);
     if (id === 0) return undefined;
+    const { revision, expiresAtMs, flags, valueBytes } = this.#metaOf(id);
     const bytes = this.#engine.read(id);
     const { valueAt, end } = this.#engine.record;
-    return { ...this.#metaOf(id), value: bytes.slice(valueAt, end) };
+    return { revision, expiresAtMs, flags, valueBytes, value: bytes.slice(valueAt, end) };
   }
 
   /**

@@ -170,14 +170,15 @@ export class Cluster {
   }
 
   #apply({ node, history }: Member, entries: readonly Entry[]): void {
-    for (const { index, term, type, data } of entries) {
+    for (const entry of entries) {
+      const { index, term, type, data } = entry;
       const before = history.at(-1)!;
       let confState = before.metadata.confState;
       let update = data;
       if (type !== EntryType.normal) {
         const change = decodeConfChange(type, data);
         if (change === undefined) throw new ScriptError(`entry ${index} is no configuration change`);
-        confState = node.applyConfChange(change);
+        confState = node.applyConfEntry(entry);
         update = change.context ?? noBytes;
       }
       const state = new Uint8Array(before.data.length + update.length);

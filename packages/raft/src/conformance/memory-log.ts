@@ -68,6 +68,17 @@ export class MemoryLog implements LogReader {
     this.#entries = [];
   }
 
+  /** The snapshot that the log begins with. */
+  get base(): Snapshot {
+    return this.#base;
+  }
+
+  /** Begins with a snapshot of this node's own instead of the entries that it stands for. */
+  compactTo(snapshot: Snapshot): void {
+    this.compact(snapshot.metadata.index);
+    this.#base = snapshot;
+  }
+
   /** Drops the entries up to `index`. */
   compact(index: number): void {
     if (index <= this.#offset) throw new Error('requested index is unavailable due to compaction');

@@ -1,5 +1,15 @@
-import { assert, SeededRandom, utf8 } from '@dcache/base';
-import { type Entry, EntryType, type Message, type MessageType, type NodeId, noBytes, Role } from '../core/message.js';
+import { assert, fromUtf8, SeededRandom, utf8 } from '@dcache/base';
+import {
+  type ConfState,
+  type Entry,
+  EntryType,
+  type Message,
+  type MessageType,
+  type NodeId,
+  noBytes,
+  Role,
+  type Snapshot,
+} from '../core/message.js';
 import type { RawNodeOptions } from '../core/options.js';
 import { RawNode } from '../core/raw-node.js';
 import type { Ready } from '../core/ready.js';
@@ -9,8 +19,11 @@ import { MemoryLog } from './memory-log.js';
 export interface Host {
   node: RawNode;
   readonly log: MemoryLog;
-  /** Applied entries that carry something, as text. */
-  readonly applied: string[];
+  /** The state machine: the texts of all applied entries that carry something. */
+  applied: string[];
+  /** Index of the last applied entry, and the members as of it. */
+  appliedTo: number;
+  members: ConfState;
   readonly reads: { index: number; context: number }[];
 }
 
@@ -68,7 +81,15 @@ export class Network {
       storage: log,
       random: new SeededRandom(id),
     });
-    const host = { node, log, applied: [], reads: [] };
+    const host: Host = {
+      node,
+      log,
+      applied: stateOf(log.base),
+      appliedTo: log.base.metadata.index,
+      members: log.base.metadata.confState,
+      reads: [],
+    };
+    log.snapshotSource = () => snapshotOf(host);
     this.hosts.set(id, host);
     return host;
   }
@@ -118,7 +139,12 @@ export class Network {
     if (!node.hasReady()) return undefined;
     const ready = node.ready();
     this.send(ready.messages);
-    if (ready.snapshot !== undefined) log.applySnapshot(ready.snapshot);
+    if (ready.snapshot !== undefined) {
+      log.applySnapshot(ready.snapshot);
+      host.applied = stateOf(ready.snapshot);
+      host.appliedTo = ready.snapshot.metadata.index;
+      host.members = ready.snapshot.metadata.confState;
+    }
     log.append(ready.entries);
     if (ready.hardState !== undefined) log.hardState = ready.hardState;
     this.send(ready.messagesAfterAppend);
@@ -126,6 +152,13 @@ export class Network {
     host.reads.push(...ready.readStates);
     node.advance();
     return ready;
+  }
+
+  /** Replaces what a node has applied of its log by a snapshot. */
+  compact(id: NodeId): void {
+    const host = this.host(id);
+    const snapshot = snapshotOf(host);
+    if (snapshot.metadata.index >= host.log.firstIndex()) host.log.compactTo(snapshot);
   }
 
   /** Puts messages on their way, unless the filter loses them. */
@@ -154,13 +187,24 @@ export class Network {
   entries(id: NodeId): readonly string[] {
     const { log } = this.host(id);
     const entries = log.entries(log.firstIndex(), log.lastIndex() + 1, Number.POSITIVE_INFINITY) ?? [];
-    return entries.map(({ term, data }) => `${term}:${new TextDecoder().decode(data)}`);
+    return entries.map(({ term, data }) => `${term}:${fromUtf8(data)}`);
   }
 }
 
+function snapshotOf({ node, log, applied, appliedTo: index, members: confState }: Host): Snapshot {
+  const term = log.term(index);
+  assert(term !== undefined, `the log of node ${node.id} has no entry ${index}`);
+  return { metadata: { index, term, confState }, data: utf8(JSON.stringify(applied)) };
+}
+
+function stateOf({ data }: Snapshot): string[] {
+  return data.length === 0 ? [] : JSON.parse(fromUtf8(data));
+}
+
 function apply(host: Host, entry: Entry): void {
-  if (entry.type !== EntryType.normal) host.node.applyConfEntry(entry);
-  else if (entry.data.length > 0) host.applied.push(new TextDecoder().decode(entry.data));
+  host.appliedTo = entry.index;
+  if (entry.type !== EntryType.normal) host.members = host.node.applyConfEntry(entry);
+  else if (entry.data.length > 0) host.applied.push(fromUtf8(entry.data));
 }
 
 /** Proposes one entry of this text; the result is the core's. */

@@ -1,4 +1,5 @@
 import { assert } from '@dcache/base';
+import { isVoter } from './configuration.js';
 import { type Entry, EntryType, type Message, MessageType, noBytes, noNode, Role } from './message.js';
 import { appendOwn, broadcastAppend } from './replication.js';
 import type { RaftState } from './state.js';
@@ -108,14 +109,30 @@ export function handleVoteRequest(state: RaftState, message: Message): void {
   }
 }
 
+/**
+ * Refuses a vote. A node that is no voter any more tells what it knows to be committed: the change that took its vote
+ * away is. A candidate that still needs that vote, because it does not know the change to be committed, would never get
+ * it from a longer log that nobody adds to, and nobody else could be elected either.
+ * (The commit index in vote messages is TiKV raft-rs's; here only where nothing else helps.)
+ */
 export function rejectVote(state: RaftState, message: Message): void {
   traceDecision(state, message, 'rejected');
-  state.send(responseType(message.type), message.from, { term: state.term, reject: true });
+  const { log, term, tracker } = state;
+  const type = responseType(message.type);
+  if (isVoter(tracker.configuration, state.id)) state.send(type, message.from, { term, reject: true });
+  else
+    state.send(type, message.from, {
+      term,
+      reject: true,
+      commit: log.committed,
+      logTerm: log.term(log.committed) ?? 0,
+    });
 }
 
 /** Counts an answer that a candidate or pre-candidate got. */
 export function handleVoteResponse(state: RaftState, message: Message): void {
   const { type, from } = message;
+  if (message.reject && learnsCommit(state, message)) return;
   state.trace?.({ kind: 'vote-received', type, from, granted: !message.reject, term: state.term });
   state.tracker.recordVote(from, !message.reject);
   const { granted, rejected, result } = state.tracker.tallyVotes();
@@ -127,6 +144,16 @@ export function handleVoteResponse(state: RaftState, message: Message): void {
     if (state.role === Role.preCandidate) askForVotes(state, 'timeout');
     else becomeLeader(state);
   }
+}
+
+/**
+ * Commits what a refusal tells to be committed, if it is in this log. True when a change of members is among it: the
+ * election is off then, because the members that it asked are not those that decide.
+ */
+function learnsCommit(state: RaftState, { commit, logTerm }: Message): boolean {
+  if (!state.log.tryCommit(commit, logTerm) || !hasUnappliedConfChange(state)) return false;
+  state.becomeFollower(state.term, noNode);
+  return true;
 }
 
 /** Begins to lead with an empty entry, whose commit commits everything before it. (Raft §5.4.2, §8) */

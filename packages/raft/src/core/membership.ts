@@ -43,27 +43,31 @@ export function refusalOf(state: RaftState, change: ConfChange | undefined): Con
   return undefined;
 }
 
-/** Makes a committed change. */
-export function applyConfChange(state: RaftState, change: ConfChange): ConfState {
-  return switchTo(state, changed(state.tracker.configuration, change));
+/** Makes the change of the committed entry at `index`, and answers the members as of that index. */
+export function applyConfChange(state: RaftState, change: ConfChange, index: number): ConfState {
+  if (index <= state.log.applied) return state.appliedMembers;
+  const next = changed(state.appliedMembers, change);
+  state.appliedMembers = next.configuration;
+  // It may have been handed out before a snapshot came, whose members have the change, and later ones, already.
+  if (index > state.restoredIndex) switchTo(state, next);
+  return next.configuration;
 }
 
-function switchTo(state: RaftState, next: ChangedConfiguration): ConfState {
+function switchTo(state: RaftState, next: ChangedConfiguration): void {
   const { tracker } = state;
   tracker.switchTo(next, state.log.lastIndex);
   const { configuration } = tracker;
   state.trace?.({ kind: 'configuration-switched', configuration });
-  if (state.role !== Role.leader) return configuration;
+  if (state.role !== Role.leader) return;
   const own = tracker.get(state.id);
   if (own === undefined || own.isLearner) {
     if (state.options.stepDownOnRemoval) state.becomeFollower(state.term, noNode);
-    return configuration;
+    return;
   }
   // A smaller quorum may have committed more; and newcomers need not wait for a heartbeat to be probed.
   if (tryCommit(state)) broadcastAppend(state);
   else for (const member of tracker.members) if (member.id !== state.id) sendAppend(state, member, false);
   if (!isVoter(configuration, state.leadTransferee)) state.leadTransferee = noNode;
-  return configuration;
 }
 
 /**
@@ -93,6 +97,7 @@ export function restore(state: RaftState, snapshot: Snapshot): boolean {
   log.restore(snapshot);
   state.tracker = state.newTracker();
   state.restoreMembers(confState);
+  state.restoredIndex = index;
   state.trace?.({ kind: 'configuration-switched', configuration: state.tracker.configuration });
   traceReceived(state, 'restored', snapshot);
   return true;

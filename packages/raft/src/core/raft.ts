@@ -1,4 +1,5 @@
 import { assert } from '@dcache/base';
+import { restoreConfiguration } from './configuration.js';
 import { handleVoteRequest, handleVoteResponse, ignoresVote, rejectVote, standForElection } from './election.js';
 import { entriesSize } from './entry-size.js';
 import { stepCandidate, stepFollower } from './follower.js';
@@ -27,6 +28,7 @@ export function startRaft(options: ResolvedOptions): RaftState {
   const { hardState, confState } = options.storage.initialState();
   state.restoreMembers(confState);
   const { configuration } = state.tracker;
+  state.appliedMembers = configuration;
   state.trace?.({ kind: 'configuration-switched', configuration });
   const { log } = state;
   const { term, vote, commit } = hardState;
@@ -177,6 +179,7 @@ function handleApplied(state: RaftState, entries: readonly Entry[]): void {
 
 function appliedSnapshot(state: RaftState, metadata: SnapshotMetadata): void {
   state.log.unstable.stableSnapshotTo(metadata.index);
+  if (metadata.index > state.log.applied) state.appliedMembers = restoreConfiguration(metadata.confState);
   appliedTo(state, metadata.index, 0);
 }
 

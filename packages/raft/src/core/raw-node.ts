@@ -105,16 +105,15 @@ export class RawNode {
     return propose(this.#state, [entry], this.id);
   }
 
-  /** Makes a committed change. Call it for each configuration entry of `committedEntries`, before `advance()`. */
-  applyConfChange(change: ConfChange): ConfState {
-    return applyConfChange(this.#state, change);
-  }
-
-  /** The same, straight from the entry. */
+  /**
+   * Makes a committed change, and answers the members as of that entry, for a snapshot that ends there. Call it for each
+   * configuration entry of `committedEntries`, in order, when it is applied, before `advance()`. The node itself may
+   * already go by later members, of a snapshot that came meanwhile.
+   */
   applyConfEntry(entry: Entry): ConfState {
     const change = decodeConfChange(entry.type, entry.data);
     assertReadable(change, entry.index);
-    return this.applyConfChange(change);
+    return applyConfChange(this.#state, change, entry.index);
   }
 
   /**

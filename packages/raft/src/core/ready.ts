@@ -4,8 +4,8 @@ import type { ConfState, Entry, HardState, Message, NodeId, ReadState, Snapshot,
  * All that the core wants done, in this order:
  *
  * 1. send `messages`, at once and in parallel with 2;
- * 2. write `snapshot` (replacing the log), `entries` (replacing what has their indexes or higher) and `hardState`, and
- *    if `mustSync`, wait until that is on disk;
+ * 2. write `snapshot` (replacing the log), then `entries` (replacing what has their indexes or higher) and `hardState`,
+ *    and if `mustSync` or with a snapshot, wait until that is on disk;
  * 3. send `messagesAfterAppend`;
  * 4. restore `snapshot`, then apply `committedEntries` (call `applyConfChange` for each configuration entry);
  * 5. call `advance()`.
@@ -24,7 +24,7 @@ export interface Ready {
   /** Reads that may be served once their index is applied. */
   readonly readStates: readonly ReadState[];
   readonly entries: readonly Entry[];
-  /** Present when a leader sent one that is ahead of the log. Never together with `entries`. */
+  /** Present when a leader sent one that is ahead of the log. `entries` beside it follow it. */
   readonly snapshot?: Snapshot;
   /** To be applied; each exactly once, in order. May overlap with `entries` of the same `Ready`. */
   readonly committedEntries: readonly Entry[];
@@ -126,6 +126,7 @@ export interface BasicStatus extends SoftState, HardState {
 
 /** ... and about the members. */
 export interface Status extends BasicStatus {
+  /** The members that it goes by; `applyConfEntry` answers those as of what is applied. */
   readonly confState: ConfState;
   /** Sorted by id; empty unless this node leads. */
   readonly peers: readonly PeerStatus[];

@@ -1,5 +1,5 @@
 import { assert } from '@dcache/base';
-import { restoreConfiguration } from './configuration.js';
+import { emptyConfiguration, restoreConfiguration } from './configuration.js';
 import { RaftLog } from './log.js';
 import {
   type ConfState,
@@ -45,9 +45,15 @@ export class RaftState {
   randomizedElectionTicks = 0;
   /**
    * Index of the newest configuration change in a leader's log, or above: while it is not applied, no other is taken.
-   * Starts at the log's end in a new term, which also keeps changes out until an entry of this term is committed.
+   * A new leader starts with its log's end, because any entry of an earlier term may be a change. This is what keeps
+   * Ongaro's counterexample of 2015 away: two changes of different leaders cannot both be under way, since each is
+   * committed by a majority of the configuration before it, and none counts before it is applied.
    */
   pendingConfIndex = 0;
+  /** Index of the snapshot that the members were last taken from: changes up to it are made. */
+  restoredIndex = 0;
+  /** The members as of what is applied; the tracker is ahead of it while a snapshot is on its way to disk. */
+  appliedMembers: ConfState = emptyConfiguration;
   /** Payload bytes of a leader's entries that are not applied yet. */
   uncommittedBytes = 0;
   reads: ReadIndexQueue = new ReadIndexQueue();
@@ -78,7 +84,8 @@ export class RaftState {
 
   /** Gives an empty tracker the configuration of a snapshot. */
   restoreMembers(confState: ConfState): void {
-    this.tracker.switchTo({ configuration: restoreConfiguration(confState), left: new Set() }, this.log.lastIndex);
+    const configuration = restoreConfiguration(confState);
+    this.tracker.switchTo({ configuration, left: new Set() }, this.log.lastIndex);
   }
 
   /** Whether this node may stand for election: a voter, and not about to be replaced by a snapshot. */

@@ -13,6 +13,8 @@ export interface Broadcast {
   transmits: number;
 }
 
+const smallestBytes = 16;
+
 /** Times each message is sent: `mult · ceil(log10(n + 1))` (SWIM §4.1: O(log n) makes all hear it). */
 export function transmitLimit(retransmitMult: number, nodeCount: number): number {
   return retransmitMult * Math.ceil(Math.log10(nodeCount + 1));
@@ -58,8 +60,10 @@ export class BroadcastQueue {
     let used = 0;
     if (this.#length === 0) return used;
     const taken: Broadcast[] = [];
-    for (let t = 0; t < this.#tiers.length && into.length < maxMessages; t++) {
+    // No message is smaller than this, so a packet this full takes no more.
+    for (let t = 0; t < this.#tiers.length && used + smallestBytes <= budgetBytes; t++) {
       const tier = this.#tiers[t]!;
+      if (tier.length === 0) continue;
       let kept = 0;
       for (let i = 0; i < tier.length; i++) {
         const broadcast = tier[i]!;
@@ -70,7 +74,8 @@ export class BroadcastQueue {
           taken.push(broadcast);
         } else tier[kept++] = broadcast;
       }
-      tier.length = kept;
+      if (kept === 0) this.#tiers[t] = [];
+      else if (kept < tier.length) tier.length = kept;
     }
     for (const broadcast of taken) {
       broadcast.transmits++;
@@ -97,6 +102,14 @@ export class BroadcastQueue {
 
   #insert(broadcast: Broadcast): void {
     while (this.#tiers.length <= broadcast.transmits) this.#tiers.push([]);
+    const place = this.#place(broadcast);
+    const tier = this.#tiers[broadcast.transmits]!;
+    if (place === tier.length) tier.push(broadcast);
+    else tier.splice(place, 0, broadcast);
+  }
+
+  /** Where the broadcast is in its tier, or belongs. */
+  #place(broadcast: Broadcast): number {
     const tier = this.#tiers[broadcast.transmits]!;
     let low = 0;
     let high = tier.length;
@@ -105,12 +118,11 @@ export class BroadcastQueue {
       if (comesFirst(tier[middle]!, broadcast)) low = middle + 1;
       else high = middle;
     }
-    tier.splice(low, 0, broadcast);
+    return low;
   }
 
   #drop(broadcast: Broadcast): void {
-    const tier = this.#tiers[broadcast.transmits]!;
-    tier.splice(tier.indexOf(broadcast), 1);
+    this.#tiers[broadcast.transmits]!.splice(this.#place(broadcast), 1);
     this.#forget(broadcast);
   }
 

@@ -128,6 +128,7 @@ export class Claims {
       minMs,
       minMs * timing.suspicionMaxTimeoutMult,
     );
+    this.#context.suspects.add(record);
     this.#context.counters.suspicionsRaised++;
     this.#armSuspicion(record);
   }
@@ -178,11 +179,23 @@ export class Claims {
 
   /** Gives every running suspicion the time in which this process could not hear a refutation. */
   postponeSuspicions(durationMs: number): void {
-    for (const record of this.#context.table.all()) {
-      if (record.suspicion === undefined) continue;
-      record.suspicion.postpone(durationMs);
+    for (const record of this.#context.suspects) {
+      record.suspicion!.postpone(durationMs);
       this.#armSuspicion(record);
     }
+  }
+
+  /**
+   * A suspected member answered us, so it lives and we have missed its refutation. The claim stands until we hear
+   * that, but it is not carried out; the member's own table tells us its incarnation.
+   */
+  heardFrom(suspicion: Suspicion, record: NodeRecord): void {
+    if (record.suspicion !== suspicion) return;
+    const { nowMs, effects, counters, timing } = this.#context;
+    counters.suspicionsHeld++;
+    const isStuck = suspicion.restart(nowMs, timing.probeIntervalMs);
+    this.#armSuspicion(record);
+    if (isStuck) effects.pushPull({ to: { addr: record.addr, port: record.port }, node: record.name, join: false });
   }
 
   /** Forgets members that are dead for longer than gossip goes to the dead. */
@@ -213,6 +226,7 @@ export class Claims {
   }
 
   #endSuspicion(record: NodeRecord): void {
+    this.#context.suspects.delete(record);
     if (record.suspicionTimer !== undefined) record.suspicionTimer.cancelled = true;
     record.suspicionTimer = undefined;
     record.suspicion = undefined;

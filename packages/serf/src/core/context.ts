@@ -38,7 +38,11 @@ export interface SwimCounters {
   probesFailed: number;
   suspicionsRaised: number;
   suspicionsExpired: number;
+  /** Suspicions whose accused answered a last question after all. */
+  suspicionsHeld: number;
   refutes: number;
+  /** Told a member that the one it asked us about does not answer us either. */
+  nacks: number;
   stalls: number;
   claimsRefused: number;
 }
@@ -59,6 +63,8 @@ export interface SwimContext {
   readonly codec: MessageCodec;
   readonly delegate: SwimDelegate;
   readonly counters: SwimCounters;
+  /** Exactly the members whose state is suspect. */
+  readonly suspects: Set<NodeRecord>;
   leaving: boolean;
 }
 

@@ -109,10 +109,11 @@ export class EffectSink {
       pushPulls: this.#pushPulls,
       events: this.#events,
     };
-    this.#sends = [];
-    this.#streamPings = [];
-    this.#pushPulls = [];
-    this.#events = [];
+    // Most calls leave few kinds of effects; the lists that stayed empty are used again.
+    if (taken.sends.length > 0) this.#sends = [];
+    if (taken.streamPings.length > 0) this.#streamPings = [];
+    if (taken.pushPulls.length > 0) this.#pushPulls = [];
+    if (taken.events.length > 0) this.#events = [];
     return taken;
   }
 }

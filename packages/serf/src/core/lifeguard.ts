@@ -54,14 +54,16 @@ export function expectedConfirmations(suspicionMult: number, nodeCount: number):
 
 /** One running suspicion: who raised it, who confirmed it, and when it becomes a verdict. */
 export class Suspicion {
-  readonly #accusers = new Set<string>();
+  /** The first accuser and the confirmers: a handful, so a list is faster than a set. */
+  readonly #accusers: string[];
   readonly #expected: number;
   readonly #minMs: number;
   readonly #maxMs: number;
   #startMs: number;
+  #answeringSinceMs: number | undefined;
 
   constructor(from: string, startMs: number, expected: number, minMs: number, maxMs: number) {
-    this.#accusers.add(from);
+    this.#accusers = [from];
     this.#startMs = startMs;
     this.#expected = expected;
     this.#minMs = minMs;
@@ -70,7 +72,7 @@ export class Suspicion {
 
   /** Members other than the first accuser that suspect too. */
   get confirmations(): number {
-    return this.#accusers.size - 1;
+    return this.#accusers.length - 1;
   }
 
   /** When the suspected member is to be declared dead, as things stand. */
@@ -80,8 +82,25 @@ export class Suspicion {
 
   /** Counts a further accuser; false when it is not a new one or enough have confirmed already. */
   confirm(from: string): boolean {
-    if (this.confirmations >= this.#expected || this.#accusers.has(from)) return false;
-    this.#accusers.add(from);
+    if (this.confirmations >= this.#expected || this.#accusers.includes(from)) return false;
+    this.#accusers.push(from);
+    return true;
+  }
+
+  /** Whether so much time has passed that a refutation should have come, so that the accused is worth asking. */
+  isOverdue(nowMs: number): boolean {
+    return nowMs - this.#startMs >= this.#minMs / 2;
+  }
+
+  /**
+   * The accused answered: however long it was silent before, from here the time counts anew. True when it has gone on
+   * answering for `patienceMs` and still no refutation has come: it will not come by itself.
+   */
+  restart(nowMs: number, patienceMs: number): boolean {
+    this.#startMs = nowMs;
+    this.#answeringSinceMs ??= nowMs;
+    if (nowMs - this.#answeringSinceMs < patienceMs) return false;
+    this.#answeringSinceMs = nowMs;
     return true;
   }
 

@@ -2,6 +2,7 @@ import type { Claims } from './claims.js';
 import { takesChecksum } from './claims.js';
 import type { SwimContext } from './context.js';
 import { endpointOf, type Gossip } from './gossip.js';
+import type { Suspicion } from './lifeguard.js';
 import { isUp, type NodeRecord, protocolMax } from './members.js';
 import { type Ack, type Endpoint, type IndirectPing, NodeState, type Ping } from './message.js';
 import type { Timer } from './timers.js';
@@ -26,6 +27,12 @@ interface Errand {
   readonly timer: Timer;
 }
 
+/** A ping to a member that is about to be declared dead. */
+interface Question {
+  readonly record: NodeRecord;
+  readonly suspicion: Suspicion;
+}
+
 /** Errands at once; more are not taken on, their askers have other helpers. */
 const maxErrands = 4096;
 
@@ -40,6 +47,7 @@ export class Prober {
   readonly #claims: Claims;
   readonly #gossip: Gossip;
   readonly #errands = new Map<number, Errand>();
+  readonly #questions = new Map<number, Question>();
   #seqNo = 0;
   #probe: Probe | undefined;
   #tickWaits = false;
@@ -54,6 +62,7 @@ export class Prober {
   start(): void {
     const { timers, random, timing, nowMs } = this.#context;
     timers.at(nowMs + random.next() * timing.probeIntervalMs, () => this.#round());
+    timers.at(nowMs + random.next() * timing.probeTimeoutMs, () => this.#questionSuspects());
   }
 
   stop(): void {
@@ -85,7 +94,9 @@ export class Prober {
     const replyTo = request.source ?? from;
     const timer = timers.at(nowMs + timing.probeTimeoutMs, () => {
       this.#errands.delete(own);
-      if (nack) this.#gossip.sendDirect(replyTo, { type: 'nack', seqNo: request.seqNo });
+      if (!nack) return;
+      this.#context.counters.nacks++;
+      this.#gossip.sendDirect(replyTo, { type: 'nack', seqNo: request.seqNo });
     });
     this.#errands.set(own, { seqNo: request.seqNo, replyTo, timer });
     this.#gossip.sendDirect(request.target, this.#ping(own, node));
@@ -97,6 +108,12 @@ export class Prober {
       errand.timer.cancelled = true;
       this.#errands.delete(ack.seqNo);
       this.#gossip.sendDirect(errand.replyTo, { type: 'ack', seqNo: errand.seqNo });
+      return;
+    }
+    const question = this.#questions.get(ack.seqNo);
+    if (question !== undefined) {
+      this.#questions.delete(ack.seqNo);
+      this.#claims.heardFrom(question.suspicion, question.record);
       return;
     }
     const probe = this.#probe;
@@ -122,6 +139,30 @@ export class Prober {
     // One probe at a time: while one takes longer, a single round waits for it and the others are skipped.
     if (this.#probe !== undefined) this.#tickWaits = true;
     else this.#begin();
+  }
+
+  /**
+   * A suspicion that nobody has refuted for half its shortest time may be one whose refutation was lost on the way to
+   * us: gossip reaches each member with high probability only. Before it becomes a verdict the accused is asked,
+   * again and again, and told of what. For a member that is dead indeed this changes nothing.
+   */
+  #questionSuspects(): void {
+    if (this.#stopped) return;
+    const { timers, timing, nowMs, suspects, effects, self } = this.#context;
+    timers.at(nowMs + timing.probeTimeoutMs, () => this.#questionSuspects());
+    for (const record of suspects) {
+      const suspicion = record.suspicion!;
+      if (!suspicion.isOverdue(nowMs)) continue;
+      const seqNo = this.#nextSeqNo();
+      this.#questions.set(seqNo, { record, suspicion });
+      timers.at(nowMs + timing.probeIntervalMs, () => this.#questions.delete(seqNo));
+      const { incarnation, name: node } = record;
+      effects.send(
+        endpointOf(record),
+        [this.#ping(seqNo, node), { type: 'suspect', incarnation, node, from: self.name }],
+        takesChecksum(record),
+      );
+    }
   }
 
   #begin(): void {

@@ -139,9 +139,9 @@ export class Roster {
     return true;
   }
 
-  /** Whether an intent of this time about this member would count. */
-  isNews(name: string, lTime: number): boolean {
-    return lTime > (this.#rows.get(name)?.statusLTime ?? 0);
+  /** Lamport time of the newest intent that counted for the member. */
+  statusLTime(name: string): number {
+    return this.#rows.get(name)?.statusLTime ?? 0;
   }
 
   /** Forgets a member altogether. */

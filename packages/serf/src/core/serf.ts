@@ -58,6 +58,7 @@ export class SerfCore implements SwimDelegate {
   readonly #swim: Swim;
   #nowMs: number;
   #tags: Tags;
+  #relays = 0;
 
   constructor(setup: SerfCoreSetup) {
     const { timing, codec, random, nowMs } = setup;
@@ -289,6 +290,11 @@ export class SerfCore implements SwimDelegate {
     return this.#swim.counters;
   }
 
+  /** Answers of others that this member passed on. */
+  get relays(): number {
+    return this.#relays;
+  }
+
   get queueLengths(): { claims: number; intents: number; queries: number; events: number } {
     const { intents, queries, events } = this.#queues;
     return {
@@ -360,6 +366,7 @@ export class SerfCore implements SwimDelegate {
         this.#queries.receiveResponse(body);
         break;
       case 'relay':
+        this.#relays++;
         this.#effects.send(
           body.destination,
           [
@@ -387,8 +394,9 @@ export class SerfCore implements SwimDelegate {
     this.#clock.witness(intent.lTime);
     if (intent.type === 'join') return this.#roster.join(intent, this.#nowMs);
     if (intent.node === this.#setup.name && !this.#leaving.hasStarted) {
-      // Somebody believes that this member leaves. It does not: a join that is newer says so.
-      if (this.#roster.isNews(intent.node, intent.lTime)) this.#broadcastJoin(this.#clock.time);
+      // Somebody believes that this member leaves. It does not: a join that is newer says so. An equal time is answered
+      // too: who heard the leave before our join of that time would ignore the join.
+      if (intent.lTime >= this.#roster.statusLTime(intent.node)) this.#broadcastJoin(this.#clock.time);
       return false;
     }
     const isNews = this.#roster.leave(intent, this.#nowMs);

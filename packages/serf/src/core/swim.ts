@@ -62,10 +62,13 @@ export class Swim {
         probesFailed: 0,
         suspicionsRaised: 0,
         suspicionsExpired: 0,
+        suspicionsHeld: 0,
         refutes: 0,
+        nacks: 0,
         stalls: 0,
         claimsRefused: 0,
       },
+      suspects: new Set(),
       leaving: false,
     };
     this.#claims = new Claims(this.#context);

@@ -26,7 +26,8 @@ export function encodeMessage(message: SwimMessage): Uint8Array {
  */
 export function decodeMessage(bytes: Uint8Array): SwimMessage {
   if (bytes[0] !== MessageType.user) return decodeSwim(bytes);
-  const raw = bytes.slice(1);
+  // `slice` of a Buffer would be a view that pins the packet; this is a copy whatever the bytes are.
+  const raw = new Uint8Array(bytes.subarray(1));
   return { type: 'user', body: decodeSerf(raw), raw };
 }
 

@@ -29,7 +29,7 @@ export function decodeKeyRequest(payload: Uint8Array): Uint8Array {
   let key: Uint8Array = new Uint8Array(0);
   reader.struct((name) => {
     if (name !== 'Key') return false;
-    key = reader.raw().slice();
+    key = new Uint8Array(reader.raw());
     return true;
   });
   return key;
@@ -86,7 +86,7 @@ export function decodeConflictResponse(payload: Uint8Array): Endpoint | undefine
   let addr: Uint8Array = new Uint8Array(0);
   let port = 0;
   reader.struct((name) => {
-    if (name === 'Addr') addr = reader.raw().slice();
+    if (name === 'Addr') addr = new Uint8Array(reader.raw());
     else if (name === 'Port') port = reader.uint(0xffff);
     else return false;
     return true;

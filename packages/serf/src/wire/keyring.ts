@@ -60,13 +60,13 @@ export class Keyring {
       throw new SerfError('keyring', `a key has ${key.length} bytes, allowed are 16, 24 and 32`);
     if (this.has(key)) return;
     if (this.#keys.length >= maxKeys) throw new SerfError('keyring', `the keyring is full with ${maxKeys} keys`);
-    this.#keys.push(key.slice());
+    this.#keys.push(new Uint8Array(key));
   }
 
   /** Makes an installed key the one to send with. */
   use(key: Uint8Array): void {
     if (!this.has(key)) throw new SerfError('keyring', 'Requested key is not in the keyring');
-    this.#keys = [key.slice(), ...this.#keys.filter((known) => !equalBytes(known, key))];
+    this.#keys = [new Uint8Array(key), ...this.#keys.filter((known) => !equalBytes(known, key))];
   }
 
   /** Forgets a key; one that is not there is forgotten already. */

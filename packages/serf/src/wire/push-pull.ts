@@ -42,7 +42,7 @@ export class PushPullReader {
       const state: PushPullState =
         user.length === 0
           ? { join, nodes: this.#rows }
-          : { join, nodes: this.#rows, serf: decodeSerfState(user.slice()) };
+          : { join, nodes: this.#rows, serf: decodeSerfState(new Uint8Array(user)) };
       return { state, length: reader.offset };
     } catch (error) {
       // Inside the user state, whose length is known, a cut value is not one that is still to come.
@@ -130,7 +130,7 @@ function readSlot(reader: MsgpackReader): EventSlot {
         let [name, payload] = ['', new Uint8Array(0)];
         reader.struct((part) => {
           if (part === 'Name') name = reader.text();
-          else if (part === 'Payload') payload = reader.raw().slice();
+          else if (part === 'Payload') payload = new Uint8Array(reader.raw());
           else return false;
           return true;
         });

@@ -113,9 +113,9 @@ export function decodeRow(reader: MsgpackReader): NodeRow {
   let [port, incarnation, state] = [0, 0, 0];
   reader.struct((key) => {
     if (key === 'Node' || key === 'Name') name = reader.text();
-    else if (key === 'Addr') addr = reader.raw().slice();
-    else if (key === 'Meta') meta = reader.raw().slice();
-    else if (key === 'Vsn') vsn = reader.raw().slice();
+    else if (key === 'Addr') addr = new Uint8Array(reader.raw());
+    else if (key === 'Meta') meta = new Uint8Array(reader.raw());
+    else if (key === 'Vsn') vsn = new Uint8Array(reader.raw());
     else if (key === 'Port') port = reader.uint(u16);
     else if (key === 'Incarnation') incarnation = reader.uint(u32);
     else if (key === 'State') state = reader.uint(3);
@@ -154,7 +154,7 @@ function decodeIndirectPing(reader: MsgpackReader): Simple {
     else if (key === 'SeqNo') seqNo = reader.uint(u32);
     else if (key === 'Nack') nack = reader.bool();
     else if (key === 'Port') port = reader.uint(u16);
-    else if (key === 'Target') addr = reader.raw().slice();
+    else if (key === 'Target') addr = new Uint8Array(reader.raw());
     else return source.field(key);
     return true;
   });
@@ -206,7 +206,7 @@ class SourceReader {
   }
 
   field(key: string): boolean {
-    if (key === 'SourceAddr') this.#addr = this.#reader.raw().slice();
+    if (key === 'SourceAddr') this.#addr = new Uint8Array(this.#reader.raw());
     else if (key === 'SourcePort') this.#port = this.#reader.uint(u16);
     else if (key === 'SourceNode') this.#node = this.#reader.text();
     else return false;

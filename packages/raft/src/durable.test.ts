@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { SeededRandom, utf8 } from '@dcache/base';
+import { codeOf, retry, TestCluster, until } from './cluster.test.helper.js';
+import { DiskStorage } from './disk-storage.js';
+import type { RaftError } from './errors.js';
+import { SimulatedDisk } from './simulated-disk.js';
+
+function open(disk: SimulatedDisk, id: number): Promise<DiskStorage> {
+  const random = new SeededRandom(id);
+  return DiskStorage.open({ directory: `/n${id}`, fileSystem: disk.mount(), nodeId: id, segmentBytes: 65_536, random });
+}
+
+test('a durable node has everything again after a power cut: state from snapshot and log, members, term', async () => {
+  await using cluster = new TestCluster({ snapshotEntries: 50, trailingEntries: 10 });
+  const disk = new SimulatedDisk();
+  const node = await cluster.start(1, { bootstrap: { context: utf8('n1') } }, await open(disk, 1));
+  await until(() => node.status().role === 'leader');
+  for (let i = 0; i < 180; i++) await node.propose(utf8(`key${i}=${i}`));
+  await until(() => node.stats().snapshotsWritten >= 3);
+  const { term } = node.status();
+  disk.crash();
+  await cluster.stop(1);
+  const again = await cluster.start(1, {}, await open(disk, 1));
+  await until(() => again.status().role === 'leader');
+  await again.readBarrier('linearizable');
+  assert.equal(cluster.map(1).values.size, 180);
+  assert.ok(cluster.map(1).applied.length < 180, 'the log was cut at the snapshot');
+  assert.ok(again.status().term > term);
+  assert.deepEqual(again.status().confState.voters, [1]);
+  assert.equal(await again.propose(utf8('key7=new')), '7');
+});
+
+test('acknowledged writes survive a power cut of all three nodes at once', async () => {
+  await using cluster = new TestCluster();
+  const disks = await durableThree(cluster);
+  const leader = cluster.node(1);
+  await Promise.all(Array.from({ length: 100 }, (_, i) => leader.propose(utf8(`key${i}=${i}`))));
+  for (const disk of disks.values()) disk.crash();
+  for (const id of [1, 2, 3]) await cluster.stop(id);
+  for (const id of [1, 2, 3]) await cluster.start(id, {}, await open(disks.get(id)!, id));
+  const next = await cluster.leader();
+  await retry(() => next.readBarrier('linearizable'));
+  assert.equal(cluster.map(next.id).values.size, 100);
+});
+
+test('a failed sync ends the node with an event, and nothing is acknowledged (pitfall 4)', async () => {
+  await using cluster = new TestCluster();
+  const disk = new SimulatedDisk();
+  const node = await cluster.start(1, { bootstrap: {} }, await open(disk, 1));
+  await until(() => node.status().role === 'leader');
+  await node.propose(utf8('a=1'));
+  const fatal = new Promise<RaftError>((resolve) => node.once('fatal', resolve));
+  disk.failNextSync();
+  assert.equal(await codeOf(node.propose(utf8('a=2'))), 'unknown-outcome');
+  assert.equal((await fatal).code, 'io');
+  assert.equal(await codeOf(node.propose(utf8('a=3'))), 'stopped');
+  assert.equal(cluster.map(1).values.get('a'), '1');
+});
+
+test('with a full disk proposals are refused, reads go on, and it recovers when space returns (pitfall 5)', async () => {
+  await using cluster = new TestCluster();
+  const disk = new SimulatedDisk();
+  const node = await cluster.start(1, { bootstrap: {} }, await open(disk, 1));
+  await until(() => node.status().role === 'leader');
+  await node.propose(utf8('a=1'));
+  disk.capacityBytes = disk.usedBytes;
+  const value = 'x'.repeat(2000);
+  let code = 'resolved';
+  let writes = 0;
+  for (; code === 'resolved'; writes++) code = await codeOf(node.propose(utf8(`a=${value}`)));
+  assert.equal(code, 'disk-full');
+  assert.ok(writes > 10);
+  await node.readBarrier('linearizable');
+  assert.equal(cluster.map(1).values.get('a'), value);
+  assert.equal(node.status().role, 'leader');
+  assert.equal(node.stats().isDiskFull, true);
+  disk.capacityBytes = Number.POSITIVE_INFINITY;
+  await retry(() => node.propose(utf8('a=again')));
+  assert.equal(cluster.map(1).values.get('a'), 'again');
+});
+
+test('a slow disk holds up no heartbeats: a follower whose disk hangs keeps its leader (pitfall 21)', async () => {
+  await using cluster = new TestCluster();
+  const disks = await durableThree(cluster);
+  const leader = cluster.node(1);
+  const { term } = leader.status();
+  const ticks = cluster.node(2).status().commitIndex;
+  disks.get(2)!.holdSyncs = true;
+  // Far longer than an election timeout of 100 to 200 ms.
+  for (let i = 0; i < 60; i++) {
+    await leader.propose(utf8(`key${i}=${i}`));
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  const { role, leader: followed, term: after, commitIndex } = cluster.node(2).status();
+  assert.deepEqual([role, followed, after], ['follower', 1, term]);
+  assert.ok(commitIndex >= ticks);
+  disks.get(2)!.holdSyncs = false;
+  disks.get(2)!.releaseSyncs();
+  await until(() => cluster.map(2).values.size === 60);
+});
+
+test('a leader whose own disk hangs hands over, because it can acknowledge nothing any more', async () => {
+  await using cluster = new TestCluster();
+  const disks = await durableThree(cluster);
+  disks.get(1)!.holdSyncs = true;
+  const stuck = codeOf(cluster.node(1).propose(utf8('a=1')));
+  const next = await (async () => {
+    await until(() => [2, 3].some((id) => cluster.node(id).status().role === 'leader'));
+    return cluster.leader([2, 3]);
+  })();
+  await next.propose(utf8('b=1'));
+  assert.equal(cluster.map(next.id).values.get('b'), '1');
+  assert.equal(await stuck, 'unknown-outcome');
+  disks.get(1)!.holdSyncs = false;
+  disks.get(1)!.releaseSyncs();
+  await until(() => cluster.map(1).values.get('b') === '1');
+});
+
+/** Three voters, each on a disk of its own. */
+async function durableThree(cluster: TestCluster): Promise<Map<number, SimulatedDisk>> {
+  const disks = new Map([1, 2, 3].map((id) => [id, new SimulatedDisk({ random: new SeededRandom(id) })]));
+  const leader = await cluster.start(1, { bootstrap: {} }, await open(disks.get(1)!, 1));
+  await until(() => leader.status().role === 'leader');
+  for (const id of [2, 3]) {
+    await cluster.start(id, {}, await open(disks.get(id)!, id));
+    await leader.changeMembership({ type: 'add-learner', id });
+    await retry(() => leader.changeMembership({ type: 'promote', id }));
+  }
+  await until(() => [1, 2, 3].every((id) => cluster.node(id).status().confState.voters.length === 3));
+  return disks;
+}

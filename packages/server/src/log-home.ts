@@ -1,0 +1,93 @@
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock, Logger } from '@dcache/base';
+import { DiskStorage, type LogStorage, MemoryStorage } from '@dcache/raft';
+import { newRaftId } from './cluster-id.js';
+
+export interface LogHomeOptions {
+  readonly inMemory: boolean;
+  /** Folder of the log; used only on disk. */
+  readonly dataDir: string;
+  /** This node's name. */
+  readonly name: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+const nameFile = 'dcache.json';
+const nameFormat = 1;
+
+/**
+ * Where this node's log lives, and who the node therefore is. In memory it is somebody new at each start, because a node
+ * that forgot its vote must never return under the id that cast it; on disk it is who the folder says.
+ */
+export class LogHome {
+  readonly storage: LogStorage;
+  readonly raftId: number;
+  readonly #disk: DiskStorage | undefined;
+  #cluster: string | undefined;
+
+  private constructor(storage: LogStorage, raftId: number, disk: DiskStorage | undefined) {
+    this.storage = storage;
+    this.raftId = raftId;
+    this.#disk = disk;
+    this.#cluster = disk?.clusterId;
+  }
+
+  /** Rejects with an error that names the folder where it is of another node, of another process, or damaged. */
+  static async open(options: LogHomeOptions): Promise<LogHome> {
+    const { inMemory, dataDir, name, clock, logger } = options;
+    if (inMemory) return new LogHome(new MemoryStorage(), newRaftId(), undefined);
+    await mkdir(dataDir, { recursive: true });
+    await claimForName(dataDir, name);
+    const disk = await DiskStorage.open({ directory: join(dataDir, 'raft'), clock, logger });
+    return new LogHome(disk, disk.nodeId, disk);
+  }
+
+  /** The cluster this node belongs to, undefined before it has found or founded one. */
+  get cluster(): string | undefined {
+    return this.#cluster;
+  }
+
+  get isDurable(): boolean {
+    return this.#disk !== undefined;
+  }
+
+  /** Whether there is something to resume: then no cluster may be founded here. */
+  get hasHistory(): boolean {
+    return this.#cluster !== undefined || this.storage.lastIndex() > 0;
+  }
+
+  /** Belongs to `cluster` from now on, durably where the log is. */
+  async adopt(cluster: string): Promise<void> {
+    await this.#disk?.adoptCluster(cluster);
+    this.#cluster = cluster;
+  }
+}
+
+/** Notes whose folder it is, or refuses one of another node: its votes and its log are not ours to continue. */
+async function claimForName(dataDir: string, name: string): Promise<void> {
+  const path = join(dataDir, nameFile);
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    await writeFile(`${path}.new`, `${JSON.stringify({ format: nameFormat, name })}\n`);
+    await rename(`${path}.new`, path);
+    return;
+  }
+  const found = parseName(text);
+  if (found === undefined) throw new Error(`${path} is damaged; it should hold {"format":1,"name":"…"}`);
+  if (found !== name)
+    throw new Error(`${dataDir} belongs to node ${found}, not to ${name}; give --id ${found} or another --data-dir`);
+}
+
+function parseName(text: string): string | undefined {
+  try {
+    const parsed = JSON.parse(text) as { format?: unknown; name?: unknown };
+    return parsed.format === nameFormat && typeof parsed.name === 'string' ? parsed.name : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,399 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ByteWriter, concatBytes, fromUtf8, SeededRandom, utf8 } from '@dcache/base';
+import {
+  type Command,
+  CommandType,
+  type Condition,
+  ConditionType,
+  encodeLogEntry,
+  type Reply,
+  ReplyType,
+  type SessionStamp,
+} from '@dcache/protocol';
+import { ConfChangeType, type ConfState } from '@dcache/raft';
+import fc from 'fast-check';
+import { writeIdentity } from './directory.js';
+import { CacheStateMachine } from './state-machine.js';
+
+const start = 1_000_000;
+
+/** A machine with the calls of a test. */
+class Machine {
+  readonly inner: CacheStateMachine;
+  readonly stamps: number[] = [];
+  nowMs = start;
+
+  constructor(maxBytes = 1_048_576, eviction: 'sieve' | 's3fifo' | 'fifo' | 'none' = 'sieve') {
+    this.inner = new CacheStateMachine({ maxBytes, eviction }, (stampMs) => void this.stamps.push(stampMs));
+  }
+
+  apply(...commands: Command[]): readonly Reply[] {
+    return this.inner.apply({ data: encodeLogEntry({ stampMs: this.nowMs, commands }) });
+  }
+
+  one(command: Command): Reply {
+    return this.apply(command)[0]!;
+  }
+
+  get(key: string): string | undefined {
+    const found = this.inner.read(utf8(key));
+    return found && fromUtf8(found.value);
+  }
+
+  bytes(): Uint8Array {
+    const snapshot = this.inner.snapshot();
+    const bytes = concatBytes([...snapshot.chunks()]);
+    snapshot.close();
+    return bytes;
+  }
+}
+
+interface SetExtra {
+  readonly ttlMs?: number;
+  readonly condition?: Condition;
+  readonly session?: SessionStamp;
+}
+
+const set = (key: string, value: string, extra: SetExtra = {}): Command => ({
+  type: CommandType.set,
+  key: utf8(key),
+  value: utf8(value),
+  ttlMs: 0,
+  flags: 0,
+  ...extra,
+});
+const del = (key: string, condition?: Condition): Command => ({ type: CommandType.delete, key: utf8(key), condition });
+const ok = (revision: number): Reply => ({ type: ReplyType.ok, revision });
+const failed = (revision: number): Reply => ({ type: ReplyType.preconditionFailed, revision });
+
+async function* cut(bytes: Uint8Array, size = 1_000): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += size) yield bytes.slice(at, at + size);
+}
+
+function confState(voters: number[], learners: number[] = []): ConfState {
+  return { voters, learners, votersOutgoing: [], learnersNext: [], autoLeave: false };
+}
+
+function identity(name: string, rpcAddr = `${name}:9200`): Uint8Array {
+  const writer = new ByteWriter();
+  writeIdentity(writer, { name, rpcAddr });
+  return writer.copy();
+}
+
+test('each write that changes something takes the next revision, and a read tells it', () => {
+  const machine = new Machine();
+  assert.deepEqual(machine.apply(set('a', '1'), set('b', '2')), [ok(1), ok(2)]);
+  assert.deepEqual(machine.one(set('a', '3')), ok(3));
+  assert.equal(machine.get('a'), '3');
+  assert.equal(machine.inner.read(utf8('a'))?.revision, 3);
+  assert.equal(machine.inner.read(utf8('b'))?.revision, 2);
+  assert.deepEqual(machine.one(del('a')), ok(4));
+  assert.equal(machine.get('a'), undefined);
+  assert.deepEqual(machine.one(del('a')), { type: ReplyType.notFound, revision: 0 });
+  assert.equal(machine.inner.revision, 4, 'a delete of nothing changes nothing');
+});
+
+test('a condition that does not hold changes nothing and tells the revision that the key has', () => {
+  const machine = new Machine();
+  const absent = { type: ConditionType.absent, revision: 0 };
+  const present = { type: ConditionType.present, revision: 0 };
+  const at = (revision: number) => ({ type: ConditionType.revision, revision });
+  assert.deepEqual(machine.one(set('a', '0', { condition: present })), failed(0));
+  assert.deepEqual(machine.one(set('a', '0', { condition: at(1) })), failed(0));
+  assert.deepEqual(machine.one(set('a', '1', { condition: absent })), ok(1));
+  assert.deepEqual(machine.one(set('a', '2', { condition: absent })), failed(1));
+  assert.deepEqual(machine.one(set('a', '2', { condition: at(9) })), failed(1));
+  assert.equal(machine.get('a'), '1');
+  assert.deepEqual(machine.one(set('a', '2', { condition: at(1) })), ok(2));
+  assert.deepEqual(machine.one(set('a', '3', { condition: present })), ok(3));
+  assert.deepEqual(machine.one(del('a', at(2))), failed(3));
+  assert.deepEqual(machine.one(del('a', at(3))), ok(4));
+  assert.equal(machine.inner.revision, 4);
+});
+
+test('of two conditional writes in one entry the second sees what the first did', () => {
+  const machine = new Machine();
+  const absent = { type: ConditionType.absent, revision: 0 };
+  assert.deepEqual(machine.apply(set('lock', 'a', { condition: absent }), set('lock', 'b', { condition: absent })), [
+    ok(1),
+    failed(1),
+  ]);
+  assert.equal(machine.get('lock'), 'a');
+});
+
+test('a key lives until its ttl has passed in log time, to the millisecond, and a condition then finds it absent', () => {
+  const machine = new Machine();
+  machine.apply(set('brief', 'x', { ttlMs: 100 }), set('long', 'y', { ttlMs: 1_000 }), set('ever', 'z'));
+  assert.equal(machine.inner.read(utf8('brief'))?.expiresAtMs, start + 100);
+  machine.nowMs = start + 99;
+  machine.apply();
+  assert.equal(machine.get('brief'), 'x');
+  machine.nowMs = start + 100;
+  machine.apply();
+  assert.equal(machine.get('brief'), undefined);
+  assert.deepEqual(
+    machine.one(set('brief', 'new', { condition: { type: ConditionType.absent, revision: 0 } })).type,
+    1,
+  );
+  machine.nowMs = start + 1_000_000;
+  machine.apply();
+  assert.equal(machine.get('long'), undefined);
+  assert.equal(machine.get('ever'), 'z');
+});
+
+test('log time never goes back: an entry with a lower stamp is applied at the highest seen', () => {
+  const machine = new Machine();
+  machine.apply();
+  machine.nowMs = start - 500;
+  machine.apply(set('a', 'x', { ttlMs: 100 }));
+  assert.equal(machine.inner.stampMs, start);
+  assert.equal(machine.inner.read(utf8('a'))?.expiresAtMs, start + 100);
+  assert.deepEqual(machine.stamps, [start], 'only a new stamp is told');
+});
+
+test('a session applies a repeated write once, across entries and after a snapshot', async () => {
+  const machine = new Machine();
+  const session = machine.one({ type: CommandType.openSession, ttlMs: 10_000 }).revision;
+  const write = set('n', '1', { session: { session, sequence: 1, lowestUnanswered: 1 } });
+  const first = machine.one(write);
+  machine.one(set('n', '2'));
+  assert.deepEqual(machine.one(write), first);
+  assert.equal(machine.get('n'), '2', 'the repetition did not write over what came later');
+
+  const copy = new Machine();
+  await copy.inner.restore(cut(machine.bytes()));
+  assert.deepEqual(copy.one(write), first);
+  assert.equal(copy.get('n'), '2');
+});
+
+test('a failed condition is remembered by the session too, so that a retry gets the same answer', () => {
+  const machine = new Machine();
+  const session = machine.one({ type: CommandType.openSession, ttlMs: 10_000 }).revision;
+  const condition = { type: ConditionType.present, revision: 0 };
+  const write = set('n', '1', { condition, session: { session, sequence: 1, lowestUnanswered: 1 } });
+  assert.deepEqual(machine.one(write), failed(0));
+  machine.one(set('n', '0'));
+  assert.deepEqual(machine.one(write), failed(0));
+});
+
+test('a session that was closed, or not used for its time, refuses and does not apply', () => {
+  const machine = new Machine();
+  const expired = { type: ReplyType.sessionExpired, revision: 0 };
+  const a = machine.one({ type: CommandType.openSession, ttlMs: 1_000 }).revision;
+  const b = machine.one({ type: CommandType.openSession, ttlMs: 1_000 }).revision;
+  assert.notEqual(a, b);
+  assert.equal(machine.one({ type: CommandType.closeSession, id: a }).type, ReplyType.ok);
+  assert.deepEqual(machine.one({ type: CommandType.closeSession, id: a }), { type: ReplyType.notFound, revision: 0 });
+  assert.deepEqual(machine.one(set('x', '1', { session: { session: a, sequence: 1, lowestUnanswered: 1 } })), expired);
+  machine.nowMs += 1_001;
+  assert.deepEqual(machine.one(set('x', '1', { session: { session: b, sequence: 1, lowestUnanswered: 1 } })), expired);
+  assert.equal(machine.get('x'), undefined);
+});
+
+test('the cache stays within its bytes by evicting, and with policy none says that it is full', () => {
+  const evicting = new Machine(10_000);
+  for (let i = 0; i < 200; i++) assert.equal(evicting.one(set(`k${i}`, 'v'.repeat(100))).type, ReplyType.ok);
+  assert.ok(evicting.inner.store.stats().liveBytes <= 10_000);
+  assert.equal(evicting.get('k199'), 'v'.repeat(100));
+
+  const full = new Machine(1_000, 'none');
+  let reply: Reply = ok(0);
+  for (let i = 0; reply.type === ReplyType.ok; i++) reply = full.one(set(`k${i}`, 'v'.repeat(100)));
+  assert.deepEqual(reply, { type: ReplyType.full, revision: 0 });
+  const { revision } = full.inner;
+  assert.equal(full.one(set('huge', 'v'.repeat(2_000))).type, ReplyType.tooLarge);
+  assert.equal(full.inner.revision, revision);
+});
+
+test('configure sets the bound at once; the policy can change only while nothing is kept', () => {
+  const machine = new Machine();
+  assert.deepEqual(machine.one({ type: CommandType.configure, maxBytes: 5_000, eviction: 'fifo' }), ok(1));
+  assert.equal(machine.inner.store.stats().maxBytes, 5_000);
+  machine.one(set('a', 'x'.repeat(1_000)));
+  machine.one(set('b', 'x'.repeat(1_000)));
+  assert.equal(machine.one({ type: CommandType.configure, maxBytes: 5_000, eviction: 'sieve' }).type, 3);
+  assert.equal(machine.one({ type: CommandType.configure, maxBytes: 1_500, eviction: 'fifo' }).type, ReplyType.ok);
+  assert.equal(machine.get('a'), undefined, 'the first in went first');
+  assert.equal(machine.get('b'), 'x'.repeat(1_000));
+  machine.one(del('b'));
+  assert.equal(machine.one({ type: CommandType.configure, maxBytes: 5_000, eviction: 'no such policy' }).type, 3);
+});
+
+test('a change of policy on an empty cache keeps log time, so that a ttl given next is counted from it', () => {
+  const machine = new Machine();
+  machine.apply({ type: CommandType.configure, maxBytes: 1_048_576, eviction: 'fifo' }, set('a', 'x', { ttlMs: 10 }));
+  machine.nowMs += 10;
+  machine.apply();
+  assert.equal(machine.get('a'), undefined);
+});
+
+test('who the members are comes with the changes that add them and goes with those that remove them', async () => {
+  const machine = new Machine();
+  const { inner } = machine;
+  inner.applyMembership(
+    { changes: [{ type: ConfChangeType.addNode, nodeId: 7 }], context: identity('n1') },
+    confState([7]),
+  );
+  inner.applyMembership(
+    { changes: [{ type: ConfChangeType.addLearner, nodeId: 8 }], context: identity('n2') },
+    confState([7], [8]),
+  );
+  // A promotion has no context, and must not forget the name.
+  inner.applyMembership({ changes: [{ type: ConfChangeType.addNode, nodeId: 8 }] }, confState([7, 8]));
+  assert.deepEqual(inner.directory.get(8), { name: 'n2', rpcAddr: 'n2:9200' });
+  const copy = new Machine();
+  await copy.inner.restore(cut(machine.bytes()));
+  assert.deepEqual([...copy.inner.directory.entries()], [...inner.directory.entries()]);
+  inner.applyMembership({ changes: [{ type: ConfChangeType.removeNode, nodeId: 7 }] }, confState([8]));
+  assert.equal(inner.directory.get(7), undefined);
+  assert.notEqual(inner.stateHash(), copy.inner.stateHash(), 'the members are part of the hash');
+});
+
+test('an entry of an unknown format, type or command throws, and nothing of it was applied', () => {
+  const machine = new Machine();
+  machine.one(set('a', '1'));
+  const hash = machine.inner.stateHash();
+  const entry = encodeLogEntry({ stampMs: start + 1, commands: [set('a', '2'), set('b', '3')] }).slice();
+  for (const [at, value] of [
+    [0, 2],
+    [1, 9],
+    [13, 99],
+  ] as const) {
+    const broken = entry.slice();
+    broken[at] = value;
+    assert.throws(() => machine.inner.apply({ data: broken }), { name: 'BytesError' });
+  }
+  assert.throws(() => machine.inner.apply({ data: entry.subarray(0, entry.length - 1) }), { name: 'BytesError' });
+  assert.equal(machine.inner.stateHash(), hash);
+});
+
+/** Commands of a small key space, so that they meet; a pure function of the seed. */
+function history(seed: number, count: number): { ms: number; commands: Command[] }[] {
+  const random = new SeededRandom(seed);
+  const entries: { ms: number; commands: Command[] }[] = [];
+  const key = (): string => `k${random.below(30)}`;
+  const condition = (): Condition | undefined => {
+    const type = random.below(8);
+    return type >= 1 && type <= 3 ? { type: type as ConditionType, revision: random.below(count) } : undefined;
+  };
+  const session = (): SessionStamp | undefined =>
+    random.below(3) === 0
+      ? { session: 1 + random.below(4), sequence: 1 + random.below(20), lowestUnanswered: 1 + random.below(3) }
+      : undefined;
+  for (let i = 0; i < count; i++) {
+    const commands: Command[] = [];
+    for (let j = random.below(4); j > 0; j--) {
+      const value = new Uint8Array(random.below(400)).fill(j);
+      const ttlMs = random.below(3) === 0 ? 1 + random.below(300) : 0;
+      switch (random.below(10)) {
+        case 0:
+          commands.push({ type: CommandType.delete, key: utf8(key()), condition: condition(), session: session() });
+          break;
+        case 1:
+          commands.push({ type: CommandType.touch, keys: [utf8(key()), utf8(key())] });
+          break;
+        case 2:
+          commands.push({ type: CommandType.openSession, ttlMs: 50 + random.below(500) });
+          break;
+        case 3:
+          commands.push({ type: CommandType.configure, maxBytes: 3_000 + random.below(3_000), eviction: 'sieve' });
+          break;
+        case 4:
+          commands.push({ type: CommandType.closeSession, id: 1 + random.below(20) });
+          break;
+        default:
+          commands.push({
+            type: CommandType.set,
+            key: utf8(key()),
+            value,
+            ttlMs,
+            flags: random.below(2),
+            condition: condition(),
+            session: session(),
+          });
+      }
+    }
+    entries.push({ ms: random.below(40), commands });
+  }
+  return entries;
+}
+
+test('two machines that apply the same entries are equal, also when one of them came by a snapshot half-way', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.nat(1_000_000), fc.nat(120), fc.integer({ min: 1, max: 5_000 }), async (seed, half, size) => {
+      const machine = new Machine(4_000);
+      const other = new Machine(9_999_999, 'fifo');
+      let hasCopied = false;
+      for (const [i, { ms, commands }] of history(seed, 120).entries()) {
+        if (i === half) {
+          await other.inner.restore(cut(machine.bytes(), size));
+          hasCopied = true;
+        }
+        machine.nowMs += ms;
+        const replies = machine.apply(...commands);
+        if (!hasCopied) continue;
+        other.nowMs = machine.nowMs;
+        assert.deepEqual(other.apply(...commands), replies);
+        assert.equal(other.inner.stateHash(), machine.inner.stateHash());
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('a snapshot shows the moment it was taken, whatever is applied before its chunks are read', async () => {
+  const machine = new Machine();
+  machine.apply(set('a', '1'), set('b', '2'));
+  const hash = machine.inner.stateHash();
+  const snapshot = machine.inner.snapshot();
+  machine.apply(set('a', '9'), del('b'), set('c', '3'), { type: CommandType.openSession, ttlMs: 5 });
+  const copy = new Machine();
+  await copy.inner.restore(cut(concatBytes([...snapshot.chunks()])));
+  snapshot.close();
+  assert.equal(copy.inner.stateHash(), hash);
+  assert.equal(copy.get('a'), '1');
+  assert.deepEqual(copy.stamps, [start], 'log time goes on from the snapshot');
+});
+
+test('a snapshot that is cut or changed anywhere is an error, and the state stays as it was', async () => {
+  const machine = new Machine();
+  machine.inner.applyMembership(
+    { changes: [{ type: ConfChangeType.addNode, nodeId: 7 }], context: identity('n1') },
+    confState([7]),
+  );
+  machine.one({ type: CommandType.openSession, ttlMs: 1_000 });
+  for (let i = 0; i < 20; i++) machine.one(set(`k${i}`, `v${i}`));
+  const bytes = machine.bytes();
+  const target = new Machine();
+  target.one(set('mine', 'kept'));
+  const hash = target.inner.stateHash();
+  for (let length = 0; length < bytes.length; length += 7) {
+    await assert.rejects(target.inner.restore(cut(bytes.subarray(0, length))), `cut at ${length}`);
+    assert.equal(target.inner.stateHash(), hash, `cut at ${length}`);
+  }
+  for (let at = 0; at < bytes.length; at++) {
+    const changed = bytes.slice();
+    changed[at] = changed[at]! ^ 0x40;
+    await assert.rejects(target.inner.restore(cut(changed)), `byte ${at} was changed`);
+    assert.equal(target.inner.stateHash(), hash, `byte ${at} was changed`);
+  }
+  await target.inner.restore(cut(bytes));
+  assert.equal(target.inner.stateHash(), machine.inner.stateHash());
+});
+
+test('a snapshot whose source breaks off half-way leaves the state as it was', async () => {
+  const machine = new Machine();
+  machine.one(set('a', 'x'.repeat(50_000)));
+  const bytes = machine.bytes();
+  const target = new Machine();
+  target.one(set('mine', 'kept'));
+  const broken = async function* (): AsyncGenerator<Uint8Array> {
+    yield bytes.slice(0, 30_000);
+    throw new Error('the connection broke');
+  };
+  await assert.rejects(target.inner.restore(broken()), /the connection broke/);
+  assert.equal(target.get('mine'), 'kept');
+  target.one(set('more', 'goes on'));
+  assert.equal(target.get('more'), 'goes on');
+});
