@@ -19,6 +19,8 @@ export interface MembershipOptions {
 
 /** How often the leader compares, whatever happens; events make it sooner. */
 const intervalMs = 250;
+/** How long gossip may take to hear that a node left that has left the configuration, in milliseconds. */
+const leavingMs = 10_000;
 /** A learner this close to the end of the log counts as caught up. */
 const caughtUpEntries = 256;
 
@@ -29,6 +31,8 @@ export class Membership {
   readonly #options: MembershipOptions;
   /** Since when each Raft id has had its status, and since when one without gossip is missed. */
   readonly #since = new Map<number, { status: string; sinceMs: number }>();
+  /** When each Raft id was taken out because it, or an operator, asked for that. */
+  readonly #removedAtMs = new Map<number, number>();
   #stopTimer: (() => void) | undefined;
   #isChanging = false;
 
@@ -89,6 +93,7 @@ export class Membership {
 
   /** Takes `id` out of the configuration at once, because it asked to leave. Rejects where this node does not lead. */
   async remove(id: number): Promise<void> {
+    this.#removedAtMs.set(id, this.#options.clock.monotonicMs());
     await this.#options.log.changeMember({ type: 'remove', id });
   }
 
@@ -97,7 +102,7 @@ export class Membership {
     const clusterId = cluster();
     if (clusterId === undefined) return undefined;
     const status = log.status();
-    const gossip = this.gossip();
+    const gossip = this.gossip().filter(({ raftId }) => !this.#isLeaving(raftId));
     this.#forgetStrangers(
       new Set([...status.progress, ...gossip.map(({ raftId }) => ({ id: raftId }))].map(({ id }) => id)),
     );
@@ -130,6 +135,15 @@ export class Membership {
     const writer = new ByteWriter();
     writeIdentity(writer, change.identity);
     await log.changeMember({ type: change.type, id: change.id, context: writer.copy() });
+  }
+
+  /** Whether a node that was just taken out may still look alive: it is not taken in again for that. */
+  #isLeaving(id: number): boolean {
+    const atMs = this.#removedAtMs.get(id);
+    if (atMs === undefined) return false;
+    if (this.#options.clock.monotonicMs() - atMs < leavingMs) return true;
+    this.#removedAtMs.delete(id);
+    return false;
   }
 
   /** Keeps times of known ids only, so that their number stays bounded. */

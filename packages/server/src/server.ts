@@ -16,7 +16,8 @@ import {
 import { RaftNode } from '@dcache/raft';
 import { lan, Serf } from '@dcache/serf';
 import { type Address, formatAddress, parseAddress } from './address.js';
-import { GrpcApi } from './api/grpc.js';
+import { Admin } from './admin.js';
+import { GrpcApi, type GrpcApiOptions } from './api/grpc.js';
 import { HttpApi } from './api/http.js';
 import { answerInternal } from './api/internal.js';
 import { newClusterId } from './cluster-id.js';
@@ -35,7 +36,7 @@ import { Peers, type Reply as ReplyFrame } from './peers.js';
 import { RaftReplicatedLog } from './replicated-log.js';
 import { Router } from './router.js';
 import { CacheStateMachine } from './state-machine.js';
-import { type ServerStatus, serverStatus } from './status.js';
+import { isReady, type ServerStatus, serverStatus } from './status.js';
 
 export interface ServerParts {
   /** Default silent. */
@@ -44,6 +45,8 @@ export interface ServerParts {
   readonly clock?: Clock;
   /** Called once when the node has to end by itself: its disk or log failed, or its name is taken. */
   readonly onFatal?: (error: Error) => void;
+  /** Called once the node has left the cluster because a client asked for it, and has stopped. */
+  readonly onLeft?: () => void;
 }
 
 /** Bytes of writes that may wait for the next turn of the event loop; more are `busy`. */
@@ -79,6 +82,7 @@ export class Server implements CommandHandler {
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #onFatal: (error: Error) => void;
+  readonly #onLeft: () => void;
   readonly #stateMachine: CacheStateMachine;
   readonly #time: LogTime;
   readonly #serf: Serf;
@@ -94,6 +98,8 @@ export class Server implements CommandHandler {
   #running: Running | undefined;
   #rpcAddr = '';
   #isStopping = false;
+  /** It was asked to leave, so that it goes for good even if its log is on disk. */
+  #hasLeft = false;
   #inFlight = 0;
 
   /** Throws a `TypeError` for an option that is wrong; binds and dials nothing. */
@@ -102,6 +108,7 @@ export class Server implements CommandHandler {
     this.#logger = parts.logger ?? silentLogger;
     this.#clock = parts.clock ?? systemClock;
     this.#onFatal = parts.onFatal ?? (() => {});
+    this.#onLeft = parts.onLeft ?? (() => {});
     this.#limits = { ...defaultLimits, maxValueBytes: this.#options.maxValueBytes };
     this.#time = new LogTime(this.#clock);
     this.#stateMachine = new CacheStateMachine(
@@ -114,7 +121,7 @@ export class Server implements CommandHandler {
     this.#forwarder = new Forwarder(this.#peers, this.#clock, this.#options.requestTimeoutMs);
     const api = { handler: this, limits: this.#limits, logger: this.#logger };
     if (this.#options.http) this.#http = new HttpApi({ ...api, internal: (path) => answerInternal(path, this) });
-    if (this.#options.grpc) this.#grpc = new GrpcApi(api);
+    if (this.#options.grpc) this.#grpc = this.#makeGrpc(api);
     this.#mux = this.#makeMux();
   }
 
@@ -163,7 +170,7 @@ export class Server implements CommandHandler {
     const running = this.#running;
     running?.membership.stop();
     running?.stopExpiry();
-    if (this.#home?.isDurable) {
+    if (this.#home?.isDurable && !this.#hasLeft) {
       await running?.departure.handOver();
       this.#logger.info({ id: this.#options.id }, 'stops and stays a member');
     } else if (running) {
@@ -187,6 +194,10 @@ export class Server implements CommandHandler {
 
   read(key: Uint8Array, options?: ReadOptions): Promise<Found | undefined> {
     return this.#request((router) => router.read(key, options));
+  }
+
+  readMany(keys: readonly Uint8Array[], options?: ReadOptions): Promise<readonly (Found | undefined)[]> {
+    return this.#request((router) => router.readMany(keys, options));
   }
 
   servers(): readonly ServerInfo[] {
@@ -219,6 +230,25 @@ export class Server implements CommandHandler {
   get #known(): LogHome {
     assert(this.#home, 'the node has not opened its log yet');
     return this.#home;
+  }
+
+  #makeGrpc(api: Pick<GrpcApiOptions, 'handler' | 'limits' | 'logger'>): GrpcApi {
+    const admin = new Admin({
+      name: this.#options.id,
+      running: () => this.#checkRunning(),
+      stateMachine: this.#stateMachine,
+      time: this.#time,
+      clock: this.#clock,
+      logger: this.#logger,
+      maxValueBytes: this.#limits.maxValueBytes,
+      status: () => this.status(),
+      isReady: () => isReady(this.#running?.log.status(), this.#isStopping),
+      stop: () => {
+        this.#hasLeft = true;
+        void this.stop().then(this.#onLeft, this.#onFatal);
+      },
+    });
+    return new GrpcApi({ ...api, admin, clock: this.#clock, nowMs: () => this.#time.nowMs() });
   }
 
   #makeSerf(): Serf {
@@ -399,14 +429,19 @@ export class Server implements CommandHandler {
   }
 
   async #request<Result>(run: (router: Router) => Promise<Result>): Promise<Result> {
-    if (this.#isStopping) throw new DcacheError('stopping', 'this node is stopping; ask another');
-    if (!this.#running) throw new DcacheError('no-leader', 'this node is starting; try again in a moment');
+    const { router } = this.#checkRunning();
     this.#inFlight++;
     try {
-      return await run(this.#running.router);
+      return await run(router);
     } finally {
       this.#inFlight--;
     }
+  }
+
+  #checkRunning(): Running {
+    if (this.#isStopping) throw new DcacheError('stopping', 'this node is stopping; ask another');
+    if (!this.#running) throw new DcacheError('no-leader', 'this node is starting; try again in a moment');
+    return this.#running;
   }
 
   /** Lets requests that are under way end, within a bound. */
