@@ -15,8 +15,10 @@ const run = spawnSync(
     `-I${source}`,
     `--plugin=${join(root, 'node_modules/.bin/protoc-gen-es')}`,
     `--es_out=${target}`,
-    '--es_opt=target=ts,import_extension=js',
-    ...readdirSync(source).filter((file) => file.endsWith('.proto')),
+    '--es_opt=target=ts,import_extension=js,erasable_syntax=true',
+    ...readdirSync(source, { recursive: true })
+      .map(String)
+      .filter((file) => file.endsWith('.proto')),
   ],
   { stdio: 'inherit' },
 );

@@ -1,4 +1,4 @@
-import type { UnaryMethod } from '@dcache/protocol';
+import type { GrpcMethod } from '@dcache/protocol';
 import { credentials, Client as GrpcClient, type ServiceError } from '@grpc/grpc-js';
 import { ClientError, fromServiceError } from './errors.js';
 
@@ -23,7 +23,7 @@ export class Link {
   }
 
   call<Request, Response>(
-    method: UnaryMethod<Request, Response>,
+    method: GrpcMethod<Request, Response>,
     request: Request,
     options: Required<Pick<CallOptions, 'timeoutMs'>> & CallOptions,
   ): Promise<Response> {

@@ -5,6 +5,7 @@ import {
   type Condition,
   type ConditionType,
   type DeleteCommand,
+  type EntryWrite,
   type Reply,
   type ReplyType,
   type SessionStamp,
@@ -22,6 +23,10 @@ import {
  *   set        key:bytes | value:bytes | ttlMs:varint | flags:varint
  *   delete     key:bytes
  *   touch      count:varint | count x key:bytes
+ *   setMany    count:varint | count x entry
+ *   load       count:varint | count x entry
+ *   clear      nothing
+ *   entry      present:u8 | [condition] | key:bytes | value:bytes | ttlMs:varint | flags:varint
  *   openSession ttlMs:varint · closeSession id:varint · configure maxBytes:varint | eviction:text
  */
 
@@ -55,6 +60,14 @@ export function writeCommand(writer: ByteWriter, command: Command): void {
     case CommandType.configure:
       writer.varint(command.maxBytes).text(command.eviction);
       return;
+    case CommandType.setMany:
+      writeEntries(writer, command.sets);
+      return;
+    case CommandType.load:
+      writeEntries(writer, command.entries);
+      return;
+    case CommandType.clear:
+      return;
   }
 }
 
@@ -86,18 +99,59 @@ export function readCommand(reader: ByteReader): Command {
       return { type, id: reader.varint() };
     case CommandType.configure:
       return { type, maxBytes: reader.varint(), eviction: reader.text() };
+    case CommandType.setMany:
+      return { type, sets: readEntries(reader), session };
+    case CommandType.load:
+      return { type, entries: readEntries(reader), session };
+    case CommandType.clear:
+      return { type, session };
     default:
       throw new BytesError(`unknown command type ${type as number} at offset ${start}`);
   }
 }
 
-/** Appends one reply: `type:u8 | revision:varint`. */
+/** Set in a reply's type where a count follows. */
+const hasCount = 0x80;
+
+/** Appends one reply: `type:u8 | revision:varint | [count:varint]`; bit 7 of the type tells that the count is there. */
 export function writeReply(writer: ByteWriter, reply: Reply): void {
-  writer.u8(reply.type).varint(reply.revision);
+  if (reply.count === undefined) writer.u8(reply.type).varint(reply.revision);
+  else
+    writer
+      .u8(reply.type | hasCount)
+      .varint(reply.revision)
+      .varint(reply.count);
 }
 
 export function readReply(reader: ByteReader): Reply {
-  return { type: reader.u8() as ReplyType, revision: reader.varint() };
+  const type = reader.u8();
+  const revision = reader.varint();
+  if ((type & hasCount) === 0) return { type: type as ReplyType, revision };
+  return { type: (type & ~hasCount) as ReplyType, revision, count: reader.varint() };
+}
+
+function writeEntries(writer: ByteWriter, entries: readonly EntryWrite[]): void {
+  writer.varint(entries.length);
+  for (const { condition, key, value, ttlMs, flags } of entries) {
+    writer.u8(condition ? hasCondition : 0);
+    if (condition) writer.u8(condition.type).varint(condition.revision);
+    writer.bytes(key).bytes(value).varint(ttlMs).varint(flags);
+  }
+}
+
+function readEntries(reader: ByteReader): EntryWrite[] {
+  const count = boundedCount(reader);
+  const entries: EntryWrite[] = [];
+  for (let i = 0; i < count; i++) {
+    const present = reader.u8();
+    if (present > hasCondition) throw new BytesError(`unknown bits ${present} in entry ${i} of ${count}`);
+    const condition = present === hasCondition ? readCondition(reader) : undefined;
+    const key = reader.bytes();
+    const value = reader.bytes();
+    const ttlMs = reader.varint();
+    entries.push({ key, value, ttlMs, flags: reader.varint(), condition });
+  }
+  return entries;
 }
 
 function readSet(reader: ByteReader, condition?: Condition, session?: SessionStamp): SetCommand {

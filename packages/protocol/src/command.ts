@@ -11,6 +11,9 @@ export const CommandType = {
   openSession: 4,
   closeSession: 5,
   configure: 6,
+  setMany: 7,
+  load: 8,
+  clear: 9,
 } as const;
 export type CommandType = (typeof CommandType)[keyof typeof CommandType];
 
@@ -90,6 +93,42 @@ export interface ConfigureCommand {
   readonly eviction: string;
 }
 
+/** One entry of a `SetManyCommand`, with a set's meaning. */
+export interface EntryWrite {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  readonly ttlMs: number;
+  readonly flags: number;
+  readonly condition?: Condition | undefined;
+}
+
+/**
+ * Writes all of its entries or none: conditions, sizes and room are looked at before anything is written. The keys are
+ * different ones; they take consecutive revisions, and the reply has the last.
+ */
+export interface SetManyCommand {
+  readonly type: typeof CommandType.setMany;
+  readonly sets: readonly EntryWrite[];
+  readonly session?: SessionStamp | undefined;
+}
+
+/**
+ * Entries of a saved snapshot: each is written where its key is missing and it fits, and left out otherwise, so that
+ * what clients write meanwhile wins. The reply's `count` tells how many were written.
+ */
+export interface LoadCommand {
+  readonly type: typeof CommandType.load;
+  /** Their conditions are ignored. */
+  readonly entries: readonly EntryWrite[];
+  readonly session?: SessionStamp | undefined;
+}
+
+/** Deletes every entry. Sessions, revision, limits and log time stay. */
+export interface ClearCommand {
+  readonly type: typeof CommandType.clear;
+  readonly session?: SessionStamp | undefined;
+}
+
 /** What goes into the log. */
 export type Command =
   | SetCommand
@@ -97,7 +136,27 @@ export type Command =
   | TouchCommand
   | OpenSessionCommand
   | CloseSessionCommand
-  | ConfigureCommand;
+  | ConfigureCommand
+  | SetManyCommand
+  | LoadCommand
+  | ClearCommand;
+
+/** The commands that may carry a session stamp. */
+export type StampedCommand = SetCommand | DeleteCommand | SetManyCommand | LoadCommand | ClearCommand;
+
+/** Whether a command may carry a session stamp, and with one is applied once however often it is sent. */
+export function takesSession(command: Command): command is StampedCommand {
+  switch (command.type) {
+    case CommandType.set:
+    case CommandType.delete:
+    case CommandType.setMany:
+    case CommandType.load:
+    case CommandType.clear:
+      return true;
+    default:
+      return false;
+  }
+}
 
 export const ReadLevel = {
   /** This node's store as it is; may be stale, costs no message. */
@@ -130,6 +189,8 @@ export interface Reply {
   readonly type: ReplyType;
   /** 0 where the type names none. */
   readonly revision: number;
+  /** Of a `load`: how many entries were written. Of a refused `setMany`: how many stand before the one at fault. */
+  readonly count?: number | undefined;
 }
 
 /** What a read found. `value` is a copy: the caller's to keep. */
@@ -156,6 +217,8 @@ export interface CommandHandler {
   write(command: Command, options?: RequestOptions): Promise<Reply>;
   /** Reads one key; undefined is a miss. */
   read(key: Uint8Array, options?: ReadOptions): Promise<Found | undefined>;
+  /** Reads several keys at one moment, in their order. */
+  readMany(keys: readonly Uint8Array[], options?: ReadOptions): Promise<readonly (Found | undefined)[]>;
   servers(): readonly ServerInfo[];
 }
 

@@ -19,8 +19,10 @@ export type ErrorCode =
   | 'busy'
   | 'internal'
   | 'no-leader'
+  | 'not-leader'
   | 'stopping'
   | 'unknown-outcome'
+  | 'session-expired'
   | 'full'
   | 'disk-full';
 
@@ -39,10 +41,14 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   internal: { grpc: 13, http: 500, resp: 'ERR' },
   /** No leader within the time given; nothing was done. */
   'no-leader': { grpc: 14, http: 503, resp: 'CLUSTERDOWN' },
+  /** Only the leader does this; nothing was done, and the message names who leads. */
+  'not-leader': { grpc: 14, http: 503, resp: 'CLUSTERDOWN' },
   /** This node is stopping; nothing was done. */
   stopping: { grpc: 14, http: 503, resp: 'LOADING' },
   /** It may or may not have been applied: read before you write again. */
   'unknown-outcome': { grpc: 4, http: 504, resp: 'UNKNOWN' },
+  /** The write's session is gone: it was not applied now; if it was sent before, whether it was then is not known. */
+  'session-expired': { grpc: 10, http: 504, resp: 'UNKNOWN' },
   /** The cache is full and evicts nothing. */
   full: { grpc: 8, http: 507, resp: 'OOM' },
   'disk-full': { grpc: 8, http: 507, resp: 'MISCONF' },

@@ -14,7 +14,7 @@ test('the wire bytes of pb.Cache are the fixed ones', () => {
   assert.equal(servers.toString('hex'), '0a11' + '0a016e' + '1203683a31' + '1801' + '2205566f746572');
   assert.deepEqual(
     Object.values(cacheService).map((method) => method.path),
-    ['/pb.Cache/Set', '/pb.Cache/Get', '/pb.Cache/GetServers'],
+    ['/pb.Cache/Set', '/pb.Cache/Get', '/pb.Cache/GetServers', '/pb.Cache/Delete'],
   );
 });
 

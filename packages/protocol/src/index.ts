@@ -10,9 +10,10 @@
  * ```
  *
  * Read next: `command.ts` (the narrow waist), `log-entry.ts` and `command-codec.ts` (their bytes), `errors.ts` (the one
- * error table), then `http.ts` and `grpc.ts`.
+ * error table), then `http.ts`, `grpc.ts` (the original's service) and `grpc-cache.ts` (the richer one).
  */
 export {
+  type ClearCommand,
   type CloseSessionCommand,
   type Command,
   type CommandHandler,
@@ -21,7 +22,9 @@ export {
   ConditionType,
   type ConfigureCommand,
   type DeleteCommand,
+  type EntryWrite,
   type Found,
+  type LoadCommand,
   type OpenSessionCommand,
   ReadLevel,
   type ReadOptions,
@@ -31,22 +34,77 @@ export {
   type ServerInfo,
   type SessionStamp,
   type SetCommand,
+  type SetManyCommand,
+  type StampedCommand,
   type TouchCommand,
+  takesSession,
 } from './command.js';
 export { readCommand, readReply, writeCommand, writeReply } from './command-codec.js';
 export { maxDurationMs, parseDuration } from './duration.js';
 export { DcacheError, type ErrorCode, errorTable, toDcacheError } from './errors.js';
 export {
   cacheService,
+  consistencyMetadata,
+  errorMetadata,
+  grpcDeleteCommand,
+  grpcDeleteRequest,
   grpcEmpty,
-  grpcGetKey,
   grpcGetRequest,
   grpcGetResponse,
+  grpcKey,
   grpcServers,
   grpcSetCommand,
   grpcSetRequest,
-  type UnaryMethod,
 } from './grpc.js';
+export {
+  adminService,
+  fromGrpcStatus,
+  grpcLeft,
+  grpcRestored,
+  grpcSnapshotChunk,
+  grpcStatus,
+  grpcTransferred,
+  type NodeStatus,
+  type RestoreResult,
+} from './grpc-admin.js';
+export {
+  cacheServiceV1,
+  maxManyBytes,
+  maxManyKeys,
+  v1CloseSessionCommand,
+  v1CloseSessionResponse,
+  v1DeleteCommand,
+  v1DeleteResponse,
+  v1GetManyResponse,
+  v1GetResponse,
+  v1Keys,
+  v1OpenSessionCommand,
+  v1OpenSessionResponse,
+  v1ReadLevel,
+  v1SetCommand,
+  v1SetManyCommand,
+  v1SetManyResponse,
+  v1SetResponse,
+} from './grpc-cache.js';
+export type { GrpcMethod, GrpcMethods } from './grpc-method.js';
+export { grpcFileDescriptors } from './grpc-reflection.js';
+export {
+  type EntryView,
+  fromV1GetResponse,
+  v1CloseSessionRequest,
+  v1DeleteRequest,
+  v1GetManyRequest,
+  v1GetRequest,
+  v1LeaveRequest,
+  v1OpenSessionRequest,
+  v1SetManyRequest,
+  v1SetRequest,
+  v1SnapshotRestoreRequest,
+  v1SnapshotSaveRequest,
+  v1StatusRequest,
+  v1TransferLeadershipRequest,
+  type WriteInit,
+} from './grpc-requests.js';
 export {
   allowedMethods,
   checkReply,
@@ -66,3 +124,4 @@ export {
   logEntryFormat,
   maxBatchBytes,
 } from './log-entry.js';
+export { parseReadLevel } from './read-level.js';

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BytesError } from '@dcache/base';
+import { ByteReader, BytesError, ByteWriter, utf8 } from '@dcache/base';
 import fc from 'fast-check';
-import { type Command, CommandType, ConditionType } from './command.js';
+import { type Command, CommandType, ConditionType, ReplyType } from './command.js';
+import { readReply, writeReply } from './command-codec.js';
 import { decodeLogEntry, encodeLogEntry } from './log-entry.js';
 
 /** Plain objects, as the codec makes them. */
@@ -25,12 +26,18 @@ const set = record({
   condition,
   session,
 });
+const entries = fc.array(record({ key: bytes, value: bytes, ttlMs: number, flags: fc.nat(0xffffffff), condition }), {
+  maxLength: 4,
+});
 const command: fc.Arbitrary<Command> = fc.oneof(
   set,
   record({ type: fc.constant(CommandType.delete), key: bytes, condition, session }),
   record({ type: fc.constant(CommandType.touch), keys: fc.array(bytes, { maxLength: 4 }) }),
   record({ type: fc.constant(CommandType.openSession), ttlMs: number }),
   record({ type: fc.constant(CommandType.closeSession), id: number }),
+  record({ type: fc.constant(CommandType.setMany), sets: entries, session }),
+  record({ type: fc.constant(CommandType.load), entries, session }),
+  record({ type: fc.constant(CommandType.clear), session }),
   record({ type: fc.constant(CommandType.configure), maxBytes: number, eviction: fc.constantFrom('sieve', 'none') }),
 );
 
@@ -63,6 +70,42 @@ test('the bytes of a set with a condition and a session are these, for ever', ()
       '',
     ),
   );
+});
+
+test('the bytes of a multi-set, of a clear and of a reply with a count are these, for ever', () => {
+  const entry = encodeLogEntry({
+    stampMs: 1,
+    commands: [
+      {
+        type: CommandType.setMany,
+        sets: [
+          { key: utf8('a'), value: utf8('1'), ttlMs: 0, flags: 0 },
+          {
+            key: utf8('b'),
+            value: utf8('2'),
+            ttlMs: 300,
+            flags: 1,
+            condition: { type: ConditionType.absent, revision: 0 },
+          },
+        ],
+        session: { session: 9, sequence: 2, lowestUnanswered: 1 },
+      },
+      { type: CommandType.clear },
+    ],
+  });
+  assert.equal(
+    Buffer.from(entry.subarray(12)).toString('hex'),
+    ['02', '07', '02', '090201', '02', '00', '0161', '0131', '00', '00'].join('') +
+      ['01', '0100', '0162', '0132', 'ac02', '01', '09', '00'].join(''),
+  );
+  const writer = new ByteWriter();
+  writeReply(writer, { type: ReplyType.preconditionFailed, revision: 7, count: 3 });
+  writeReply(writer, { type: ReplyType.ok, revision: 8 });
+  const bytes = writer.finish();
+  assert.equal(Buffer.from(bytes).toString('hex'), '830703' + '0108');
+  const reader = new ByteReader(bytes);
+  assert.deepEqual(readReply(reader), { type: ReplyType.preconditionFailed, revision: 7, count: 3 });
+  assert.deepEqual(readReply(reader), { type: ReplyType.ok, revision: 8 });
 });
 
 test('an unknown format, entry type, command or bit is an error, never skipped', () => {

@@ -401,6 +401,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
       chunkBytes: snapshotChunkBytes,
       window: snapshotWindow,
       timeoutMs: snapshotTimeoutMs,
+      resendMs: 2 * this.#electionTimeoutMs,
       isBusy: () => this.#compactor.isWriting,
       release: () => this.#compactor.cancel(),
       state: () => this.#applier.state,

@@ -19,6 +19,8 @@ export interface MembershipOptions {
 
 /** How often the leader compares, whatever happens; events make it sooner. */
 const intervalMs = 250;
+/** How long gossip may take to hear that a node left that has left the configuration, in milliseconds. */
+const leavingMs = 10_000;
 /** A learner this close to the end of the log counts as caught up. */
 const caughtUpEntries = 256;
 
@@ -29,6 +31,8 @@ export class Membership {
   readonly #options: MembershipOptions;
   /** Since when each Raft id has had its status, and since when one without gossip is missed. */
   readonly #since = new Map<number, { status: string; sinceMs: number }>();
+  /** When each Raft id was taken out because it, or an operator, asked for that. */
+  readonly #removedAtMs = new Map<number, number>();
   #stopTimer: (() => void) | undefined;
   #isChanging = false;
 
@@ -95,6 +99,7 @@ export class Membership {
 
   /** Takes `id` out of the configuration at once, because it asked to leave. Rejects where this node does not lead. */
   async remove(id: number): Promise<void> {
+    this.#removedAtMs.set(id, this.#options.clock.monotonicMs());
     await this.#options.log.changeMember({ type: 'remove', id });
   }
 
@@ -103,7 +108,7 @@ export class Membership {
     const clusterId = cluster();
     if (clusterId === undefined) return undefined;
     const status = log.status();
-    const gossip = this.gossip();
+    const gossip = this.gossip().filter(({ raftId }) => !this.#isLeaving(raftId));
     const active = new Set<number>();
     const caughtUp = new Set<number>();
     for (const { id, isActive, matchIndex } of status.progress) {
@@ -135,12 +140,22 @@ export class Membership {
     await log.changeMember({ type: change.type, id: change.id, context: writer.copy() });
   }
 
+  /** Whether a node that was just taken out may still look alive: it is not taken in again for that. */
+  #isLeaving(id: number): boolean {
+    const atMs = this.#removedAtMs.get(id);
+    if (atMs === undefined) return false;
+    if (this.#options.clock.monotonicMs() - atMs < leavingMs) return true;
+    this.#removedAtMs.delete(id);
+    return false;
+  }
+
   /** Keeps times of those that gossip or the configuration knows, so that their number stays bounded. */
   #forgetStrangers(gossip: readonly GossipMember[]): void {
     const known = new Set(gossip.map(({ raftId }) => raftId));
     const { voters, learners } = this.#options.log.status().confState;
     for (const id of [...voters, ...learners]) known.add(id);
     for (const id of this.#since.keys()) if (!known.has(id)) this.#since.delete(id);
+    for (const id of this.#removedAtMs.keys()) if (!known.has(id)) this.#removedAtMs.delete(id);
   }
 
   #sinceMs(id: number, status: Member['status'] | 'missed'): number {

@@ -10,6 +10,7 @@ import {
   ReplyType,
   type ServerInfo,
   type SessionStamp,
+  takesSession,
 } from '@dcache/protocol';
 import { commandBytes } from './command-bytes.js';
 import type { Forwarder } from './forwarder.js';
@@ -72,19 +73,33 @@ export class Router implements CommandHandler {
   }
 
   async read(key: Uint8Array, options: ReadOptions = {}): Promise<Found | undefined> {
+    return this.#readAt(options, (find) => find(key));
+  }
+
+  readMany(keys: readonly Uint8Array[], options: ReadOptions = {}): Promise<readonly (Found | undefined)[]> {
+    return this.#readAt(options, (find) => keys.map(find));
+  }
+
+  /** Calls `look` once the store may be read at the level asked for; it must not wait, so it sees one moment. */
+  async #readAt<Result>(
+    options: ReadOptions,
+    look: (find: (key: Uint8Array) => Found | undefined) => Result,
+  ): Promise<Result> {
     const level = options.level ?? this.#parts.readConsistency;
     const { stateMachine, time } = this.#parts;
-    if (level === ReadLevel.local) {
-      const found = stateMachine.read(key);
-      // Only here does this node's own clock hide what no entry has expired yet.
-      return found && found.expiresAtMs !== 0 && found.expiresAtMs <= time.nowMs() ? undefined : found;
-    }
+    if (level === ReadLevel.local)
+      return look((key) => {
+        const found = stateMachine.read(key);
+        // Only here does this node's own clock hide what no entry has expired yet.
+        return found && found.expiresAtMs !== 0 && found.expiresAtMs <= time.nowMs() ? undefined : found;
+      });
+    const find = (key: Uint8Array): Found | undefined => stateMachine.read(key);
     await this.#barrier(level);
-    const found = stateMachine.read(key);
-    if (level === ReadLevel.linearizable || this.#parts.log.isLeaseValid()) return found;
+    const result = look(find);
+    if (level === ReadLevel.linearizable || this.#parts.log.isLeaseValid()) return result;
     // Not the lease again: a leader that once offered to hand over has none for the rest of its term.
     await this.#barrier(ReadLevel.linearizable);
-    return stateMachine.read(key);
+    return look(find);
   }
 
   servers(): readonly ServerInfo[] {
@@ -123,7 +138,7 @@ export class Router implements CommandHandler {
 
   /** Sends a write to whoever leads until it is answered, under a session, so that it is applied once. */
   async #forward(command: Command, deadlineMs: number): Promise<Reply> {
-    if (!('key' in command) || command.session) return this.#sendToLeader(command);
+    if (!takesSession(command) || command.session) return this.#sendToLeader(command);
     const stamp = await this.#session.begin((opening) => this.#sendToLeader(opening).catch(nothingSent));
     const stamped = { ...command, session: stamp };
     try {

@@ -16,7 +16,8 @@ import {
 import { RaftNode } from '@dcache/raft';
 import { lan, Serf } from '@dcache/serf';
 import { type Address, formatAddress, parseAddress } from './address.js';
-import { GrpcApi } from './api/grpc.js';
+import { Admin } from './admin.js';
+import { GrpcApi, type GrpcApiOptions } from './api/grpc.js';
 import { HttpApi } from './api/http.js';
 import { answerInternal } from './api/internal.js';
 import { newClusterId } from './cluster-id.js';
@@ -35,7 +36,7 @@ import { Peers, type Reply as ReplyFrame } from './peers.js';
 import { RaftReplicatedLog } from './replicated-log.js';
 import { Router } from './router.js';
 import { CacheStateMachine } from './state-machine.js';
-import { type ServerStatus, serverStatus } from './status.js';
+import { isReady, type ServerStatus, serverStatus } from './status.js';
 
 export interface ServerParts {
   /** Default silent. */
@@ -44,6 +45,8 @@ export interface ServerParts {
   readonly clock?: Clock;
   /** Called once when the node has to end by itself: its disk or log failed, or its name is taken. */
   readonly onFatal?: (error: Error) => void;
+  /** Called once the node has left the cluster because a client asked for it, and has stopped. */
+  readonly onLeft?: () => void;
 }
 
 /** Bytes of writes that may wait for the next turn of the event loop; more are `busy`. */
@@ -79,6 +82,7 @@ export class Server implements CommandHandler {
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #onFatal: (error: Error) => void;
+  readonly #onLeft: () => void;
   readonly #stateMachine: CacheStateMachine;
   readonly #time: LogTime;
   readonly #serf: Serf;
@@ -94,6 +98,11 @@ export class Server implements CommandHandler {
   #running: Running | undefined;
   #rpcAddr = '';
   #isStopping = false;
+  #starting: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
+  #takingDown: Promise<void> | undefined;
+  /** It was asked to leave, so that it goes for good even if its log is on disk. */
+  #hasLeft = false;
   #inFlight = 0;
 
   /** Throws a `TypeError` for an option that is wrong; binds and dials nothing. */
@@ -102,6 +111,7 @@ export class Server implements CommandHandler {
     this.#logger = parts.logger ?? silentLogger;
     this.#clock = parts.clock ?? systemClock;
     this.#onFatal = parts.onFatal ?? (() => {});
+    this.#onLeft = parts.onLeft ?? (() => {});
     this.#limits = { ...defaultLimits, maxValueBytes: this.#options.maxValueBytes };
     this.#time = new LogTime(this.#clock);
     this.#stateMachine = new CacheStateMachine(
@@ -114,7 +124,7 @@ export class Server implements CommandHandler {
     this.#forwarder = new Forwarder(this.#peers, this.#clock, this.#options.requestTimeoutMs);
     const api = { handler: this, limits: this.#limits, logger: this.#logger };
     if (this.#options.http) this.#http = new HttpApi({ ...api, internal: (path) => answerInternal(path, this) });
-    if (this.#options.grpc) this.#grpc = new GrpcApi(api);
+    if (this.#options.grpc) this.#grpc = this.#makeGrpc(api);
     this.#mux = this.#makeMux();
   }
 
@@ -125,56 +135,28 @@ export class Server implements CommandHandler {
 
   /**
    * Binds both ports, settles whether to found a cluster or to join one, and starts to serve. Rejects with an error that
-   * names the address when one is taken. Does not wait for a leader.
+   * names the address when one is taken; nothing is left behind then. Does not wait for a leader. Once only.
    */
   async start(): Promise<void> {
-    const { host } = this.#options.serfAddress;
-    const bound = await this.#mux.listen(host, this.#options.rpcPort);
-    this.#rpcAddr = formatAddress(host, bound.port);
+    assert(this.#starting === undefined, 'a server is started once');
+    this.#starting = this.#startUp();
     try {
-      await this.#open();
+      await this.#starting;
     } catch (error) {
-      this.#mux.close();
-      await this.#serf.stop();
-      await this.#home?.storage.close();
+      this.#isStopping = true;
+      await this.#takeDown();
       throw error;
     }
-    const founds = this.#options.bootstrap && !this.#known.hasHistory && !(await this.#findsCluster());
-    if (founds) await this.#belongTo(newClusterId());
-    this.#running = await this.#run(this.#known, founds);
-    if (founds) await this.#configure(this.#running);
-    else this.#joiner.start();
-    this.#logger.info(
-      { id: this.#options.id, rpc: this.#rpcAddr, serf: formatAddress(host, this.#options.serfAddress.port) },
-      founds ? `founded cluster ${this.#known.cluster}` : 'started',
-    );
   }
 
   /**
-   * Stops serving and takes the node down. In memory it leaves the cluster first, because it will never be back under
-   * this id; on disk it hands leadership over and stays a member. The last voter just stops. Takes a few seconds at most.
+   * Stops serving and takes the node down, also while it is still starting. In memory it leaves the cluster first,
+   * because it will never be back under this id; on disk it hands leadership over and stays a member. The last voter just
+   * stops. Takes a few seconds at most; may be called more than once.
    */
-  async stop(): Promise<void> {
-    if (this.#isStopping) return;
-    this.#isStopping = true;
-    this.#joiner.stop();
-    this.#mux.close();
-    await this.#drain();
-    const running = this.#running;
-    running?.membership.stop();
-    running?.stopExpiry();
-    if (this.#home?.isDurable) {
-      await running?.departure.handOver();
-      this.#logger.info({ id: this.#options.id }, 'stops and stays a member');
-    } else if (running) {
-      this.#logger.info({ id: this.#options.id }, departureMessage[await running.departure.leave()]);
-      await this.#serf.leave();
-    }
-    await this.#serf.stop();
-    await running?.node.stop();
-    await this.#peers.stop();
-    this.#grpc?.close(0);
-    this.#mux.destroyConnections();
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -189,8 +171,17 @@ export class Server implements CommandHandler {
     return this.#request((router) => router.read(key, options));
   }
 
+  readMany(keys: readonly Uint8Array[], options?: ReadOptions): Promise<readonly (Found | undefined)[]> {
+    return this.#request((router) => router.readMany(keys, options));
+  }
+
   servers(): readonly ServerInfo[] {
     return this.#running?.router.servers() ?? [];
+  }
+
+  /** A member with a leader, that has applied what it knows to be committed. */
+  get isReady(): boolean {
+    return isReady(this.#running?.log.status(), this.#isStopping);
   }
 
   status(): ServerStatus {
@@ -206,19 +197,108 @@ export class Server implements CommandHandler {
     });
   }
 
-  /** Who this node is, and its place in gossip. */
-  async #open(): Promise<void> {
-    const { inMemory, dataDir, id } = this.#options;
+  async #startUp(): Promise<void> {
+    const { inMemory, dataDir, id, serfAddress, rpcPort, bootstrap } = this.#options;
+    const { host } = serfAddress;
     this.#home = await LogHome.open({ inMemory, dataDir, name: id, clock: this.#clock, logger: this.#logger });
     const adopt = (cluster: string) => this.#belongTo(cluster);
     this.#watch = new ClusterWatch(this.#serf, this.#home, adopt, this.#onFatal, this.#logger);
+    this.#goOn();
+    const bound = await this.#mux.listen(host, rpcPort);
+    this.#rpcAddr = formatAddress(host, bound.port);
+    this.#goOn();
     await this.#serf.start();
     await this.#serf.setTags(this.#tags());
+    this.#goOn();
+    const founds = bootstrap && !this.#home.hasHistory && !(await this.#findsCluster());
+    this.#goOn();
+    if (founds) await this.#belongTo(newClusterId());
+    this.#running = await this.#run(this.#home, founds);
+    this.#goOn();
+    if (founds) await this.#configure(this.#running);
+    else this.#joiner.start();
+    this.#logger.info(
+      { id, rpc: this.#rpcAddr, serf: formatAddress(host, serfAddress.port) },
+      founds ? `founded cluster ${this.#home.cluster}` : 'started',
+    );
+  }
+
+  /** Ends a start that nobody wants any more. */
+  #goOn(): void {
+    if (this.#isStopping) throw new DcacheError('stopping', 'the node was stopped while it started');
+  }
+
+  async #stop(): Promise<void> {
+    this.#isStopping = true;
+    this.#joiner.stop();
+    this.#mux.close();
+    try {
+      await this.#starting;
+    } catch {
+      // `start` tells it, and takes down what there is.
+      return this.#takeDown();
+    }
+    await this.#drain();
+    const running = this.#running;
+    running?.membership.stop();
+    running?.stopExpiry();
+    if (this.#home?.isDurable && !this.#hasLeft) {
+      await running?.departure.handOver();
+      this.#logger.info({ id: this.#options.id }, 'stops and stays a member');
+    } else if (running) {
+      this.#logger.info({ id: this.#options.id }, departureMessage[await running.departure.leave()]);
+      await this.#attempt('leave', () => this.#serf.leave());
+    }
+    await this.#takeDown();
+  }
+
+  /** Frees all that `start` took, in reverse; a step that fails does not keep the others. */
+  #takeDown(): Promise<void> {
+    this.#takingDown ??= (async () => {
+      const running = this.#running;
+      running?.membership.stop();
+      running?.stopExpiry();
+      this.#joiner.stop();
+      this.#mux.close();
+      await this.#attempt('gossip', () => this.#serf.stop());
+      await this.#attempt('log', () => running?.node.stop() ?? this.#home?.storage.close());
+      await this.#attempt('peers', () => this.#peers.stop());
+      this.#grpc?.close(0);
+      this.#mux.destroyConnections();
+    })();
+    return this.#takingDown;
+  }
+
+  async #attempt(step: string, run: () => Promise<unknown> | undefined): Promise<void> {
+    try {
+      await run();
+    } catch (error) {
+      this.#logger.warn({ err: error, step }, 'a part did not stop as it should');
+    }
   }
 
   get #known(): LogHome {
     assert(this.#home, 'the node has not opened its log yet');
     return this.#home;
+  }
+
+  #makeGrpc(api: Pick<GrpcApiOptions, 'handler' | 'limits' | 'logger'>): GrpcApi {
+    const admin = new Admin({
+      name: this.#options.id,
+      running: () => this.#checkRunning(),
+      stateMachine: this.#stateMachine,
+      time: this.#time,
+      clock: this.#clock,
+      logger: this.#logger,
+      maxValueBytes: this.#limits.maxValueBytes,
+      status: () => this.status(),
+      isReady: () => this.isReady,
+      stop: () => {
+        this.#hasLeft = true;
+        void this.stop().then(this.#onLeft, this.#onFatal);
+      },
+    });
+    return new GrpcApi({ ...api, admin, clock: this.#clock, nowMs: () => this.#time.nowMs() });
   }
 
   #makeSerf(): Serf {
@@ -399,14 +479,19 @@ export class Server implements CommandHandler {
   }
 
   async #request<Result>(run: (router: Router) => Promise<Result>): Promise<Result> {
-    if (this.#isStopping) throw new DcacheError('stopping', 'this node is stopping; ask another');
-    if (!this.#running) throw new DcacheError('no-leader', 'this node is starting; try again in a moment');
+    const { router } = this.#checkRunning();
     this.#inFlight++;
     try {
-      return await run(this.#running.router);
+      return await run(router);
     } finally {
       this.#inFlight--;
     }
+  }
+
+  #checkRunning(): Running {
+    if (this.#isStopping) throw new DcacheError('stopping', 'this node is stopping; ask another');
+    if (!this.#running) throw new DcacheError('no-leader', 'this node is starting; try again in a moment');
+    return this.#running;
   }
 
   /** Lets requests that are under way end, within a bound. */

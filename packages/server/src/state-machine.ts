@@ -1,4 +1,4 @@
-import { ByteReader, BytesError, ByteWriter } from '@dcache/base';
+import { assert, ByteReader, BytesError, ByteWriter } from '@dcache/base';
 import {
   type Command,
   CommandType,
@@ -7,10 +7,14 @@ import {
   type ConfigureCommand,
   type DeleteCommand,
   decodeLogEntry,
+  type EntryWrite,
   type Found,
+  type LoadCommand,
   type Reply,
   ReplyType,
   type SetCommand,
+  type SetManyCommand,
+  takesSession,
 } from '@dcache/protocol';
 import {
   ConfChangeType,
@@ -19,12 +23,22 @@ import {
   type StateMachine,
   type StateMachineSnapshot,
 } from '@dcache/raft';
-import { type EvictionPolicy, Store, type StoreOptions, type StoreRestorer } from '@dcache/store';
+import {
+  ENTRY_OVERHEAD_BYTES,
+  type EvictionPolicy,
+  type SetResult,
+  Store,
+  type StoreOptions,
+  type StoreRestorer,
+} from '@dcache/store';
 import { Directory } from './directory.js';
 import { SessionTable } from './session-table.js';
 import { readSnapshotStream, writeSnapshotStream } from './snapshot-stream.js';
 
 const snapshotFormat = 1;
+
+/** The longest key that a store takes. */
+const maxKeyBytes = 65_536;
 
 const ok = (revision: number): Reply => ({ type: ReplyType.ok, revision });
 const notFound: Reply = { type: ReplyType.notFound, revision: 0 };
@@ -171,7 +185,7 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
   }
 
   #applyOne(command: Command): Reply {
-    const session = 'session' in command ? command.session : undefined;
+    const session = takesSession(command) ? command.session : undefined;
     if (session) return this.#sessions.once(session, this.#stampMs, () => this.#change(command));
     return this.#change(command);
   }
@@ -192,20 +206,71 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
         return this.#sessions.close(command.id) ? ok(++this.#revision) : notFound;
       case CommandType.configure:
         return this.#configure(command);
+      case CommandType.setMany:
+        return this.#setMany(command);
+      case CommandType.load:
+        return this.#load(command);
+      case CommandType.clear:
+        this.store.clear();
+        return ok(++this.#revision);
     }
   }
 
   #set(command: SetCommand): Reply {
     const failed = this.#failedCondition(command.key, command.condition);
     if (failed) return failed;
-    const result = this.store.set(command.key, command.value, {
-      revision: this.#revision + 1,
-      expiresAtMs: command.ttlMs === 0 ? 0 : this.#stampMs + command.ttlMs,
-      flags: command.flags,
-    });
+    const result = this.#put(command);
     if (result === 'full') return { type: ReplyType.full, revision: 0 };
     if (result === 'too-large') return { type: ReplyType.tooLarge, revision: 0 };
     return ok(++this.#revision);
+  }
+
+  #put(entry: EntryWrite): SetResult {
+    return this.store.set(entry.key, entry.value, {
+      revision: this.#revision + 1,
+      expiresAtMs: entry.ttlMs === 0 ? 0 : this.#stampMs + entry.ttlMs,
+      flags: entry.flags,
+    });
+  }
+
+  /** All or none: nothing is written before all of it is known to hold and to fit. */
+  #setMany(command: SetManyCommand): Reply {
+    const { sets } = command;
+    const { liveBytes, maxBytes } = this.store.stats();
+    let newBytes = 0;
+    let oldBytes = 0;
+    for (let i = 0; i < sets.length; i++) {
+      const { key, value, condition } = sets[i]!;
+      const failed = this.#failedCondition(key, condition);
+      if (failed) return { ...failed, count: i };
+      newBytes += key.length + value.length + ENTRY_OVERHEAD_BYTES;
+      // Together they must fit, or the first would be evicted for the last.
+      if (newBytes > maxBytes || key.length > maxKeyBytes) return { type: ReplyType.tooLarge, revision: 0, count: i };
+      const old = this.store.peekMeta(key);
+      if (old) oldBytes += key.length + old.valueBytes + ENTRY_OVERHEAD_BYTES;
+    }
+    if (this.#eviction === 'none') {
+      if (liveBytes - oldBytes + newBytes > maxBytes) return { type: ReplyType.full, revision: 0, count: 0 };
+      // What is replaced makes room first: one set may grow by what another, later one gives back.
+      for (const { key } of sets) this.store.delete(key);
+    }
+    for (const set of sets) {
+      const result = this.#put(set);
+      assert(result === 'stored', `a set that was seen to fit was ${result}`);
+      this.#revision++;
+    }
+    return ok(this.#revision);
+  }
+
+  /** Fills in what is missing: a key that a client wrote meanwhile keeps what the client wrote. */
+  #load(command: LoadCommand): Reply {
+    let count = 0;
+    for (const entry of command.entries) {
+      if (this.store.has(entry.key) || this.#put(entry) !== 'stored') continue;
+      this.#revision++;
+      count++;
+    }
+    return { ...ok(this.#revision), count };
   }
 
   /** The eviction policy is fixed once there are entries: its order is replicated state that no other policy has. */

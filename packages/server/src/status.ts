@@ -1,30 +1,9 @@
-import type { ServerInfo } from '@dcache/protocol';
+import type { NodeStatus } from '@dcache/protocol';
 import type { RaftStatus } from '@dcache/raft';
 import type { CacheStateMachine } from './state-machine.js';
 
 /** A node's own view, for people and probes. */
-export interface ServerStatus {
-  readonly id: string;
-  readonly raftId: number;
-  readonly rpcAddr: string;
-  readonly cluster: string | undefined;
-  readonly role: string;
-  readonly term: number;
-  /** The leader's name, undefined where none is known. */
-  readonly leader: string | undefined;
-  /** A member that has applied what it knows to be committed. */
-  readonly isReady: boolean;
-  readonly commitIndex: number;
-  readonly appliedIndex: number;
-  readonly revision: number;
-  /** Log time of the last applied entry, in milliseconds since 1970. */
-  readonly stampMs: number;
-  readonly entries: number;
-  readonly liveBytes: number;
-  /** Equal on any two nodes at the same applied index. */
-  readonly stateHash: string;
-  readonly servers: readonly ServerInfo[];
-}
+export type ServerStatus = NodeStatus;
 
 /** What the status is made of. */
 export interface StatusParts extends Pick<ServerStatus, 'id' | 'raftId' | 'rpcAddr' | 'cluster' | 'servers'> {
@@ -36,7 +15,6 @@ export interface StatusParts extends Pick<ServerStatus, 'id' | 'raftId' | 'rpcAd
 
 export function serverStatus(parts: StatusParts): ServerStatus {
   const { raft, stateMachine, isStopping } = parts;
-  const members = raft ? [...raft.confState.voters, ...raft.confState.learners] : [];
   const { entries, liveBytes } = stateMachine.store.stats();
   return {
     id: parts.id,
@@ -46,13 +24,7 @@ export function serverStatus(parts: StatusParts): ServerStatus {
     role: raft?.role ?? 'starting',
     term: raft?.term ?? 0,
     leader: stateMachine.directory.get(raft?.leader ?? 0)?.name,
-    isReady:
-      raft !== undefined &&
-      !isStopping &&
-      raft.isReadable &&
-      raft.leader !== undefined &&
-      members.includes(raft.id) &&
-      raft.appliedIndex >= raft.commitIndex,
+    isReady: isReady(raft, isStopping),
     commitIndex: raft?.commitIndex ?? 0,
     appliedIndex: raft?.appliedIndex ?? 0,
     revision: stateMachine.revision,
@@ -62,4 +34,11 @@ export function serverStatus(parts: StatusParts): ServerStatus {
     stateHash: stateMachine.stateHash(),
     servers: parts.servers,
   };
+}
+
+/** Whether a node is a member with a leader, and has applied what it knows to be committed. */
+export function isReady(raft: RaftStatus | undefined, isStopping: boolean): boolean {
+  if (raft === undefined || isStopping || !raft.isReadable || raft.leader === undefined) return false;
+  const { voters, learners } = raft.confState;
+  return (voters.includes(raft.id) || learners.includes(raft.id)) && raft.appliedIndex >= raft.commitIndex;
 }

@@ -110,7 +110,6 @@ class Run {
     this.#size = options.size ?? size;
     this.#checkers = new Checkers({
       nodes: () => [...this.#cluster.nodes.values(), ...this.#cluster.graves],
-      durableCandidates: !settings.isAsync,
       without: new Set(options.without),
     });
     this.#cluster = new Cluster(scheduler, settings, this.#checkers, trace);

@@ -2,6 +2,7 @@ import { type Check, type CheckResult, recorder } from './check.js';
 import { checkFaults } from './checks-faults.js';
 import { checkLeaving } from './checks-leaving.js';
 import { checkPool } from './checks-pool.js';
+import { checkRpc } from './checks-rpc.js';
 import { checkConflict, checkGarbage, checkIdle, checkKeys, checkWideAddress, keyOf } from './checks-special.js';
 import type { LabOptions } from './lab.js';
 
@@ -42,6 +43,7 @@ const scenarios: Readonly<Record<Extent, readonly Scenario[]>> = {
     checkKeys,
     checkWideAddress,
     checkGarbage,
+    checkRpc,
   ],
   quick: [
     (check) => checkPool(check),
@@ -49,6 +51,7 @@ const scenarios: Readonly<Record<Extent, readonly Scenario[]>> = {
     checkConflict,
     checkKeys,
     checkGarbage,
+    checkRpc,
   ],
 };
 

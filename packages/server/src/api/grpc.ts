@@ -1,32 +1,33 @@
 import type { Socket } from 'node:net';
-import type { Logger } from '@dcache/base';
-import {
-  type CommandHandler,
-  cacheService,
-  checkReply,
-  grpcEmpty,
-  grpcGetKey,
-  grpcGetResponse,
-  grpcServers,
-  grpcSetCommand,
-  type Limits,
-  toDcacheError,
-} from '@dcache/protocol';
-import { Server, ServerCredentials, type ServiceError, type sendUnaryData } from '@grpc/grpc-js';
+import type { Clock, Logger } from '@dcache/base';
+import { adminService, type CommandHandler, cacheService, cacheServiceV1, type Limits } from '@dcache/protocol';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { type AdminHandler, adminCalls } from './grpc-admin.js';
+import { unaryCalls } from './grpc-answer.js';
+import { cacheCalls, originalCacheCalls } from './grpc-cache.js';
+import { addReflection, GrpcHealth } from './grpc-health.js';
 
 export interface GrpcApiOptions {
   readonly handler: CommandHandler;
+  readonly admin: AdminHandler;
   readonly limits: Limits;
   readonly logger: Logger;
+  readonly clock: Clock;
+  /** Log time, in milliseconds. */
+  readonly nowMs: () => number;
 }
 
-/** Service `pb.Cache` on sockets that somebody else accepted. */
+/**
+ * Services `pb.Cache`, `dcache.v1.Cache`, `dcache.v1.Admin`, health and reflection, on sockets that somebody else
+ * accepted.
+ */
 export class GrpcApi {
   readonly #server: Server;
   readonly #injector: ReturnType<Server['createConnectionInjector']>;
+  readonly #health: GrpcHealth;
 
   constructor(options: GrpcApiOptions) {
-    const { handler, limits, logger } = options;
+    const { handler, admin, limits, logger, clock, nowMs } = options;
     this.#server = new Server({
       // Room for the key and the framing around the largest value, so that our own error answers what is just above.
       'grpc.max_receive_message_length': limits.maxValueBytes + limits.maxKeyBytes + 65_536,
@@ -34,28 +35,12 @@ export class GrpcApi {
       'grpc.keepalive_time_ms': 30_000,
       'grpc.keepalive_timeout_ms': 10_000,
     });
-    const answer = <Request, Response>(run: (request: Request) => Promise<Response>) => {
-      return (call: { readonly request: Request }, callback: sendUnaryData<Response>): void => {
-        run(call.request).then(
-          (response) => callback(null, response),
-          (thrown) => {
-            const error = toDcacheError(thrown);
-            if (error.code === 'internal') logger.error({ err: thrown }, 'a call failed');
-            callback({ code: error.grpcStatus, details: error.message } as ServiceError);
-          },
-        );
-      };
-    };
-    this.#server.addService(cacheService, {
-      set: answer(async (request: Parameters<typeof grpcSetCommand>[0]) => {
-        checkReply(await handler.write(grpcSetCommand(request, limits)));
-        return grpcEmpty();
-      }),
-      get: answer(async (request: Parameters<typeof grpcGetKey>[0]) =>
-        grpcGetResponse(await handler.read(grpcGetKey(request, limits))),
-      ),
-      getServers: answer(async () => grpcServers(handler.servers())),
-    });
+    this.#server.addService(cacheService, unaryCalls(originalCacheCalls(handler, limits), logger));
+    this.#server.addService(cacheServiceV1, unaryCalls(cacheCalls(handler, limits, nowMs), logger));
+    this.#server.addService(adminService, adminCalls(admin, clock, logger));
+    this.#health = new GrpcHealth(['pb.Cache', 'dcache.v1.Cache', 'dcache.v1.Admin'], () => admin.isReady(), clock);
+    this.#health.addTo(this.#server);
+    addReflection(this.#server);
     this.#injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
   }
 
@@ -66,6 +51,7 @@ export class GrpcApi {
 
   /** Lets calls that are under way end within `graceMs`, then ends their connections. */
   close(graceMs: number): void {
+    this.#health.stop();
     this.#injector.drain(graceMs);
     this.#injector.destroy();
     this.#server.forceShutdown();
