@@ -14,8 +14,8 @@ const set = (ttlMs: number): SetCommand => ({
 test('a write without a ttl gets the default, one with a ttl keeps it', () => {
   assert.deepEqual(withDefaultTtl(set(0), 500), set(500));
   assert.deepEqual(withDefaultTtl(set(7), 500), set(7));
-  const many = { type: CommandType.setMany, entries: [set(0), set(7)] } as const;
-  assert.deepEqual(withDefaultTtl(many, 500), { ...many, entries: [set(500), set(7)] });
+  const many = { type: CommandType.setMany, sets: [set(0), set(7)] } as const;
+  assert.deepEqual(withDefaultTtl(many, 500), { ...many, sets: [set(500), set(7)] });
 });
 
 test('without a default nothing is changed, and other commands never are', () => {

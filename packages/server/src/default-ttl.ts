@@ -7,7 +7,7 @@ export function withDefaultTtl(command: Command, defaultTtlMs: number): Command 
   if (command.type === CommandType.setMany)
     return {
       ...command,
-      entries: command.entries.map((entry) => (entry.ttlMs === 0 ? { ...entry, ttlMs: defaultTtlMs } : entry)),
+      sets: command.sets.map((entry) => (entry.ttlMs === 0 ? { ...entry, ttlMs: defaultTtlMs } : entry)),
     };
   return command;
 }
