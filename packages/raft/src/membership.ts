@@ -75,3 +75,17 @@ function lagRefusal(id: NodeId, status: Status, maxLag: number): RaftError | und
     return new RaftError('not-caught-up', `learner ${id} is ${lag} entries behind; ${maxLag} are allowed`);
   return undefined;
 }
+
+/** The other voter that has most of the log; one that answers, if any does. */
+export function bestSuccessor({ id, peers }: Status): NodeId | undefined {
+  let best: Status['peers'][number] | undefined;
+  for (const peer of peers) {
+    if (peer.id === id || peer.isLearner) continue;
+    const isBetter =
+      best === undefined ||
+      (peer.recentActive && !best.recentActive) ||
+      (peer.recentActive === best.recentActive && peer.matchIndex > best.matchIndex);
+    if (isBetter) best = peer;
+  }
+  return best?.id;
+}
