@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { systemClock } from '@dcache/base';
 import { Applier } from './applier.js';
 import { Compactor, compactionFloor } from './compactor.js';
 import { ConfChangeType, encodeConfChange } from './core/conf-change.js';
@@ -90,7 +91,8 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
   }
 
   /**
-   * Restores the state from the storage, opens the transport and begins to take part. Rejects with a `RaftError` when
+   * Restores the state from the storage, opens the transport and begins to take part; the process stays alive until
+   * `stop`. Rejects with a `RaftError` when
    * what the storage has cannot be read; the node is stopped then.
    */
   async start(): Promise<void> {
@@ -116,7 +118,13 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
       onConnect: (id) => loop.run(() => this.#exchange.onConnect(id)),
       onUnreachable: (id) => loop.run(() => loop.core.reportUnreachable(id)),
     });
-    this.#stopTicks = clock.every(tickMs, () => loop.run(() => this.#tick(loop)));
+    const stopTicks = clock.every(tickMs, () => loop.run(() => this.#tick(loop)));
+    // The clock lets a process end while its timers wait; a member of a cluster stays until it is stopped.
+    const stayAlive = clock === systemClock ? setInterval(() => {}, 2 ** 30) : undefined;
+    this.#stopTicks = () => {
+      stopTicks();
+      clearInterval(stayAlive);
+    };
     loop.run(() => this.#campaignAlone());
   }
 
