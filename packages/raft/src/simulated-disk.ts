@@ -286,6 +286,11 @@ class SimulatedFile implements DiskFile {
     for (let sector = Math.floor(position / sectorBytes); sector <= last; sector++) this.#inode.dirty.add(sector);
   }
 
+  async writeDurably(bytes: Uint8Array<ArrayBuffer>, position: number): Promise<void> {
+    await this.write(bytes, position);
+    await this.sync();
+  }
+
   async read(into: Uint8Array, position: number): Promise<number> {
     return this.readSync(into, position);
   }
