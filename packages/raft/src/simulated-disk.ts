@@ -123,6 +123,7 @@ export class SimulatedDisk {
   crash(): void {
     this.#generation++;
     this.#held = [];
+    this.holdSyncs = false;
     for (const folder of this.#folders.values()) {
       for (const change of folder.changes.slice(0, this.#random.below(folder.changes.length + 1)))
         change(folder.durable);
