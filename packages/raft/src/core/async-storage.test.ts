@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom, utf8 } from '@dcache/base';
 import { MemoryLog } from '../conformance/memory-log.js';
+import { entrySize } from './entry-size.js';
 import {
   type Entry,
   EntryType,
@@ -11,16 +12,17 @@ import {
   makeMessage,
   noBytes,
 } from './message.js';
+import type { RawNodeOptions } from './options.js';
 import { RawNode } from './raw-node.js';
 
 /** Node 2 of three, whose storage is written by a thread that this test plays. */
-function follower(): { readonly node: RawNode; readonly log: MemoryLog } {
+function follower(options: Partial<RawNodeOptions> = {}): { readonly node: RawNode; readonly log: MemoryLog } {
   const log = new MemoryLog();
   const confState = { voters: [1, 2, 3], learners: [], votersOutgoing: [], learnersNext: [], autoLeave: false };
   log.applySnapshot({ metadata: { index: 1, term: 1, confState }, data: noBytes });
   log.hardState = { term: 1, vote: 0, commit: 1 };
   const random = new SeededRandom(1);
-  return { node: new RawNode({ id: 2, storage: log, random, asyncStorageWrites: true }), log };
+  return { node: new RawNode({ ...options, id: 2, storage: log, random, asyncStorageWrites: true }), log };
 }
 
 /** An append of one entry at index 2 from the leader of `term`. */
@@ -111,6 +113,25 @@ test('an entry that was replaced by the same entry again is not taken for writte
   node.step(answerOf(writes[2]!));
   const [apply] = node.ready().messages.filter(({ type }) => type === MessageType.storageApply);
   assert.equal(apply?.entries[0]?.term, 2);
+});
+
+test('no more entries are handed out to be applied than maxCommittedSizePerReady, until some are applied', () => {
+  const entries = [2, 3, 4, 5, 6].map((index): Entry => ({ index, term: 2, type: EntryType.normal, data: noBytes }));
+  const { node, log } = follower({ maxCommittedSizePerReady: 2 * entrySize(entries[0]!) });
+  const from = { from: 1, term: 2, index: 1, logTerm: 1, entries, commit: 6 };
+  node.step(makeMessage(MessageType.append, 2, from));
+  const write = writeOf(node);
+  log.append(write.entries);
+  node.step(answerOf(write));
+  const slices: number[][] = [];
+  for (let i = 0; i < 3; i++) {
+    const [apply, ...more] = node.ready().messages.filter(({ type }) => type === MessageType.storageApply);
+    assert.ok(apply !== undefined && more.length === 0);
+    assert.equal(node.hasReady(), false, 'the next slice waits');
+    slices.push(apply.entries.map(({ index }) => index));
+    node.step(apply.responses[0]!);
+  }
+  assert.deepEqual(slices, [[2, 3], [4, 5], [6]]);
 });
 
 test('with asynchronous storage advance() is a mistake', () => {

@@ -158,12 +158,20 @@ test('a read that a deposed leader took is not answered when it leads again: its
 
 test('a confirmation of a read that does not exist yet is no confirmation of the next one', () => {
   const network = started();
-  network.isolate(1);
-  for (const from of [2, 3])
-    network.node(1).step(makeMessage(MessageType.heartbeatResponse, 1, { from, term: 2, context: 99 }));
   network.node(1).readIndex(1);
-  network.tick(2, [1]);
-  assert.deepEqual(network.host(1).reads, []);
+  network.settle();
+  const confirm = (from: number, context: number): void => {
+    network.node(1).step(makeMessage(MessageType.heartbeatResponse, 1, { from, term: 2, context }));
+  };
+  network.isolate(1);
+  confirm(2, 99);
+  network.node(1).readIndex(2);
+  confirm(3, 1);
+  network.settle();
+  assert.deepEqual(
+    network.host(1).reads.map(({ context }) => context),
+    [1],
+  );
 });
 
 test('reads that came before a confirmed one are confirmed with it, each with its own index', () => {
