@@ -71,8 +71,11 @@ export function refusal(change: MembershipChange, status: Status, maxLag: number
 function lagRefusal(id: NodeId, status: Status, maxLag: number): RaftError | undefined {
   const peer = status.peers.find((other) => other.id === id);
   const lag = status.lastIndex - (peer?.matchIndex ?? 0);
-  if (peer === undefined || !peer.recentActive || peer.state === 'snapshot' || lag > maxLag)
+  if (peer === undefined || lag > maxLag)
     return new RaftError('not-caught-up', `learner ${id} is ${lag} entries behind; ${maxLag} are allowed`);
+  // A new member counts as active before it ever answered; only one whose answers the leader has is in `replicate`.
+  if (!peer.recentActive || peer.state !== 'replicate')
+    return new RaftError('not-caught-up', `learner ${id} does not follow yet: it is in state ${peer.state}`);
   return undefined;
 }
 
