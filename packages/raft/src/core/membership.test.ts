@@ -163,7 +163,7 @@ test('several changes go through a joint configuration, which is left by itself 
 });
 
 test('a joint configuration is left once, whatever else is applied meanwhile', () => {
-  const network = started();
+  const network = started([1, 2, 3], { maxCommittedSizePerReady: 1 });
   network.isolate(1);
   network.node(1).proposeConfChange({ transition: Transition.jointImplicit, changes: [remove(3)] });
   for (const text of ['a', 'b', 'c']) proposeText(network.node(1), text);
