@@ -46,7 +46,7 @@ async function run<Result>(clock: HandClock, promise: Promise<Result>): Promise<
 }
 
 test('a node that is no member has nothing to leave, and the last voter stays', async () => {
-  const stranger = make([2, 3], 2);
+  const stranger = make([2, 3], 0);
   assert.equal(await stranger.departure.leave(), 'left');
   const last = make([1], 1);
   assert.equal(await last.departure.leave(), 'last');
@@ -64,6 +64,14 @@ test('a follower asks the leader and has left when the leader says so', async ()
 
 test('a learner asks as well', async () => {
   const { asked, departure } = make([2, 3], 2, [1]);
+  const leaving = departure.leave();
+  assert.deepEqual(asked, [2]);
+  departure.receive(departureResponse(true));
+  assert.equal(await leaving, 'left');
+});
+
+test('a node that is led but has not applied its own addition asks too: it may be a voter already', async () => {
+  const { asked, departure } = make([2], 2);
   const leaving = departure.leave();
   assert.deepEqual(asked, [2]);
   departure.receive(departureResponse(true));
@@ -92,15 +100,28 @@ test('a node whose removal was applied has left, also when the answer was lost',
 });
 
 test('the leader hands over first and then asks its successor', async () => {
-  const { asked, state, departure } = make([1, 2, 3], 1);
+  const { clock, asked, state, departure } = make([1, 2, 3], 1);
   state.transfer = async () => {
     state.leader = 3;
   };
   const leaving = departure.leave();
+  clock.pass(300);
   await turn();
   assert.deepEqual(asked, [3]);
   departure.receive(departureResponse(true));
   assert.equal(await leaving, 'left');
+});
+
+test('a leader that leaves gives others that leave a moment, and does not hand over to them', async () => {
+  const { clock, state, departure } = make([1, 2], 1);
+  const leaving = departure.leave();
+  clock.pass(299);
+  await turn();
+  assert.equal(state.transfers, 0);
+  state.voters = [1];
+  clock.pass(1);
+  assert.equal(await leaving, 'last');
+  assert.equal(state.transfers, 0);
 });
 
 test('nobody who answers is waited for three seconds at most, whoever leads', async () => {

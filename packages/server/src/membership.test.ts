@@ -25,6 +25,7 @@ class FakeLog {
   leaderId = 1;
   voters = [1];
   learners: number[] = [];
+  lastIndex = 10_000;
   readonly lagging = new Set<number>();
   readonly silent = new Set<number>();
   readonly changes: MembershipChange[] = [];
@@ -37,12 +38,12 @@ class FakeLog {
   status(): RaftStatus {
     const ids = [...this.voters, ...this.learners];
     return {
-      lastIndex: 10_000,
+      lastIndex: this.lastIndex,
       confState: { voters: this.voters, learners: this.learners, votersOutgoing: [], learnersNext: [] },
       progress: ids.map((id) => ({
         id,
         isActive: !this.silent.has(id),
-        matchIndex: this.lagging.has(id) ? 10_000 - 257 : 10_000 - 256,
+        matchIndex: Math.max(0, this.lastIndex - (this.lagging.has(id) ? 257 : 256)),
       })),
     } as unknown as RaftStatus;
   }
@@ -101,6 +102,18 @@ test('a newcomer is added as a learner and promoted once it holds all but 256 en
   log.lagging.delete(2);
   clock.pass(250);
   assert.deepEqual(said(log).slice(3), ['promote 2']);
+});
+
+test('a learner that never acknowledged anything is not promoted, however short the log is', async () => {
+  const { log, clock, membership } = make([member('n1', 1), member('n2', 2)]);
+  log.lastIndex = 3;
+  membership.look();
+  await log.apply();
+  clock.pass(10_000);
+  assert.deepEqual(said(log), ['add-learner 2'], 'as a voter it could cost a cluster of one its quorum');
+  log.lastIndex = 300;
+  clock.pass(250);
+  assert.deepEqual(said(log), ['add-learner 2', 'promote 2']);
 });
 
 test('a node that does not lead changes nothing; what it heard is done once it leads', () => {

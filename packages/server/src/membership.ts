@@ -113,7 +113,8 @@ export class Membership {
     const caughtUp = new Set<number>();
     for (const { id, isActive, matchIndex } of status.progress) {
       if (isActive) active.add(id);
-      if (isActive && matchIndex + caughtUpEntries >= status.lastIndex) caughtUp.add(id);
+      // Whoever has acknowledged nothing may not even be reachable, however short the log is.
+      if (isActive && matchIndex > 0 && matchIndex + caughtUpEntries >= status.lastIndex) caughtUp.add(id);
     }
     return nextChange({
       selfId: log.id,

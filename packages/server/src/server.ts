@@ -307,6 +307,9 @@ export class Server implements CommandHandler {
     const { serfAddress, id, inMemory, dataDir } = this.#options;
     const serf = new Serf({
       ...lan(),
+      // Who leaves was taken out of the log's configuration before: gossip is told, but not waited for longer than that.
+      broadcastTimeoutMs: 1_000,
+      leavePropagateDelayMs: 500,
       name: id,
       bind: formatAddress(serfAddress.host, serfAddress.port),
       // A durable node finds its pool again by itself, without --join.
