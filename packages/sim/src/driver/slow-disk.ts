@@ -27,6 +27,10 @@ function slowFile(file: DiskFile, passed: () => Promise<void>): DiskFile {
   return {
     size: () => file.size(),
     write: (bytes, position) => file.write(bytes, position),
+    writeDurably: async (bytes, position) => {
+      await passed();
+      await file.writeDurably(bytes, position);
+    },
     read: (into, position) => file.read(into, position),
     readSync: (into, position) => file.readSync(into, position),
     close: () => file.close(),
