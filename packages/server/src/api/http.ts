@@ -10,12 +10,14 @@ import {
   checkReply,
   type DcacheError,
   formatEtag,
+  type HttpRequest,
   httpFoundHeaders,
   httpWriteCommand,
   type Limits,
   parseHttpRequest,
   toDcacheError,
 } from '@dcache/protocol';
+import type { Authorize } from './access.js';
 import { readBody } from './body.js';
 import type { InternalAnswer } from './internal.js';
 import { checkOrigin } from './origin.js';
@@ -26,6 +28,8 @@ export interface HttpApiOptions {
   /** Answers the server's own paths, `/-/…`; undefined where there is none. */
   readonly internal: (path: string) => InternalAnswer | undefined;
   readonly logger: Logger;
+  /** Default: everybody may do everything. */
+  readonly authorize?: Authorize;
 }
 
 /** HTTP/1.1 on sockets that somebody else accepted. All meaning is in `@dcache/protocol`; here are only sockets. */
@@ -68,6 +72,7 @@ export class HttpApi {
     const { handler, limits } = this.#options;
     const parsed = parseHttpRequest(request.method ?? '', request.url ?? '', request.headers, limits);
     checkOrigin(request.headers.origin, request.headers.host);
+    this.#authorize(request, parsed);
     switch (parsed.kind) {
       case 'read': {
         const found = await handler.read(parsed.key, { level: parsed.level });
@@ -89,6 +94,13 @@ export class HttpApi {
         return sendJson(response, answer ?? { status: 404, body: { error: 'not-found', message: 'no such page' } });
       }
     }
+  }
+
+  /** Probes need no token: who asks for them has none, and they tell nothing. */
+  #authorize(request: IncomingMessage, parsed: HttpRequest): void {
+    if (parsed.kind === 'internal' && (parsed.path === '/-/live' || parsed.path === '/-/ready')) return;
+    const access = parsed.kind === 'read' || parsed.kind === 'internal' ? 'read' : 'write';
+    this.#options.authorize?.(request.headers.authorization, access);
   }
 
   async #write(response: ServerResponse, command: Command): Promise<void> {
@@ -136,6 +148,7 @@ function refuse(response: ServerResponse, error: DcacheError, request: IncomingM
   response.setHeader('content-type', 'text/plain; charset=utf-8');
   response.setHeader('content-length', Buffer.byteLength(body));
   response.setHeader('dcache-error', error.code);
+  if (error.code === 'unauthenticated') response.setHeader('www-authenticate', 'Bearer');
   if (error.code === 'method-not-allowed') response.setHeader('allow', allowedMethods);
   if (error.code === 'busy' || error.code === 'no-leader') response.setHeader('retry-after', 1);
   if (!request.complete) response.setHeader('connection', 'close');
