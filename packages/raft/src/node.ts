@@ -318,6 +318,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
       onReadState: (index, context) => this.#reads.onReadState(index, context),
       onApply: (message) => this.#applier.push(message),
       onSnapshotNeeded: (to) => this.#exchange.send(to),
+      isBacklogged: () => this.#isBacklogged(),
       onTurnDone: () => this.#apply(),
       onFailure: (error) => this.#fail(error),
     });
@@ -399,6 +400,13 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
       if (!this.#applier.isIdle) this.#schedule();
     }
     this.#reads.onApplied(this.#applier.index);
+  }
+
+  #isBacklogged(): boolean {
+    const { storage, maxUnappliedBytes } = this.#options;
+    // The whole log weighs less, nearly always: only then it is worth a look at what of it is not applied.
+    if (storage.sizeBytes <= maxUnappliedBytes) return false;
+    return storage.firstIndexWithin(maxUnappliedBytes) > this.#applier.index + 1;
   }
 
   #onApplied(index: number, term: number, reply: Reply | ConfState | undefined): void {
