@@ -44,19 +44,21 @@ async function isSettled(promise: Promise<unknown>): Promise<boolean> {
 test('an append is done only when it is synced, a vote too (pitfalls 2 and 3)', async () => {
   const disk = new SimulatedDisk();
   const storage = await open(disk);
-  await storage.append(entriesOf(1, 1, 1), undefined);
+  await storage.append(entriesOf(1, 1, 1), { term: 2, vote: 0, commit: 0 });
   await settle();
   disk.holdSyncs = true;
   const entries = storage.append(entriesOf(1, 2, 2), undefined);
   assert.equal(await isSettled(entries), false);
   const vote = storage.append([], { term: 2, vote: 3, commit: 0 });
   assert.equal(await isSettled(vote), false);
+  const term = storage.append([], { term: 3, vote: 3, commit: 0 });
+  assert.equal(await isSettled(term), false);
   disk.holdSyncs = false;
   disk.releaseSyncs();
-  await Promise.all([entries, vote]);
+  await Promise.all([entries, vote, term]);
   disk.crash();
   const after = await open(disk);
-  assert.deepEqual(after.initialState().hardState, { term: 2, vote: 3, commit: 0 });
+  assert.deepEqual(after.initialState().hardState, { term: 3, vote: 3, commit: 0 });
   assert.equal(after.lastIndex(), 2);
 });
 

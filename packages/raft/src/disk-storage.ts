@@ -186,8 +186,8 @@ export class DiskStorage implements LogStorage {
     if (entries.length === 0 && hardState?.term === term && hardState.vote === vote)
       return this.#writer.writeLazily(hardState);
     for (const entry of entries) {
-      const isNext = entry.index >= this.firstIndex() && entry.index <= this.lastIndex() + 1;
-      assert(isNext, `entry ${entry.index} does not fit a log from ${this.firstIndex()} to ${this.lastIndex()}`);
+      if (entry.index < this.firstIndex() || entry.index > this.lastIndex() + 1)
+        assert(false, `entry ${entry.index} does not fit a log from ${this.firstIndex()} to ${this.lastIndex()}`);
       this.#places.append(entry.index, entry.term, entryWeight(entry));
     }
     this.#keep(entries);
