@@ -28,6 +28,7 @@ import { propose, startRaft, step, tick } from './raft.js';
 import { requestRead } from './read.js';
 import type { BasicStatus, PeerStatus, ProposeResult, ReadIndexResult, Ready, Status, StepResult } from './ready.js';
 import type { RaftState } from './state.js';
+import { isWellFormed } from './well-formed.js';
 
 const noReadStates: readonly ReadState[] = Object.freeze([]);
 const stateNames = ['probe', 'replicate', 'snapshot'] as const;
@@ -85,6 +86,7 @@ export class RawNode {
     if (isLocalType(message.type) && !isThread) return 'local-message';
     if (isResponseType(message.type) && !isThread && this.#state.tracker.get(message.from) === undefined)
       return 'unknown-peer';
+    if (!isThread && !isWellFormed(message)) return 'malformed';
     return step(this.#state, message);
   }
 
