@@ -2,10 +2,8 @@ import { EventEmitter } from 'node:events';
 import { systemClock } from '@dcache/base';
 import { Applier } from './applier.js';
 import { Compactor, compactionFloor } from './compactor.js';
-import { ConfChangeType, encodeConfChange } from './core/conf-change.js';
 import {
   type ConfState,
-  EntryType,
   MessageType,
   makeMessage,
   type NodeId,
@@ -16,7 +14,6 @@ import {
   type SoftState,
 } from './core/message.js';
 import type { RawNode } from './core/raw-node.js';
-import type { DropReason } from './core/ready.js';
 import { CoreLoop } from './core-loop.js';
 import { RaftError } from './errors.js';
 import { Handover } from './handover.js';
@@ -26,7 +23,9 @@ import { bestSuccessor, isAlreadySo, type MembershipChange, refusal, toConfChang
 import { type RaftNodeOptions, type ResolvedOptions, resolveOptions } from './options.js';
 import { Proposals } from './proposals.js';
 import { ReadBarriers } from './reads.js';
+import { notLeader, placeOf } from './refusals.js';
 import { SnapshotExchange } from './snapshot-exchange.js';
+import { foundCluster, restoreState } from './startup.js';
 import { describeStatus, type RaftEvents, type RaftStats, type RaftStatus } from './status.js';
 
 /**
@@ -100,7 +99,8 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     let loop: CoreLoop;
     try {
       await this.#restoreState();
-      await this.#bootstrap();
+      const { storage, bootstrap } = this.#options;
+      if (bootstrap !== undefined) await foundCluster(storage, this.id, bootstrap.context);
       loop = this.#makeLoop();
     } catch (error) {
       await this.stop();
@@ -145,17 +145,18 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
    * settles, at the latest after `proposalTimeoutMs`.
    */
   propose(data: Uint8Array, options: { readonly signal?: AbortSignal } = {}): Promise<Reply> {
-    const refused = this.#proposalRefusal(data);
-    if (refused !== undefined) return this.#refuse(refused);
     const { signal } = options;
-    if (signal?.aborted === true)
-      return this.#refuse(new RaftError('aborted', 'aborted before it was proposed', { cause: signal.reason }));
-    const result = this.#core.propose(data);
-    if (result.status !== 'appended') return this.#refuse(this.#dropError(result));
-    this.#schedule();
-    this.#counts.proposals++;
-    // What is applied at this place with this term is this entry, so the reply is the state machine's.
-    return this.#proposals.wait(result.index, result.term, signal) as Promise<Reply>;
+    try {
+      this.#assertProposable(data, signal);
+      const { index, term } = placeOf(this.#core, this.#core.propose(data));
+      this.#schedule();
+      this.#counts.proposals++;
+      // What is applied at this place with this term is this entry, so the reply is the state machine's.
+      return this.#proposals.wait(index, term, signal) as Promise<Reply>;
+    } catch (error) {
+      this.#counts.proposalsRefused++;
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -167,11 +168,10 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
    * not use what was read. (Thesis §6.4)
    */
   async readBarrier(level: 'linearizable' | 'lease'): Promise<number> {
-    const stopped = this.#stoppedError();
-    if (stopped !== undefined) throw stopped;
+    this.#assertRunning();
     if (level === 'linearizable') return this.#reads.request();
     const { role, term } = this.#core;
-    if (role !== Role.leader) throw this.#notLeader();
+    if (role !== Role.leader) throw notLeader(this.#core);
     if (this.#lease.isValid(term)) {
       if (this.#lease.isOld(term)) this.#reads.confirm();
       const index = this.#running.commitIndex;
@@ -194,24 +194,22 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
    * changed. Only on the leader, one at a time. Rejects with `refused`, `not-caught-up`, `busy`, or as `propose`.
    */
   async changeMembership(change: MembershipChange): Promise<ConfState> {
-    const stopped = this.#stoppedError();
-    if (stopped !== undefined) throw stopped;
-    if (this.#core.role !== Role.leader) throw this.#notLeader();
+    this.#assertRunning();
+    if (this.#core.role !== Role.leader) throw notLeader(this.#core);
     if (this.#changesMembership) throw new RaftError('busy', 'another membership change is under way');
     const status = this.#core.status();
     if (isAlreadySo(change, status.confState)) return status.confState;
     const refused = refusal(change, status, this.#options.maxPromotionLag);
     if (refused !== undefined) throw refused;
-    const result = this.#core.proposeConfChange(toConfChange(change));
-    if (result.status !== 'appended') throw this.#dropError(result);
+    const place = placeOf(this.#core, this.#core.proposeConfChange(toConfChange(change)));
     this.#schedule();
-    if (result.refusal === 'invalid' || result.refusal === 'malformed')
+    if (place.refusal === 'invalid' || place.refusal === 'malformed')
       throw new RaftError('refused', 'the change does not fit the present members');
-    if (result.refusal !== undefined)
+    if (place.refusal !== undefined)
       throw new RaftError('busy', 'an earlier membership change, or entry that may be one, is not applied yet');
     this.#changesMembership = true;
     try {
-      return (await this.#proposals.wait(result.index, result.term)) as ConfState;
+      return (await this.#proposals.wait(place.index, place.term)) as ConfState;
     } finally {
       this.#changesMembership = false;
     }
@@ -222,9 +220,8 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
    * `busy` when that did not happen within two election timeouts. (Thesis §3.10)
    */
   async transferLeadership(to?: NodeId): Promise<void> {
-    const stopped = this.#stoppedError();
-    if (stopped !== undefined) throw stopped;
-    if (this.#core.role !== Role.leader) throw this.#notLeader();
+    this.#assertRunning();
+    if (this.#core.role !== Role.leader) throw notLeader(this.#core);
     if (this.#handover.isUnderWay) throw new RaftError('busy', 'leadership is being handed over already');
     const target = to ?? bestSuccessor(this.#core.status());
     const { voters } = this.#applier.state.confState;
@@ -277,27 +274,10 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
 
   async #restoreState(): Promise<void> {
     const { storage, stateMachine } = this.#options;
-    const stored = await storage.openSnapshot();
-    if (stored === undefined) return;
-    try {
-      await stateMachine.restore(stored.chunks(), stored.metadata);
-    } catch (cause) {
-      if (cause instanceof RaftError) throw cause;
-      throw new RaftError('state-machine', `restore of snapshot ${stored.metadata.index} threw`, { cause });
-    }
-    this.#applier.restored(stored.metadata);
-    this.#compactor.onSnapshot(stored.metadata.index);
-  }
-
-  /** A cluster begins with one committed entry that makes its founder a voter, so that it is in every log. */
-  async #bootstrap(): Promise<void> {
-    const { storage, bootstrap } = this.#options;
-    const isEmpty = storage.lastIndex() === 0 && storage.initialState().hardState.term === 0;
-    if (bootstrap === undefined || !isEmpty) return;
-    const changes = [{ type: ConfChangeType.addNode, nodeId: this.id }];
-    const data = encodeConfChange({ changes, context: bootstrap.context ?? noBytes });
-    const entry = { index: 1, term: 1, type: EntryType.confChangeV2, data };
-    await storage.append([entry], { term: 1, vote: noNode, commit: 1 });
+    const metadata = await restoreState(storage, stateMachine);
+    if (metadata === undefined) return;
+    this.#applier.restored(metadata);
+    this.#compactor.onSnapshot(metadata.index);
   }
 
   #makeLoop(): CoreLoop {
@@ -473,43 +453,18 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
 
   // --------------------------------------------------------------------------------------------------------- helpers
 
-  #proposalRefusal(data: Uint8Array): RaftError | undefined {
-    const stopped = this.#stoppedError();
-    if (stopped !== undefined) return stopped;
+  #assertProposable(data: Uint8Array, signal: AbortSignal | undefined): void {
+    this.#assertRunning();
     const refused = this.#proposals.refusal(data);
-    if (this.#core.role !== Role.leader) return this.#notLeader();
-    if (this.#options.storage.isFull) return new RaftError('disk-full', 'there is no room for more log on the disk');
-    return refused;
+    if (this.#core.role !== Role.leader) throw notLeader(this.#core);
+    if (this.#options.storage.isFull) throw new RaftError('disk-full', 'there is no room for more log on the disk');
+    if (refused !== undefined) throw refused;
+    if (signal?.aborted === true)
+      throw new RaftError('aborted', 'aborted before it was proposed', { cause: signal.reason });
   }
 
-  #refuse(error: RaftError): Promise<never> {
-    this.#counts.proposalsRefused++;
-    return Promise.reject(error);
-  }
-
-  #dropError(
-    result: { readonly status: 'forwarded' } | { readonly status: 'dropped'; readonly reason: DropReason },
-  ): RaftError {
-    if (result.status === 'forwarded') return this.#notLeader();
-    switch (result.reason) {
-      case 'transferring':
-        return new RaftError('busy', 'leadership is being handed over');
-      case 'too-much-uncommitted':
-        return new RaftError('busy', `${this.#options.maxUncommittedBytes} bytes wait to be committed already`);
-      default:
-        return this.#notLeader();
-    }
-  }
-
-  #notLeader(): RaftError {
-    const { leader, role } = this.#core;
-    if (leader === noNode || role === Role.leader) return new RaftError('no-leader', 'no leader is known');
-    return new RaftError('not-leader', `node ${leader} leads`, { leader });
-  }
-
-  #stoppedError(): RaftError | undefined {
-    if (this.#state === 'running') return undefined;
-    return new RaftError('stopped', `the node is ${this.#state}`, { cause: this.#fatal });
+  #assertRunning(): void {
+    if (this.#state !== 'running') throw new RaftError('stopped', `the node is ${this.#state}`, { cause: this.#fatal });
   }
 
   /** The node cannot go on: everything is settled, and whoever runs it is told. */
