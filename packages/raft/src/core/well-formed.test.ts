@@ -32,6 +32,8 @@ for (const [what, message] of [
     'a snapshot in which a voter is a learner',
     snapshot({ index: 9, term: 1, confState: { ...confState, learners: [1] } }),
   ],
+  ['a message to another node', makeMessage(MessageType.heartbeat, 3, { from: 1, term: 3 })],
+  ['a heartbeat from oneself', makeMessage(MessageType.heartbeat, 2, { from: 2, term: 3 })],
   ['a message from nobody', makeMessage(MessageType.heartbeat, 2, { term: 3 })],
 ] as const)
   test(`${what} is refused and changes nothing`, () => {
