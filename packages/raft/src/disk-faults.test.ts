@@ -163,6 +163,14 @@ test('a full disk shows before the write that matters; it recovers when space re
   assert.equal((await open(disk)).lastIndex(), last + 101);
 });
 
+test('a new log on a full disk is an error at once, and leaves nothing locked', async () => {
+  const disk = new SimulatedDisk({ capacityBytes: 10_000 });
+  assert.equal(await codeOf(open(disk)), 'disk-full');
+  disk.capacityBytes = Number.POSITIVE_INFINITY;
+  const storage = await open(disk);
+  await storage.append(entriesOf(1, 1, 1), undefined);
+});
+
 test('a log that waits for space can be closed', async () => {
   const disk = new SimulatedDisk();
   const storage = await open(disk);
