@@ -25,7 +25,7 @@ export interface Ready {
   readonly softState?: SoftState;
   /** Present when it changed. */
   readonly hardState?: HardState;
-  /** Reads that may be served once their index is applied. */
+  /** Reads that may be served once their index is applied. A context may come twice if the network repeats messages. */
   readonly readStates: readonly ReadState[];
   readonly entries: readonly Entry[];
   /** Present when a leader sent one that is ahead of the log. `entries` beside it follow it. */
