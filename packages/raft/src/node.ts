@@ -266,8 +266,9 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     this.#loop?.stop();
     this.#stopTicks();
     this.#exchange.stop();
-    await this.#compactor.cancel();
+    // Others hear no more of this node, even if its disk hangs.
     if (this.#loop !== undefined) await this.#options.transport.stop();
+    await this.#compactor.cancel();
     await this.#options.storage.close();
     this.#state = 'stopped';
   }
