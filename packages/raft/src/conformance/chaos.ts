@@ -36,6 +36,8 @@ const ids: readonly NodeId[] = [1, 2, 3, 4, 5];
  * and in the end, when all is calm, that the cluster takes proposals again.
  */
 export class Chaos implements MachineEvents {
+  /** Everything that was sent, in order, as one number. */
+  digest = 0;
   readonly counts: ChaosCounts = { reads: 0, crashes: 0, changes: 0, snapshots: 0, applied: 0 };
   readonly #random: SeededRandom;
   readonly #options: ChaosOptions;
@@ -74,6 +76,9 @@ export class Chaos implements MachineEvents {
   }
 
   send(messages: readonly Message[]): void {
+    for (const { type, to, from, term, index, commit, entries } of messages)
+      for (const part of [type, to, from, term, index, commit, entries.length])
+        this.digest = (Math.imul(this.digest, 31) + part) | 0;
     this.#inFlight.push(...messages);
   }
 
