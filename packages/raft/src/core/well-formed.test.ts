@@ -48,3 +48,14 @@ test('an append that follows on is taken', () => {
   assert.equal(network.node(2).step(append(1, 1, entry(2, 2), entry(3, 3))), 'accepted');
   assert.equal(network.node(2).basicStatus().lastIndex, 3);
 });
+
+test('a proposal, a read and a transfer come back when two nodes take each other for the leader', () => {
+  const network = new Network([1, 2, 3], { preVote: false });
+  network.elect(2);
+  const entries = [{ index: 0, term: 0, type: EntryType.normal, data: new Uint8Array([0x61]) }];
+  network.node(2).step(makeMessage(MessageType.propose, 2, { from: 2, entries }));
+  network.node(2).step(makeMessage(MessageType.readIndex, 2, { from: 2, context: 5 }));
+  network.node(2).step(makeMessage(MessageType.transferLeader, 2, { from: 2, term: 2 }));
+  network.settle();
+  assert.deepEqual([network.host(3).applied, network.host(2).reads.length], [['a'], 1]);
+});

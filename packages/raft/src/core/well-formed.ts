@@ -9,7 +9,7 @@ export function isWellFormed(message: Message, id: NodeId): boolean {
   const { type, to, from, entries, snapshot } = message;
   // What was sent to the node that had this address before is none of ours: its votes and entries were not ours either.
   if (to !== id || from === noNode) return false;
-  if (from === id) return isOwnAnswer(type);
+  if (from === id && !mayBeOwn(type)) return false;
   switch (type) {
     case MessageType.append:
       return followOn(entries, message.index, message.logTerm, message.term);
@@ -22,11 +22,22 @@ export function isWellFormed(message: Message, id: NodeId): boolean {
   }
 }
 
-/** What a node answers itself once its storage has done a write. */
-function isOwnAnswer(type: MessageType): boolean {
-  return (
-    type === MessageType.appendResponse || type === MessageType.voteResponse || type === MessageType.preVoteResponse
-  );
+/**
+ * What may come from oneself: what the storage answers for a node, and what another node, that took this one for the
+ * leader, passed on under the name of who asked first.
+ */
+function mayBeOwn(type: MessageType): boolean {
+  switch (type) {
+    case MessageType.appendResponse:
+    case MessageType.voteResponse:
+    case MessageType.preVoteResponse:
+    case MessageType.propose:
+    case MessageType.readIndex:
+    case MessageType.transferLeader:
+      return true;
+    default:
+      return false;
+  }
 }
 
 /** Whether entries follow (`index`, `term`) without a gap, in terms that do not fall and do not pass their leader's. */
