@@ -4,21 +4,17 @@ import { type ConflictReport, ConflictVote } from './conflict.js';
 import { maxMetaBytes } from './core/config.js';
 import type { SerfEvent, UserEvent } from './core/effects.js';
 import { sameEndpoint } from './core/members.js';
-import type { Coordinate, Endpoint } from './core/message.js';
+import type { Coordinate } from './core/message.js';
 import type { Member } from './core/roster.js';
-import { SerfCore } from './core/serf.js';
-import { Driver } from './driver.js';
 import { SerfError } from './errors.js';
-import { describe, interfaceAddress, isUnspecified, resolveEndpoints } from './host.js';
+import { describe, resolveEndpoints } from './host.js';
 import { answerInternalQuery, isInternal } from './internal-query.js';
-import { KeyManager, loadKeyring } from './keys.js';
+import type { KeyManager } from './keys.js';
 import { checkTags, type ResolvedOptions, resolveOptions, type SerfOptions } from './options.js';
+import { assemble, type Parts } from './parts.js';
 import { filtersOf, type IncomingQuery, incomingQuery, QueryHandle, type QueryOptions } from './query.js';
-import { Snapshot } from './snapshot.js';
 import { collectStats, type SerfStats } from './stats.js';
-import { Transport } from './transport.js';
 import { CachingCodec, encodeTags } from './wire/codec.js';
-import { encryptionOverheadBytes, type Keyring } from './wire/keyring.js';
 
 /** Events of a `Serf` and what their listeners get. */
 export interface SerfEvents {
@@ -44,15 +40,6 @@ export interface JoinOptions {
   readonly replay?: boolean;
 }
 
-interface Running {
-  readonly core: SerfCore;
-  readonly driver: Driver;
-  readonly transport: Transport;
-  readonly keys: KeyManager;
-  readonly snapshot: Snapshot | undefined;
-  readonly endpoint: Endpoint;
-}
-
 type State = 'new' | 'starting' | 'running' | 'leaving' | 'left' | 'stopped';
 
 /** A member of a Serf pool. Everything it tells comes as events; everything it is asked may fail with a `SerfError`. */
@@ -64,7 +51,7 @@ export class Serf extends EventEmitter<SerfEvents> {
   readonly #vote: ConflictVote;
   #tags: ReadonlyMap<string, string>;
   #state: State = 'new';
-  #running: Running | undefined;
+  #running: Parts | undefined;
   #onLeft: (() => void) | undefined;
 
   /** A `TypeError` names the option that cannot be. */
@@ -247,56 +234,17 @@ export class Serf extends EventEmitter<SerfEvents> {
   }
 
   async #start(): Promise<void> {
-    const { bind, clock, logger, timing, label, compress, random, name } = this.#options;
-    const keyring = await loadKeyring(this.#options.keyring, this.#options.keyringFile);
-    const snapshot = await Snapshot.open(this.#options);
-    const packet = { keyring, label };
-    let driver: Driver;
-    const transport = new Transport({
-      ...packet,
-      compress,
-      clock,
-      streamTimeoutMs: timing.streamTimeoutMs,
-      onPacket: (from, bytes) => driver.onPacket(from, bytes),
-      onStream: (message) => driver.onStream(message),
-      onFault: (where, error) => driver.onFault(where, error),
-    });
-    const port = await transport.bind(bind.host, bind.port ?? 0);
-    const endpoint = await this.#announced(port).catch(async (error: unknown) => {
-      await transport.close();
-      throw error;
-    });
-    const core = new SerfCore({
-      name,
-      endpoint,
+    const { clock, logger, name } = this.#options;
+    const parts = await assemble({
+      options: this.#options,
+      codec: this.#codec,
       tags: this.#tags,
-      timing,
-      codec: this.#codec,
-      random,
-      coordinates: this.#options.coordinates,
-      packetOverheadBytes: () => (keyring === undefined ? 0 : encryptionOverheadBytes),
-      nowMs: clock.monotonicMs(),
-    });
-    driver = new Driver({
-      ...packet,
-      core,
-      codec: this.#codec,
-      transport,
-      clock,
-      logger,
-      compress,
-      streamTimeoutMs: timing.streamTimeoutMs,
       onEvent: (event) => this.#onEvent(event),
-    });
-    const keys = new KeyManager({
-      keyring,
-      file: this.#options.keyringFile,
       query: (query, payload) => this.query(query, payload),
-      memberCount: () => core.roster.count('alive'),
     });
-    this.#running = { core, driver, transport, keys, snapshot, endpoint };
+    const { core, driver, snapshot, endpoint } = parts;
+    this.#running = parts;
     this.#state = 'running';
-    if (snapshot !== undefined) core.restore(snapshot.clocks);
     driver.run(() => {});
     snapshot?.start({
       clock,
@@ -306,15 +254,6 @@ export class Serf extends EventEmitter<SerfEvents> {
       isRunning: () => this.#state === 'running',
     });
     logger.info({ name, address: describe(endpoint) }, 'started');
-  }
-
-  async #announced(port: number): Promise<Endpoint> {
-    const { bind, advertise } = this.#options;
-    const from = advertise ?? bind;
-    const host = from.host.includes(':') ? `[${from.host}]` : from.host;
-    const [first] = await resolveEndpoints(`${host}:${advertise?.port ?? port}`, port);
-    if (first === undefined) throw new SerfError('address', `${from.host} has no address`);
-    return isUnspecified(first.addr) ? { addr: interfaceAddress(), port: first.port } : first;
   }
 
   #onEvent(event: SerfEvent): void {
@@ -408,7 +347,7 @@ export class Serf extends EventEmitter<SerfEvents> {
   }
 
   /** The parts, when the node runs. */
-  #use(): Running {
+  #use(): Parts {
     if (this.#running === undefined || this.#state !== 'running')
       throw new SerfError(
         this.#state === 'left' ? 'left' : 'not-running',
@@ -418,10 +357,8 @@ export class Serf extends EventEmitter<SerfEvents> {
   }
 
   /** The parts, also after the end: what was known stays readable. */
-  #used(): Running {
+  #used(): Parts {
     if (this.#running === undefined) throw new SerfError('not-running', 'the node was never started');
     return this.#running;
   }
 }
-
-export type { Keyring };

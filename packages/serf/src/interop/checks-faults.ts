@@ -25,7 +25,7 @@ export async function checkFaults(check: Check, options: LabOptions = {}): Promi
     assert.deepEqual(failures(alpha, 'bravo'), []);
     assert.deepEqual(ts1.events('member-failed'), []);
   });
-  await check(21, 'our node, paused for 6 s, refutes and stays', async () => {
+  await check(21, 'our node, paused until it is suspected, refutes and stays', async () => {
     const before = await ts1.ask<{ refutes: number }>('stats');
     const seen = [alpha, charlie].map((agent) => failures(agent, 'ts1').length);
     // With two to confirm, a suspicion lasts 4 s here; a pause of 4.5 s is suspected and still in time to refute.
