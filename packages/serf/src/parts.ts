@@ -1,3 +1,4 @@
+import { formatAddress } from './core/address.js';
 import type { SerfEvent } from './core/effects.js';
 import type { Endpoint, Tags } from './core/message.js';
 import { SerfCore } from './core/serf.js';
@@ -50,7 +51,9 @@ export async function assemble({ options, codec, tags, onEvent, query }: PartsSe
     onFault: (where, error) => driver?.onFault(where, error),
   });
   try {
-    const port = await transport.bind(bind.host, bind.port ?? 0);
+    // One address for both protocols: a name such as localhost may have several.
+    const [local] = await resolveEndpoints(bracketed(bind.host), 0);
+    const port = await transport.bind(formatAddress(local!.addr), bind.port ?? 0);
     const endpoint = await announcedEndpoint(options, port);
     const core = new SerfCore({
       name,
@@ -77,8 +80,11 @@ export async function assemble({ options, codec, tags, onEvent, query }: PartsSe
 
 async function announcedEndpoint({ bind, advertise }: ResolvedOptions, port: number): Promise<Endpoint> {
   const from = advertise ?? bind;
-  const host = from.host.includes(':') ? `[${from.host}]` : from.host;
-  const [first] = await resolveEndpoints(`${host}:${advertise?.port ?? port}`, port);
+  const [first] = await resolveEndpoints(`${bracketed(from.host)}:${advertise?.port ?? port}`, port);
   if (first === undefined) throw new SerfError('address', `${from.host} has no address`);
   return isUnspecified(first.addr) ? { addr: interfaceAddress(), port: first.port } : first;
+}
+
+function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
 }

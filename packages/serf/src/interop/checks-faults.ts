@@ -46,6 +46,8 @@ export async function checkFaults(check: Check, options: LabOptions = {}): Promi
     const startMs = performance.now();
     ts1.signal('SIGCONT');
     await Promise.all([alpha, bravo, charlie].map((agent) => agent.sees('ts1', 'alive')));
+    // It did not run for many seconds: what it did not hear in that time it holds against nobody.
+    assert.deepEqual(ts1.events('member-failed'), []);
     return `alive everywhere ${Math.round(performance.now() - startMs)} ms after it went on`;
   });
   await check(23, 'our node, killed, is failed in about the formula time', async () => {
