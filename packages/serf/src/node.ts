@@ -36,7 +36,7 @@ export interface SerfEvents {
 
 export interface JoinOptions {
   readonly signal?: AbortSignal;
-  /** Also deliver user events that were sent before the join. Default false. */
+  /** Also deliver user events that were sent before the join, as far as members remember them. Default false. */
   readonly replay?: boolean;
 }
 
@@ -89,28 +89,13 @@ export class Serf extends EventEmitter<SerfEvents> {
    * `join-failed` with every address's fault when none did.
    */
   async join(addresses: readonly string[], options: JoinOptions = {}): Promise<number> {
-    const { driver, core, endpoint } = this.#use();
-    const faults: string[] = [];
-    const attempt = async (address: string): Promise<number> => {
-      let reached = 0;
-      try {
-        for (const target of await resolveEndpoints(address, this.#options.bind.port ?? 7946)) {
-          if (sameEndpoint(target, endpoint)) faults.push(`${address}: is this member itself`);
-          else {
-            await driver.pushPull(target, true, options.replay !== true, options.signal);
-            reached = 1;
-          }
-        }
-      } catch (error) {
-        options.signal?.throwIfAborted();
-        faults.push(`${address}: ${(error as Error).message}`);
-      }
-      return reached;
-    };
-    const reached = (await Promise.all(addresses.map(attempt))).reduce((sum, one) => sum + one, 0);
+    const { driver, core } = this.#use();
+    const faults = await Promise.all(addresses.map((address) => this.#joinOne(address, options)));
+    const told = faults.filter((fault) => fault !== undefined);
+    const reached = addresses.length - told.length;
     if (reached === 0)
-      throw new SerfError('join-failed', `no address answered: ${faults.join('; ') || 'none was given'}`);
-    for (const fault of faults) this.#options.logger.warn({ fault }, 'an address could not be joined');
+      throw new SerfError('join-failed', `no address answered: ${told.join('; ') || 'none was given'}`);
+    for (const fault of told) this.#options.logger.warn({ fault }, 'an address could not be joined');
     driver.run((_, nowMs) => core.announceJoin(nowMs));
     return reached;
   }
@@ -308,6 +293,30 @@ export class Serf extends EventEmitter<SerfEvents> {
     });
     if (!isInternal(query.name)) this.emit('query', incoming);
     else answerInternalQuery(incoming, { core, keys, logger: this.#options.logger, responseBytes: limit });
+  }
+
+  /** Undefined when the address answered, otherwise its fault. Of a name with several addresses all are joined. */
+  async #joinOne(address: string, { signal, replay = false }: JoinOptions): Promise<string | undefined> {
+    const { driver, endpoint } = this.#use();
+    const faults: string[] = [];
+    let isReached = false;
+    try {
+      for (const target of await resolveEndpoints(address, endpoint.port)) {
+        if (sameEndpoint(target, endpoint)) faults.push('it is this member itself');
+        else
+          await driver.pushPull(target, true, !replay, signal).then(
+            () => {
+              isReached = true;
+            },
+            (error: Error) => faults.push(error.message),
+          );
+        signal?.throwIfAborted();
+      }
+    } catch (error) {
+      signal?.throwIfAborted();
+      faults.push((error as Error).message);
+    }
+    return isReached ? undefined : `${address}: ${faults.join(', ')}`;
   }
 
   /** Waits until something was gossiped, though not longer than `broadcastTimeoutMs`. */
