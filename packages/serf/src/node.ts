@@ -40,6 +40,9 @@ export interface JoinOptions {
   readonly replay?: boolean;
 }
 
+/** So long after a join a member whose name is taken counts as the one that came second. */
+const newcomerMs = 60_000;
+
 type State = 'new' | 'starting' | 'running' | 'leaving' | 'left' | 'stopped';
 
 /** A member of a Serf pool. Everything it tells comes as events; everything it is asked may fail with a `SerfError`. */
@@ -53,6 +56,8 @@ export class Serf extends EventEmitter<SerfEvents> {
   #state: State = 'new';
   #running: Parts | undefined;
   #onLeft: (() => void) | undefined;
+  /** When this member last began to join others. */
+  #joiningMs = Number.NEGATIVE_INFINITY;
 
   /** A `TypeError` names the option that cannot be. */
   constructor(options: SerfOptions) {
@@ -63,6 +68,7 @@ export class Serf extends EventEmitter<SerfEvents> {
     this.#vote = new ConflictVote({
       ask: (name, payload) => this.query(name, payload),
       endpoint: () => this.#use().endpoint,
+      isNewcomer: () => this.#options.clock.monotonicMs() - this.#joiningMs < newcomerMs,
       report: (report) => this.emit('conflict', report),
       lost: (reason) => this.#loseName(reason),
       logger: this.#options.logger,
@@ -90,6 +96,7 @@ export class Serf extends EventEmitter<SerfEvents> {
    */
   async join(addresses: readonly string[], options: JoinOptions = {}): Promise<number> {
     const { driver, core } = this.#use();
+    this.#joiningMs = this.#options.clock.monotonicMs();
     const faults = await Promise.all(addresses.map((address) => this.#joinOne(address, options)));
     const told = faults.filter((fault) => fault !== undefined);
     const reached = addresses.length - told.length;
