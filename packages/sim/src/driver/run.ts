@@ -18,6 +18,47 @@ import { DriverClient } from './clients.js';
 import { Connections } from './connections.js';
 import { Member } from './member.js';
 
+/** Known bugs around the driver, to prove that the checks see them. */
+export const driverMutations = [
+  /** The disk says that it has written and has not. */
+  'sync-does-nothing',
+  /** A node in memory comes back empty under the id that has voted and acknowledged. */
+  'reuse-identity',
+  /** A leader answers reads from its own state without asking anybody. */
+  'read-without-barrier',
+  /** Leases under clocks that differ by far more than a lease allows for. */
+  'lease-with-wild-clocks',
+] as const;
+export type DriverMutation = (typeof driverMutations)[number];
+
+export type DriverFault =
+  | 'heal'
+  | 'split'
+  | 'isolate'
+  | 'one-way'
+  | 'crash'
+  | 'pause'
+  | 'network'
+  | 'disk'
+  | 'jump'
+  | 'transfer';
+
+const allFaults: readonly DriverFault[] = [
+  ...([
+    'heal',
+    'split',
+    'isolate',
+    'one-way',
+    'crash',
+    'crash',
+    'pause',
+    'network',
+    'disk',
+    'jump',
+    'transfer',
+  ] as const),
+];
+
 export interface DriverRunOptions {
   readonly seed: number;
   /** Trace lines kept. Default 0. */
@@ -28,6 +69,10 @@ export interface DriverRunOptions {
   readonly size?: number;
   /** Default drawn. */
   readonly isDurable?: boolean;
+  /** What may go wrong, each as often as it is listed. Default everything. */
+  readonly faults?: readonly DriverFault[];
+  /** Default none. */
+  readonly mutation?: DriverMutation | undefined;
 }
 
 export interface DriverRunResult extends Omit<RunResult, 'summary'> {
@@ -97,7 +142,7 @@ class DriverRun {
     this.trace = new TraceLog(options.traceLines ?? 0);
     this.#size = options.size ?? scheduler.pick([1, 2, 3, 3, 3, 5]);
     this.#isDurable = options.isDurable ?? scheduler.chance(0.7);
-    this.#usesLease = scheduler.chance(0.6);
+    this.#usesLease = scheduler.chance(0.6) || options.mutation === 'lease-with-wild-clocks';
     this.#connections = new Connections(scheduler, (text) => this.#note(text));
     this.#note(`seed=${options.seed} size=${this.#size} durable=${this.#isDurable} lease=${this.#usesLease}`);
   }
@@ -180,15 +225,21 @@ class DriverRun {
       scheduler,
       connections: this.#connections,
       isDurable: this.#isDurable,
-      // The lease of the driver allows for clocks that differ by a fifth.
-      clockRate: () => (this.#usesLease ? scheduler.between(0.92, 1.08) : scheduler.between(0.6, 1.6)),
+      isDiskLying: this.#options.mutation === 'sync-does-nothing',
+      clockRate: () => this.#clockRate(),
       syncMs: () => scheduler.between(0.1, this.#maxSyncMs),
       note: (text) => this.#note(text),
+      elected: (id) => this.#elected(id),
       applied: (id, machine) => this.#applied(id, machine.applied, machine.hash),
       fail: (violation) => this.#fail(violation),
     });
     this.#members.set(member.id, member);
     return member;
+  }
+
+  /** The lease of the driver allows for clocks that differ by a fifth. */
+  #clockRate(): number {
+    return this.#usesLease ? this.scheduler.between(0.92, 1.08) : this.scheduler.between(0.6, 1.6);
   }
 
   #applied(id: NodeId, index: number, hash: number): void {
@@ -203,6 +254,7 @@ class DriverRun {
       scheduler: this.scheduler,
       history: this.#history,
       usesLease: this.#usesLease,
+      skipsBarrier: this.#options.mutation === 'read-without-barrier',
       members: () => [...this.#members.values()],
       note: (text) => this.#note(text),
       nextClient: () => ++this.#clientIds,
@@ -211,6 +263,20 @@ class DriverRun {
         this.#waiting += change;
       },
     });
+  }
+
+  /** A change of leaders is when a read goes wrong: every node that believes to lead is asked, several times. */
+  #elected(leader: NodeId): void {
+    if (this.#options.mutation === 'lease-with-wild-clocks')
+      for (const { id, process, node } of this.#members.values())
+        process?.setRate(id === leader || node?.status().role === 'leader' ? 0.2 : 2);
+    for (const delayMs of [0, this.scheduler.between(0, 30), this.scheduler.between(0, 80)]) {
+      this.scheduler.after(delayMs, () => {
+        for (const member of this.#members.values())
+          if (member.node?.status().role === 'leader')
+            this.#watch(this.#newClient().read(this.scheduler.pick(keys), member));
+      });
+    }
   }
 
   // The operator: one change at a time, by whoever leads.
@@ -308,19 +374,7 @@ class DriverRun {
     const member = leader !== undefined && scheduler.chance(0.4) ? leader : scheduler.pick(up);
     const ids = [...this.#members.keys()];
     const others = ids.filter((id) => id !== member.id);
-    const fault = scheduler.pick([
-      'heal',
-      'split',
-      'isolate',
-      'one-way',
-      'crash',
-      'crash',
-      'pause',
-      'network',
-      'disk',
-      'jump',
-      'transfer',
-    ]);
+    const fault = scheduler.pick(this.#options.faults ?? allFaults);
     this.#note(`fault ${fault} ${member.id}`);
     switch (fault) {
       case 'heal':
@@ -370,14 +424,15 @@ class DriverRun {
   }
 
   #crash(member: Member): void {
-    if (!this.#isDurable) {
+    const comesBack = this.#isDurable || this.#options.mutation === 'reuse-identity';
+    if (!comesBack) {
       // A cluster in memory survives the loss of a minority, and is made whole again before the next.
       if (this.#size < 3 || this.#dead.size > 0 || !this.#isWhole()) return;
       this.#dead.add(member.id);
     }
     this.#crashes++;
     member.crash();
-    if (this.#isDurable && this.scheduler.chance(0.8))
+    if (comesBack && this.scheduler.chance(0.8))
       this.scheduler.after(this.scheduler.between(1, 400), () => this.#restart(member));
   }
 
