@@ -1,5 +1,7 @@
 import type { ConfChangeV2 } from './core/conf-change.js';
-import type { ConfState, NodeId } from './core/message.js';
+import type { LogReader } from './core/log-reader.js';
+import { type ConfState, type NodeId, noNode, type SnapshotMetadata } from './core/message.js';
+import type { Status } from './core/ready.js';
 import type { RaftError } from './errors.js';
 import type { HistogramSnapshot } from './histogram.js';
 
@@ -53,7 +55,10 @@ export interface RaftStats {
   readonly leaderChanges: number;
   readonly messagesSent: number;
   readonly messagesReceived: number;
-  /** From or to a node that is not who the message says, or a vote asked for while votes are withheld after a start. */
+  /**
+   * Messages that were not taken: from or to a node that is not who they say; votes asked for while none is given after
+   * a start; entries while too much waits to be applied.
+   */
   readonly messagesRefused: number;
   readonly snapshotsSent: number;
   readonly snapshotsInstalled: number;
@@ -101,4 +106,36 @@ export interface RaftEvents {
   'snapshot-sent': [SnapshotSent];
   /** The node has ended and can do nothing more: end the process. Without a listener it is thrown. */
   fatal: [RaftError];
+}
+
+/** The status of a node whose core says `core`, or has none yet. */
+export function describeStatus(
+  id: NodeId,
+  core: Status | undefined,
+  log: LogReader,
+  state: SnapshotMetadata,
+  isReadable: boolean,
+): RaftStatus {
+  const { index: appliedIndex, confState } = state;
+  const base = { id, appliedIndex, confState, firstIndex: log.firstIndex(), isReadable };
+  if (core === undefined) {
+    const { term, commit: commitIndex } = log.initialState().hardState;
+    const lastIndex = log.lastIndex();
+    return { ...base, term, role: 'follower', leader: undefined, commitIndex, lastIndex, progress: [] };
+  }
+  return {
+    ...base,
+    term: core.term,
+    role: roleNames[core.role]!,
+    leader: core.leader === noNode ? undefined : core.leader,
+    commitIndex: core.commit,
+    lastIndex: core.lastIndex,
+    progress: core.peers.map((peer) => ({
+      id: peer.id,
+      isLearner: peer.isLearner,
+      matchIndex: peer.matchIndex,
+      state: peer.state,
+      isActive: peer.id === id || peer.recentActive,
+    })),
+  };
 }
