@@ -34,6 +34,13 @@ function slowFile(file: DiskFile, passed: () => Promise<void>, isLying: boolean)
     read: (into, position) => file.read(into, position),
     readSync: (into, position) => file.readSync(into, position),
     close: () => file.close(),
+    writeDurably: async (bytes, position) => {
+      await file.write(bytes, position);
+      // As the contract says, the caller has nothing left to write again.
+      structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+      await passed();
+      if (!isLying) await file.sync();
+    },
     sync: async () => {
       await passed();
       if (!isLying) await file.sync();
