@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Check } from '../checkers.js';
-import { type DriverMutation, type DriverRunOptions, type DriverRunResult, simulateDriver } from './run.js';
+import type { DriverMutation } from './cluster.js';
+import { type DriverRunOptions, type DriverRunResult, simulateDriver } from './run.js';
 
 /** Runs that must hold; a failing one is told as the line that replays it. */
 async function hold(
