@@ -134,8 +134,9 @@ export class CoreLoop {
         this.counts.messagesRefused++;
         continue;
       }
-      // What is said must not speak for, or to, another.
-      if (message.from !== from || message.to !== this.core.id || this.#isVoteWithheld(message)) {
+      // What is said must not speak for, or to, another; and a snapshot comes with its state, in pieces, or not at all.
+      const isStray = message.from !== from || message.to !== this.core.id || message.type === MessageType.snapshot;
+      if (isStray || this.#isVoteWithheld(message)) {
         this.counts.messagesRefused++;
         continue;
       }

@@ -32,7 +32,7 @@ test('a proposal above the limit is too large, one of no bytes a mistake', async
   await using cluster = new TestCluster({ maxProposalBytes: 100 });
   const leader = await cluster.found(1);
   assert.equal(await codeOf(leader.propose(new Uint8Array(101))), 'too-large');
-  assert.throws(() => void leader.propose(new Uint8Array(0)), TypeError);
+  await assert.rejects(leader.propose(new Uint8Array(0)), TypeError);
 });
 
 test('more reads than may wait are busy', async () => {

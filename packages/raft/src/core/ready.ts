@@ -96,7 +96,9 @@ export type StepResult =
   /** Its type is for this node's own use and may not come from a peer. */
   | 'local-message'
   /** It is an answer from a node that is no member. */
-  | 'unknown-peer';
+  | 'unknown-peer'
+  /** No core sends such a message. */
+  | 'malformed';
 
 /** How far one member is. (Thesis §10.2.1; probe, replicate and snapshot as etcd has them) */
 export interface PeerStatus {
