@@ -1,67 +1,212 @@
-import { utf8 } from '@dcache/base';
-import { cacheService, grpcEmpty, grpcGetRequest, grpcSetRequest, type ServerInfo } from '@dcache/protocol';
-import { ClientError } from './errors.js';
-import { type CallOptions, Link } from './link.js';
+import { assert, utf8 } from '@dcache/base';
+import {
+  type Condition,
+  ConditionType,
+  cacheServiceV1,
+  type EntryView,
+  fromV1GetResponse,
+  type GrpcMethod,
+  maxDurationMs,
+  type ReadLevel,
+  type ServerInfo,
+  type SessionStamp,
+  v1CloseSessionRequest,
+  v1DeleteRequest,
+  v1GetManyRequest,
+  v1GetRequest,
+  v1OpenSessionRequest,
+  v1SetManyRequest,
+  v1SetRequest,
+  type WriteInit,
+} from '@dcache/protocol';
+import { Admin } from './admin.js';
+import { Caller, type CallOptions } from './caller.js';
+import { type ClientOptions, type ResolvedOptions, resolveOptions } from './options.js';
+import { again, Session } from './session.js';
 
-export interface ClientOptions {
-  /** `host:port` of any server of the cluster. */
-  readonly address: string;
-  /** Milliseconds after which a call is given up. Default 10,000. */
-  readonly timeoutMs?: number;
+/** A key or a value: text counts as UTF-8. */
+export type Bytes = Uint8Array | string;
+
+export interface ReadOptions extends CallOptions {
+  /** How fresh the answer must be. Default the client's `level`. */
+  readonly level?: ReadLevel | undefined;
 }
 
-/** A client of one server, which reaches the whole cluster through it: any node answers, and forwards what it must. */
+/** What must hold when a write is applied, else it is refused with `precondition-failed`. At most one of them. */
+export interface ConditionOptions {
+  /** Only where the key is missing. */
+  readonly ifAbsent?: boolean | undefined;
+  /** Only where the key exists. */
+  readonly ifPresent?: boolean | undefined;
+  /** Only where the key has this revision. */
+  readonly ifRevision?: number | undefined;
+}
+
+export interface EntryOptions extends ConditionOptions {
+  /** Milliseconds to live. Default no limit. */
+  readonly ttlMs?: number | undefined;
+}
+
+export interface SetOptions extends CallOptions, EntryOptions {}
+
+export interface DeleteOptions extends CallOptions, Omit<ConditionOptions, 'ifAbsent'> {}
+
+/** One of the writes of `setMany`. */
+export interface SetManyEntry extends EntryOptions {
+  readonly key: Bytes;
+  readonly value: Bytes;
+}
+
+/** How long `close` waits for the cluster to forget this client's session. */
+const closeMs = 1_000;
+
+/**
+ * A client of a whole cluster. It learns the servers from any one, sends writes to the leader, spreads reads, and goes on
+ * with the others when one fails. A write is applied once, however often it has to be sent; where even that cannot be
+ * told in time, the error is `unknown-outcome`.
+ *
+ * With `level: 'local'` two reads may be answered by different servers, and the second be older than the first.
+ */
 export class Client {
-  readonly #link: Link;
-  readonly #timeoutMs: number;
+  readonly #options: ResolvedOptions;
+  readonly #caller: Caller;
+  readonly #session: Session;
+  /** What an operator asks. */
+  readonly admin: Admin;
 
-  /** Throws a `TypeError` for an address that is none. Connects with the first call. */
+  /** Throws a `TypeError` that names an option that is wrong. Connects with the first call. */
   constructor(options: ClientOptions) {
-    if (!/^(\[[0-9a-fA-F:.]+\]|[^\s:[\]/]+):\d{1,5}$/.test(options.address))
-      throw new TypeError(
-        `address is ${JSON.stringify(options.address)}; it takes host:port of a server, such as localhost:9200`,
-      );
-    this.#link = new Link(options.address);
-    this.#timeoutMs = options.timeoutMs ?? 10_000;
+    this.#options = resolveOptions(options);
+    this.#caller = new Caller(this.#options);
+    this.#session = new Session(() => this.#openSession(), this.#options.maxPendingWrites);
+    this.admin = new Admin(this.#caller);
   }
 
-  /** Writes one key. Rejects with a `ClientError`; `unknown-outcome` means it may have been written. */
-  async set(key: string, value: Uint8Array | string, options: CallOptions = {}): Promise<void> {
-    const bytes = typeof value === 'string' ? utf8(value) : value;
-    await this.#link.call(cacheService.set, grpcSetRequest(key, bytes), { timeoutMs: this.#timeoutMs, ...options });
+  /** The value of a key; undefined is a miss. Rejects with a `ClientError`. */
+  async get(key: Bytes, options: ReadOptions = {}): Promise<Uint8Array | undefined> {
+    return (await this.getEntry(key, options))?.value;
   }
 
-  /** Reads one key; undefined is a miss. Rejects with a `ClientError`. */
-  async get(key: string, options: CallOptions = {}): Promise<Uint8Array | undefined> {
-    try {
-      const request = grpcGetRequest(key);
-      const response = await this.#link.call(cacheService.get, request, { timeoutMs: this.#timeoutMs, ...options });
-      return response.value;
-    } catch (error) {
-      if (error instanceof ClientError && error.code === 'not-found') return undefined;
-      throw error;
-    }
+  /** The value of a key with its revision and the time it has left; undefined is a miss. */
+  async getEntry(key: Bytes, options: ReadOptions = {}): Promise<EntryView | undefined> {
+    const level = options.level ?? this.#options.level;
+    const request = v1GetRequest(toBytes(key), level);
+    return fromV1GetResponse(await this.#read(cacheServiceV1.get, request, level, options));
+  }
+
+  /** Several keys as of one moment, in their order; undefined is a miss. At most 1,024. */
+  async getMany(keys: readonly Bytes[], options: ReadOptions = {}): Promise<(EntryView | undefined)[]> {
+    const level = options.level ?? this.#options.level;
+    const request = v1GetManyRequest(keys.map(toBytes), level);
+    return (await this.#read(cacheServiceV1.getMany, request, level, options)).results.map(fromV1GetResponse);
+  }
+
+  /** Writes one key and gives its new revision. */
+  async set(key: Bytes, value: Bytes, options: SetOptions = {}): Promise<number> {
+    const init = toInit({ ...options, key, value });
+    const response = await this.#write(cacheServiceV1.set, (stamp) => v1SetRequest(init, stamp), options);
+    return Number(response.revision);
+  }
+
+  /** Writes several different keys, all or none, and gives their new revisions in order. At most 1,024. */
+  async setMany(entries: readonly SetManyEntry[], options: CallOptions = {}): Promise<number[]> {
+    const inits = entries.map(toInit);
+    const response = await this.#write(cacheServiceV1.setMany, (stamp) => v1SetManyRequest(inits, stamp), options);
+    return response.revisions.map(Number);
+  }
+
+  /** Deletes one key; whether it was there. */
+  async delete(key: Bytes, options: DeleteOptions = {}): Promise<boolean> {
+    const bytes = toBytes(key);
+    const condition = toCondition(options);
+    const response = await this.#write(
+      cacheServiceV1.delete,
+      (stamp) => v1DeleteRequest(bytes, condition, stamp),
+      options,
+    );
+    return response.deleted;
   }
 
   /** Every server of the cluster, as the one asked knows them. */
-  async servers(options: CallOptions = {}): Promise<ServerInfo[]> {
-    const response = await this.#link.call(cacheService.getServers, grpcEmpty(), {
-      timeoutMs: this.#timeoutMs,
-      ...options,
-    });
-    return response.server.map((server) => ({
-      id: server.id,
-      rpcAddr: server.rpcAddr,
-      isLeader: server.isLeader,
-      voteStatus: server.voteStatus as ServerInfo['voteStatus'],
-    }));
+  servers(options: CallOptions = {}): Promise<ServerInfo[]> {
+    return this.#caller.servers(options);
   }
 
-  close(): void {
-    this.#link.close();
+  /**
+   * Ends the session, then every connection; calls that are under way fail with `closed`, writes among them with
+   * `unknown-outcome`. Takes a second at most. The process may end without it.
+   */
+  async close(): Promise<void> {
+    if (this.#caller.isClosed) return;
+    const { id } = this.#session;
+    if (id !== 0) {
+      const request = v1CloseSessionRequest(id);
+      // Where it cannot be told, the cluster forgets the session after its time.
+      const limit = this.#caller.limit({ timeoutMs: closeMs });
+      await this.#caller.call(cacheServiceV1.closeSession, request, 'leader', 'read', limit).catch(() => {});
+    }
+    this.#caller.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.close();
+    await this.close();
   }
+  async #read<Request, Response>(
+    method: GrpcMethod<Request, Response>,
+    request: Request,
+    level: ReadLevel | undefined,
+    options: CallOptions,
+  ): Promise<Response> {
+    // The leader holds the lease; on another server it costs a round.
+    const target = level === 'lease' ? 'leader' : 'any';
+    return (await this.#caller.call(method, request, target, 'read', this.#caller.limit(options))) as Response;
+  }
+
+  async #write<Request, Response>(
+    method: GrpcMethod<Request, Response>,
+    request: (stamp: SessionStamp) => Request,
+    options: CallOptions,
+  ): Promise<Response> {
+    const limit = this.#caller.limit(options);
+    return await this.#session.run(
+      (stamp) => this.#caller.call(method, request(stamp), 'leader', 'stamped', limit),
+      (opening) => this.#caller.inTime(opening, limit),
+    );
+  }
+
+  async #openSession(): Promise<number> {
+    const request = v1OpenSessionRequest(this.#options.sessionTtlMs);
+    // A second session, opened because an answer was lost, is forgotten after its time.
+    const limit = this.#caller.limit({});
+    const response = await this.#caller.call(cacheServiceV1.openSession, request, 'leader', 'read', limit);
+    assert(response !== again, 'opening a session needs none');
+    return Number(response.session);
+  }
+}
+
+function toBytes(text: Bytes): Uint8Array {
+  return typeof text === 'string' ? utf8(text) : text;
+}
+
+function toInit(entry: SetManyEntry): WriteInit {
+  const { ttlMs } = entry;
+  if (ttlMs !== undefined && (!Number.isSafeInteger(ttlMs) || ttlMs < 1 || ttlMs > maxDurationMs))
+    throw new TypeError(`ttlMs is ${ttlMs}; it takes an integer from 1 to ${maxDurationMs}, or is left out`);
+  return {
+    key: toBytes(entry.key),
+    value: toBytes(entry.value),
+    ttlMs: ttlMs ?? 0,
+    condition: toCondition(entry),
+  };
+}
+
+function toCondition({ ifAbsent, ifPresent, ifRevision }: ConditionOptions): Condition | undefined {
+  if (Number(ifAbsent ?? false) + Number(ifPresent ?? false) + Number(ifRevision !== undefined) > 1)
+    throw new TypeError('a write takes one of ifAbsent, ifPresent and ifRevision');
+  if (ifAbsent) return { type: ConditionType.absent, revision: 0 };
+  if (ifPresent) return { type: ConditionType.present, revision: 0 };
+  if (ifRevision === undefined) return undefined;
+  if (!Number.isSafeInteger(ifRevision) || ifRevision < 0)
+    throw new TypeError(`ifRevision is ${ifRevision}; it takes a revision as a read or a write gave it`);
+  return { type: ConditionType.revision, revision: ifRevision };
 }

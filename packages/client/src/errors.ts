@@ -1,23 +1,39 @@
+import { type ErrorCode, errorMetadata, errorTable } from '@dcache/protocol';
 import { type ServiceError, status } from '@grpc/grpc-js';
 
 /**
- * - `unavailable`: no server answered, or the cluster had no leader in time; nothing was done
- * - `not-found`: the key does not exist (only where a miss is an error)
- * - `bad-argument`, `precondition-failed`, `busy`, `unauthenticated`, `forbidden`: the server refused
- * - `unknown-outcome`: the write may or may not have been applied
+ * What went wrong:
+ * - `unavailable`: no server took the call in time, or the cluster had no leader; nothing was done
+ * - `unknown-outcome`: a write may or may not have been applied; read before you write again
+ * - `timeout`: a read was not answered in time
+ * - `aborted`: the signal ended the call; a write had not been sent
+ * - `closed`: the client was closed; a write had not been sent
+ * - `busy`: a queue of the server or of this client is full; nothing was done, try again later
+ * - `bad-argument`, `too-large`, `not-found`, `precondition-failed`, `unauthenticated`, `forbidden`, `full`, `disk-full`,
+ *   `not-leader`: the server refused; nothing was done
+ * - `unsupported`: the server does not know this call
  * - `internal`: anything else; the message tells
  */
 export type ClientErrorCode =
   | 'unavailable'
-  | 'not-found'
-  | 'bad-argument'
-  | 'precondition-failed'
+  | 'unknown-outcome'
+  | 'timeout'
+  | 'aborted'
+  | 'closed'
   | 'busy'
+  | 'bad-argument'
+  | 'too-large'
+  | 'not-found'
+  | 'precondition-failed'
   | 'unauthenticated'
   | 'forbidden'
-  | 'unknown-outcome'
+  | 'full'
+  | 'disk-full'
+  | 'not-leader'
+  | 'unsupported'
   | 'internal';
 
+/** The one error class of this package. A missing key is `undefined` or `false`, never an error. */
 export class ClientError extends Error {
   override readonly name = 'ClientError';
   readonly code: ClientErrorCode;
@@ -28,20 +44,74 @@ export class ClientError extends Error {
   }
 }
 
-const codes: Partial<Record<number, ClientErrorCode>> = {
-  [status.UNAVAILABLE]: 'unavailable',
+/**
+ * How one attempt at one server failed. `final`: the server has decided, asking again changes nothing. `undone`: it was
+ * certainly not applied, another server may take it. `unknown`: it may have been applied.
+ */
+export interface Failure {
+  readonly kind: 'final' | 'undone' | 'unknown' | 'session-expired';
+  readonly error: ClientError;
+  /** The server cannot be reached, or does not answer: others should be asked first for a while. */
+  readonly isLinkDown: boolean;
+}
+
+/** What the server's own codes mean for a client that could ask again. */
+const undone: ReadonlySet<string> = new Set(['no-leader', 'not-leader', 'stopping']);
+
+const statuses: Partial<Record<number, ClientErrorCode>> = {
   [status.NOT_FOUND]: 'not-found',
   [status.INVALID_ARGUMENT]: 'bad-argument',
   [status.FAILED_PRECONDITION]: 'precondition-failed',
   [status.RESOURCE_EXHAUSTED]: 'busy',
   [status.UNAUTHENTICATED]: 'unauthenticated',
   [status.PERMISSION_DENIED]: 'forbidden',
-  [status.DEADLINE_EXCEEDED]: 'unknown-outcome',
+  [status.UNIMPLEMENTED]: 'unsupported',
 };
 
-/** A gRPC status in this package's words. */
-export function fromServiceError(error: ServiceError, address: string): ClientError {
-  const code = codes[error.code] ?? 'internal';
-  const message = code === 'unavailable' ? `${address}: ${error.details}` : error.details;
-  return new ClientError(code, message, { cause: error });
+/** Understands how a call at `address` failed. */
+export function toFailure(error: ServiceError, address: string): Failure {
+  const told = error.metadata?.get(errorMetadata)[0];
+  if (typeof told === 'string' && Object.hasOwn(errorTable, told)) return fromServer(told as ErrorCode, error, address);
+  const { details } = error;
+  const fail = (kind: Failure['kind'], code: ClientErrorCode, isLinkDown: boolean, message = details): Failure => ({
+    kind,
+    isLinkDown,
+    error: new ClientError(code, `${address}: ${message}`, { cause: error }),
+  });
+  switch (error.code) {
+    case status.UNAVAILABLE:
+      // The library says so where no connection was there to send on; else the request may have left.
+      return /^No connection established|^Name resolution failed/.test(details)
+        ? fail('undone', 'unavailable', true)
+        : fail('unknown', 'unavailable', true);
+    case status.DEADLINE_EXCEEDED:
+      return /Waiting for LB pick|name resolution/i.test(details)
+        ? fail('undone', 'unavailable', true, 'no connection in time')
+        : fail('unknown', 'timeout', true, 'no answer in time');
+    case status.CANCELLED:
+    case status.UNKNOWN:
+    case status.INTERNAL:
+    case status.DATA_LOSS:
+      return fail('unknown', 'internal', false);
+    case status.RESOURCE_EXHAUSTED:
+      if (/larger than max/.test(details)) return fail('final', 'too-large', false);
+      return fail('final', 'busy', false);
+    default:
+      return fail('final', statuses[error.code] ?? 'internal', false);
+  }
+}
+
+function fromServer(code: ErrorCode, error: ServiceError, address: string): Failure {
+  const fail = (kind: Failure['kind'], ours: ClientErrorCode): Failure => ({
+    kind,
+    // What stops or has no leader may be better next time, so it stays in use, but others are asked first.
+    isLinkDown: code === 'stopping',
+    error: new ClientError(ours, kind === 'final' ? error.details : `${address}: ${error.details}`, { cause: error }),
+  });
+  if (undone.has(code)) return fail('undone', code === 'not-leader' ? 'not-leader' : 'unavailable');
+  if (code === 'unknown-outcome') return fail('unknown', 'unknown-outcome');
+  if (code === 'session-expired') return fail('session-expired', 'unknown-outcome');
+  if (code === 'method-not-allowed') return fail('final', 'unsupported');
+  if (code === 'no-leader' || code === 'stopping') return fail('undone', 'unavailable');
+  return fail('final', code);
 }

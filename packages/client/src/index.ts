@@ -5,15 +5,29 @@
  * import { Client } from '@dcache/client';
  *
  * const client = new Client({ address: 'localhost:9200' });
- * await client.set('hello', 'this is the value');
+ * const revision = await client.set('hello', 'this is the value', { ttlMs: 60_000 });
+ * await client.set('hello', 'the next one', { ifRevision: revision });
  * console.log(await client.get('hello')); // bytes, or undefined for a miss
- * client.close();
+ * await client.close();
  * ```
  *
- * Read next: `client.ts`, then `link.ts` (one gRPC channel) and `main.ts` (the command line).
+ * Read next: `client.ts`, then `caller.ts` (what is sent again, and to whom), `session.ts` (why that is applied once),
+ * `topology.ts`, `link.ts` (one gRPC channel), `admin.ts`, and `main.ts` (the command line).
  */
-export { Client, type ClientOptions } from './client.js';
+export type { EntryView, NodeStatus, ReadLevel, RestoreResult, ServerInfo } from '@dcache/protocol';
+export type { Admin, RestoreOptions, SaveOptions } from './admin.js';
+export type { CallOptions } from './caller.js';
+export {
+  type Bytes,
+  Client,
+  type ConditionOptions,
+  type DeleteOptions,
+  type EntryOptions,
+  type ReadOptions,
+  type SetManyEntry,
+  type SetOptions,
+} from './client.js';
 export { ClientError, type ClientErrorCode } from './errors.js';
 export { formatServer } from './format.js';
-export type { CallOptions } from './link.js';
 export { main } from './main.js';
+export type { ClientOptions, TlsOptions } from './options.js';

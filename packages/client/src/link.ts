@@ -1,56 +1,259 @@
 import type { GrpcMethod } from '@dcache/protocol';
-import { credentials, Client as GrpcClient, type ServiceError } from '@grpc/grpc-js';
-import { ClientError, fromServiceError } from './errors.js';
+import { type ChannelCredentials, credentials, Client as GrpcClient, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { ClientError, type Failure, toFailure } from './errors.js';
+import type { TlsOptions } from './options.js';
 
-export interface CallOptions {
-  /** Gives the call up; a write that was sent may still be applied. */
-  readonly signal?: AbortSignal | undefined;
-  /** Milliseconds after which the call is given up. Default the client's. */
-  readonly timeoutMs?: number | undefined;
+export interface LinkOptions {
+  readonly tls: TlsOptions | undefined;
+  readonly token: string | undefined;
 }
 
-/** One server's gRPC channel. */
+/** What one attempt may take. */
+export interface AttemptOptions {
+  /** On `performance.now()`'s clock. */
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** An attempt that failed, with what that means for the next. */
+export class AttemptError extends Error {
+  readonly failure: Failure;
+
+  constructor(failure: Failure) {
+    super(failure.error.message, { cause: failure.error });
+    this.failure = failure;
+  }
+}
+
+/** The first time for which a server that cannot be reached is asked last; it doubles up to the second. */
+const firstDownMs = 250;
+const lastDownMs = 5_000;
+
+/** One server's gRPC channel. It connects with its first call. */
 export class Link {
   readonly address: string;
   readonly #grpc: GrpcClient;
+  readonly #token: string | undefined;
+  #pending = 0;
+  #isRetired = false;
+  #isClosed = false;
+  #downMs = 0;
+  #downUntilMs = 0;
 
-  constructor(address: string) {
+  constructor(address: string, options: LinkOptions) {
     this.address = address;
-    this.#grpc = new GrpcClient(address, credentials.createInsecure(), {
+    this.#token = options.token;
+    this.#grpc = new GrpcClient(address, toCredentials(options.tls), {
       'grpc.max_receive_message_length': -1,
       'grpc.max_send_message_length': -1,
+      // What may be sent again is decided above, by session.
+      'grpc.enable_retries': 0,
+      // A channel of its own, so that closing it frees its connection.
+      'grpc.use_local_subchannel_pool': 1,
+      'grpc.initial_reconnect_backoff_ms': 100,
+      'grpc.min_reconnect_backoff_ms': 100,
+      'grpc.max_reconnect_backoff_ms': 2_000,
+      'grpc.keepalive_time_ms': 15_000,
+      'grpc.keepalive_timeout_ms': 5_000,
+      ...(options.tls?.serverName === undefined
+        ? {}
+        : {
+            'grpc.ssl_target_name_override': options.tls.serverName,
+            'grpc.default_authority': options.tls.serverName,
+          }),
     });
   }
 
+  /** Whether it failed a short while ago: others are to be asked first. */
+  get isDown(): boolean {
+    return performance.now() < this.#downUntilMs;
+  }
+
+  /** One attempt. Rejects with an `AttemptError`. */
   call<Request, Response>(
     method: GrpcMethod<Request, Response>,
     request: Request,
-    options: Required<Pick<CallOptions, 'timeoutMs'>> & CallOptions,
+    options: AttemptOptions,
   ): Promise<Response> {
-    return new Promise((resolve, reject) => {
-      const { signal } = options;
-      if (signal?.aborted) {
-        reject(new ClientError('unavailable', 'the call was aborted before it was sent', { cause: signal.reason }));
-        return;
-      }
-      const call = this.#grpc.makeUnaryRequest(
+    return this.#attempt(options, (settle) =>
+      this.#grpc.makeUnaryRequest(
         method.path,
         method.requestSerialize,
         method.responseDeserialize,
         request,
-        { deadline: Date.now() + (options.timeoutMs ?? 0) },
-        (error: ServiceError | null, response?: Response) => {
-          signal?.removeEventListener('abort', abort);
-          if (error) reject(fromServiceError(error, this.address));
-          else resolve(response as Response);
-        },
+        this.#metadata(),
+        { deadline: toDeadline(options) },
+        settle,
+      ),
+    );
+  }
+
+  /** The messages of a server's stream, as fast as they are taken. Rejects with an `AttemptError`. */
+  async *download<Request, Response>(
+    method: GrpcMethod<Request, Response>,
+    request: Request,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<Response> {
+    const call = this.#grpc.makeServerStreamRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      request,
+      this.#metadata(),
+    );
+    const abort = (): void => call.cancel();
+    signal?.addEventListener('abort', abort, { once: true });
+    if (signal?.aborted) abort();
+    this.#pending++;
+    try {
+      yield* call as AsyncIterable<Response>;
+    } catch (error) {
+      throw this.#failed(error as ServiceError, signal);
+    } finally {
+      signal?.removeEventListener('abort', abort);
+      call.cancel();
+      this.#settled();
+    }
+  }
+
+  /** Sends `requests` as one stream, as fast as the server takes them. Rejects with an `AttemptError`. */
+  async upload<Request, Response>(
+    method: GrpcMethod<Request, Response>,
+    requests: AsyncIterable<Request>,
+    options: AttemptOptions,
+  ): Promise<Response> {
+    let feed: Promise<void> = Promise.resolve();
+    const response = this.#attempt<Response>(options, (settle) => {
+      const call = this.#grpc.makeClientStreamRequest(
+        method.path,
+        method.requestSerialize,
+        method.responseDeserialize,
+        this.#metadata(),
+        { deadline: toDeadline(options) },
+        settle,
       );
+      feed = sendAll(call, requests);
+      return call;
+    });
+    // The server may refuse before all is sent, and the source may fail before the server hears its end.
+    const [sent, answer] = await Promise.allSettled([feed, response]);
+    if (sent.status === 'rejected' && !(sent.reason instanceof StreamEnded)) throw sent.reason;
+    if (answer.status === 'rejected') throw answer.reason;
+    return answer.value;
+  }
+
+  /** Takes no more calls; closes when those under way have ended. */
+  retire(): void {
+    this.#isRetired = true;
+    if (this.#pending === 0) this.close();
+  }
+
+  /** Ends every call that is under way. */
+  close(): void {
+    this.#isClosed = true;
+    this.#grpc.close();
+  }
+
+  #attempt<Response>(
+    options: AttemptOptions,
+    start: (settle: (error: ServiceError | null, response?: Response) => void) => { cancel(): void },
+  ): Promise<Response> {
+    return new Promise((resolve, reject) => {
+      const { signal } = options;
+      if (this.#isClosed || signal?.aborted) {
+        reject(new AttemptError({ kind: 'undone', isLinkDown: false, error: stopped(signal) }));
+        return;
+      }
+      this.#pending++;
+      const call = start((error, response) => {
+        signal?.removeEventListener('abort', abort);
+        if (error) reject(this.#failed(error, signal));
+        else {
+          this.#downMs = 0;
+          this.#downUntilMs = 0;
+          resolve(response as Response);
+        }
+        this.#settled();
+      });
       const abort = (): void => call.cancel();
       signal?.addEventListener('abort', abort, { once: true });
     });
   }
 
-  close(): void {
-    this.#grpc.close();
+  #failed(error: ServiceError, signal: AbortSignal | undefined): AttemptError {
+    if (signal?.aborted || this.#isClosed)
+      return new AttemptError({ kind: 'unknown', isLinkDown: false, error: stopped(signal) });
+    const failure = toFailure(error, this.address);
+    if (failure.isLinkDown) {
+      this.#downMs = Math.min(lastDownMs, Math.max(firstDownMs, this.#downMs * 2));
+      this.#downUntilMs = performance.now() + this.#downMs;
+    }
+    return new AttemptError(failure);
   }
+
+  #settled(): void {
+    this.#pending--;
+    if (this.#isRetired && this.#pending === 0) this.close();
+  }
+
+  #metadata(): Metadata {
+    const metadata = new Metadata();
+    if (this.#token !== undefined) metadata.set('authorization', `Bearer ${this.#token}`);
+    return metadata;
+  }
+}
+
+/** The server answered, or went away, before all was sent. */
+class StreamEnded extends Error {}
+
+async function sendAll<Request>(
+  call: NodeJS.EventEmitter & { write(message: Request): boolean; end(): void; cancel(): void },
+  requests: AsyncIterable<Request>,
+): Promise<void> {
+  let isOver = false;
+  call.once('status', () => {
+    isOver = true;
+  });
+  try {
+    for await (const request of requests) {
+      if (isOver) throw new StreamEnded();
+      if (!call.write(request)) await drainedOrOver(call);
+    }
+    call.end();
+  } catch (error) {
+    call.cancel();
+    throw error;
+  }
+}
+
+function drainedOrOver(call: NodeJS.EventEmitter): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      call.off('drain', done);
+      call.off('status', done);
+      resolve();
+    };
+    call.on('drain', done);
+    call.on('status', done);
+  });
+}
+
+function stopped(signal: AbortSignal | undefined): ClientError {
+  return signal?.aborted
+    ? new ClientError('aborted', 'the call was aborted', { cause: signal.reason })
+    : new ClientError('closed', 'the client was closed');
+}
+
+/** gRPC counts on the wall clock; what is left is measured on the monotonic one. */
+function toDeadline(options: AttemptOptions): number {
+  return Date.now() + Math.max(1, options.deadlineMs - performance.now());
+}
+
+function toCredentials(tls: TlsOptions | undefined): ChannelCredentials {
+  if (!tls) return credentials.createInsecure();
+  return credentials.createSsl(pem(tls.ca), pem(tls.key), pem(tls.cert));
+}
+
+function pem(text: Uint8Array | string | undefined): Buffer | null {
+  return text === undefined ? null : Buffer.from(text as string);
 }

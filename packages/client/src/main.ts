@@ -17,7 +17,7 @@ export async function main(args: readonly string[]): Promise<number> {
       }
       return 0;
     } finally {
-      client.close();
+      await client.close();
     }
   } catch (error) {
     // Commander has printed its own message, and calls help an error with exit code 0.

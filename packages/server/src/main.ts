@@ -1,6 +1,7 @@
 import { type Logger as PinoLogger, pino } from 'pino';
-import { parseCommandLine } from './command-line.js';
+import { formatConfiguration, loadConfiguration } from './config.js';
 import { Server } from './server.js';
+import { toOptions } from './settings.js';
 import { version } from './version.js';
 
 /** How long a stop may take before the process ends all the same, in milliseconds. */
@@ -14,7 +15,12 @@ export async function main(args: readonly string[]): Promise<number | undefined>
   let server: Server;
   let logger: PinoLogger;
   try {
-    const { logLevel, ...options } = parseCommandLine(args, version);
+    const { action, effective } = await loadConfiguration(args, process.env, version);
+    const { logLevel, ...options } = toOptions(effective);
+    if (action === 'config') {
+      process.stdout.write(formatConfiguration(effective));
+      return 0;
+    }
     logger = pino({ level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
     server = new Server(options, { logger, onFatal: (error) => end(logger, error), onLeft: () => process.exit(0) });
     endBySignal(server, logger);

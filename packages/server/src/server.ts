@@ -22,6 +22,7 @@ import { HttpApi } from './api/http.js';
 import { answerInternal } from './api/internal.js';
 import { newClusterId } from './cluster-id.js';
 import { ClusterWatch } from './cluster-watch.js';
+import { withDefaultTtl } from './default-ttl.js';
 import { Departure, departureResponse } from './departure.js';
 import { writeIdentity } from './directory.js';
 import { answerForwarded, Forwarder, ForwardFrame } from './forwarder.js';
@@ -164,7 +165,8 @@ export class Server implements CommandHandler {
   }
 
   write(command: Command): Promise<Reply> {
-    return this.#request((router) => router.write(command));
+    const { defaultTtlMs } = this.#options;
+    return this.#request((router) => router.write(withDefaultTtl(command, defaultTtlMs)));
   }
 
   read(key: Uint8Array, options?: ReadOptions): Promise<Found | undefined> {

@@ -88,3 +88,11 @@ test('a node that applies something else than the log says is seen (pitfall 20)'
 test('a retried command that takes effect twice is seen by the clients (pitfall 19)', () => {
   isFound('apply-retries-twice', 20, ['linearizability'], { size: 3, faults: { partitions: true, badNetwork: true } });
 });
+
+test("the core's own lease, counted in ticks, gives stale reads with right clocks: the driver has another (pitfall 11)", () => {
+  const settings = { readOnly: 'lease', checkQuorum: true, electionTicks: 10 } as const;
+  const faults = { pauses: false, clockSkew: false, partitions: true };
+  const isStale = (seed: number): boolean =>
+    simulate({ seed, settings, faults }).violation?.check === 'linearizability';
+  assert.ok(Array.from({ length: 150 }, (_, index) => index + 1).some(isStale));
+});

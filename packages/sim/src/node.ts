@@ -45,6 +45,8 @@ export interface NodeWorld {
   /** A line for the trace. */
   note(text: string): void;
   send(sender: NodeId, message: Message): void;
+  /** A node begins to lead. */
+  elected(): void;
   /** A process has ended. */
   crashed(): void;
   /** How long the next write takes to become durable. */
@@ -340,6 +342,7 @@ export class SimNode {
   #noteReady(ready: Ready): void {
     const { softState, hardState, entries, snapshot, committedEntries } = ready;
     const parts: string[] = [];
+    if (softState?.role === Role.leader) this.#world.elected();
     if (softState !== undefined) parts.push(`leader=${softState.leader} role=${softState.role}`);
     if (hardState !== undefined) parts.push(`term=${hardState.term} vote=${hardState.vote} commit=${hardState.commit}`);
     if (entries.length > 0) parts.push(`entries=${entries[0]!.index}-${entries.at(-1)!.index}`);

@@ -79,6 +79,8 @@ export class SimulatedPool {
   readonly #random: Random;
   readonly #loss: number;
   datagrams = 0;
+  /** Full states swapped, joins included. */
+  exchanges = 0;
   /** With `measurePackets`, the size of the largest one before compression and encryption. */
   largestPacketBytes = 0;
   readonly #codec = new CachingCodec();
@@ -241,6 +243,7 @@ export class SimulatedPool {
 
   #pushPull(from: SimulatedMember, to: SimulatedMember, join: boolean, done?: () => void): void {
     if (to.crashed || from === to) return;
+    this.exchanges++;
     const request = from.core.localState(join);
     this.time.after(this.#handshakeMs() + this.#segmentMs(), () =>
       this.#receive(to, () => {

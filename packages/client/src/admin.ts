@@ -1,0 +1,150 @@
+import { assert } from '@dcache/base';
+import {
+  adminService,
+  fromGrpcStatus,
+  type GrpcMethod,
+  type NodeStatus,
+  type RestoreResult,
+  v1LeaveRequest,
+  v1SnapshotRestoreRequest,
+  v1SnapshotSaveRequest,
+  v1StatusRequest,
+  v1TransferLeadershipRequest,
+} from '@dcache/protocol';
+import type { Caller, CallOptions } from './caller.js';
+import { ClientError } from './errors.js';
+import { AttemptError } from './link.js';
+import { again } from './session.js';
+
+export interface SaveOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Called once, with how much there is. */
+  readonly onSize?: (size: { readonly entries: number; readonly liveBytes: number }) => void;
+}
+
+export interface RestoreOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Delete every entry first; without it a cluster that holds entries refuses. Default false. */
+  readonly replace?: boolean | undefined;
+  /** Milliseconds for all of it. Default an hour. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** Bytes of one message to the server. */
+const pieceBytes = 256 * 1024;
+
+/** What an operator asks of a cluster. Rejects with `ClientError`s, like the client. */
+export class Admin {
+  readonly #caller: Caller;
+
+  constructor(caller: Caller) {
+    this.#caller = caller;
+  }
+
+  /** A server's own view: of the one at `address`, or of any. */
+  async status(address?: string, options: CallOptions = {}): Promise<NodeStatus & { readonly version: string }> {
+    const request = v1StatusRequest();
+    if (address !== undefined)
+      return fromGrpcStatus(await this.#direct(address, adminService.status, request, options));
+    const response = await this.#caller.call(adminService.status, request, 'any', 'read', this.#caller.limit(options));
+    assert(response !== again, 'a read carries no session');
+    return fromGrpcStatus(response);
+  }
+
+  /** Hands leadership to the voter called `to`, or to the one that the leader chooses; gives who leads now. */
+  async transferLeadership(to?: string, options: CallOptions = {}): Promise<string> {
+    const request = v1TransferLeadershipRequest(to);
+    const response = await this.#caller.call(
+      adminService.transferLeadership,
+      request,
+      'leader',
+      'once',
+      this.#caller.limit(options),
+    );
+    assert(response !== again, 'this call carries no session');
+    void this.#caller.refresh();
+    return response.leader;
+  }
+
+  /**
+   * Makes the member called `name` leave: it goes in order if it can be reached, and is removed by the leader if it is
+   * dead. Rejects with `not-found` where no member has that name.
+   */
+  async leave(name: string, options: CallOptions = {}): Promise<void> {
+    const member = (await this.#caller.servers(options)).find((server) => server.id === name);
+    if (!member) throw new ClientError('not-found', `no member is called ${name}`);
+    const request = v1LeaveRequest(name);
+    try {
+      await this.#direct(member.rpcAddr, adminService.leave, request, options);
+      return;
+    } catch (error) {
+      // Only where it cannot be reached at all; a node that heard the request and then broke off is on its way.
+      if (!(error instanceof ClientError && error.code === 'unavailable')) throw error;
+    }
+    await this.#caller.call(adminService.leave, request, 'leader', 'once', this.#caller.limit(options));
+  }
+
+  /** The file of all entries as of one moment, as it comes from a server; it must be read to its end. */
+  async *saveSnapshot(options: SaveOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
+    const link = this.#caller.pick('any');
+    let onSize = options.onSize;
+    try {
+      for await (const chunk of link.download(adminService.snapshotSave, v1SnapshotSaveRequest(), options.signal)) {
+        onSize?.({ entries: Number(chunk.entries), liveBytes: Number(chunk.liveBytes) });
+        onSize = undefined;
+        yield chunk.data;
+      }
+    } catch (error) {
+      throw error instanceof AttemptError ? error.failure.error : error;
+    }
+  }
+
+  /** Puts a saved file's entries into the cluster; nothing is written before the server has read it whole. */
+  async restoreSnapshot(file: AsyncIterable<Uint8Array>, options: RestoreOptions = {}): Promise<RestoreResult> {
+    const { replace = false, timeoutMs = 3_600_000, signal } = options;
+    const link = this.#caller.pick('any');
+    try {
+      const requests = inPieces(file, replace);
+      const limit = this.#caller.limit({ timeoutMs, signal });
+      const response = await link.upload(adminService.snapshotRestore, requests, limit);
+      return {
+        restored: Number(response.restored),
+        expired: Number(response.expired),
+        skipped: Number(response.skipped),
+      };
+    } catch (error) {
+      if (!(error instanceof AttemptError)) throw error;
+      const { kind, error: cause } = error.failure;
+      if (kind !== 'unknown') throw cause;
+      throw new ClientError('unknown-outcome', `${cause.message}; a part of the snapshot may have been restored`, {
+        cause,
+      });
+    }
+  }
+
+  async #direct<Request, Response>(
+    address: string,
+    method: GrpcMethod<Request, Response>,
+    request: Request,
+    options: CallOptions,
+  ): Promise<Response> {
+    try {
+      return await this.#caller.linkTo(address).call(method, request, this.#caller.limit(options));
+    } catch (error) {
+      if (!(error instanceof AttemptError)) throw error;
+      const { kind, error: cause } = error.failure;
+      throw kind === 'unknown' ? new ClientError('unknown-outcome', cause.message, { cause }) : cause;
+    }
+  }
+}
+
+/** The file in messages of bounded size; the first says whether to replace, even for an empty file. */
+async function* inPieces(
+  file: AsyncIterable<Uint8Array>,
+  replace: boolean,
+): AsyncGenerator<ReturnType<typeof v1SnapshotRestoreRequest>> {
+  yield v1SnapshotRestoreRequest(new Uint8Array(), replace);
+  for await (const chunk of file)
+    for (let at = 0; at < chunk.length; at += pieceBytes)
+      yield v1SnapshotRestoreRequest(chunk.subarray(at, at + pieceBytes), replace);
+}
