@@ -4,18 +4,9 @@ import { connect, type Socket } from 'node:net';
 import { afterEach, test } from 'node:test';
 import { SeededRandom, silentLogger } from '@dcache/base';
 import { http1, Mux } from '@dcache/mux';
-import {
-  type Command,
-  type CommandHandler,
-  CommandType,
-  DcacheError,
-  defaultLimits,
-  type Found,
-  type Limits,
-  type Reply,
-  ReplyType,
-} from '@dcache/protocol';
+import { DcacheError, defaultLimits, type Limits } from '@dcache/protocol';
 import { until } from '../until.test.helper.js';
+import { FakeCache } from './fake-cache.test.helper.js';
 import { HttpApi, type HttpApiOptions } from './http.js';
 
 const cleanups: (() => void)[] = [];
@@ -23,47 +14,6 @@ const cleanups: (() => void)[] = [];
 afterEach(() => {
   for (const cleanup of cleanups.splice(0).reverse()) cleanup();
 });
-
-/** A cache in a Map; the test can hold its answers back. */
-class FakeCache implements CommandHandler {
-  readonly values = new Map<string, Found>();
-  readonly commands: Command[] = [];
-  revision = 0;
-  /** Awaited before each answer. */
-  gate: Promise<unknown> = Promise.resolve();
-  failure: Error | undefined;
-  onRead: () => void = () => {};
-
-  async write(command: Command): Promise<Reply> {
-    this.commands.push(command);
-    await this.gate;
-    if (this.failure) throw this.failure;
-    const key = 'key' in command ? Buffer.from(command.key).toString('latin1') : '';
-    if (command.type === CommandType.set) {
-      const { value, flags } = command;
-      this.values.set(key, { value: value.slice(), revision: ++this.revision, expiresAtMs: 0, flags });
-      return { type: ReplyType.ok, revision: this.revision };
-    }
-    return this.values.delete(key)
-      ? { type: ReplyType.ok, revision: ++this.revision }
-      : { type: ReplyType.notFound, revision: 0 };
-  }
-
-  async read(key: Uint8Array): Promise<Found | undefined> {
-    this.onRead();
-    await this.gate;
-    if (this.failure) throw this.failure;
-    return this.values.get(Buffer.from(key).toString('latin1'));
-  }
-
-  async readMany(): Promise<readonly (Found | undefined)[]> {
-    return [];
-  }
-
-  servers(): [] {
-    return [];
-  }
-}
 
 async function start(more: Partial<HttpApiOptions> & { limits?: Limits } = {}) {
   const cache = new FakeCache();
