@@ -299,6 +299,7 @@ export class Server implements CommandHandler {
       await this.#attempt('log', () => running?.node.stop() ?? this.#home?.storage.close());
       await this.#attempt('peers', () => this.#peers.stop());
       this.#grpc?.close(0);
+      this.#http?.close();
       this.#mux.destroyConnections();
     })();
     return this.#takingDown;

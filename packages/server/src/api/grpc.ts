@@ -20,6 +20,9 @@ export interface GrpcApiOptions {
   readonly nowMs: () => number;
 }
 
+/** Calls under way on one connection; a client keeps further ones until one of them has ended. */
+export const maxCalls = 1_000;
+
 /**
  * Services `pb.Cache`, `dcache.v1.Cache`, `dcache.v1.Admin`, health and reflection, on sockets that somebody else
  * accepted.
@@ -35,6 +38,8 @@ export class GrpcApi {
       // Room for the key and the framing around the largest value, so that our own error answers what is just above.
       'grpc.max_receive_message_length': limits.maxValueBytes + limits.maxKeyBytes + 65_536,
       'grpc.max_send_message_length': -1,
+      // Each may hold a request of the largest size.
+      'grpc.max_concurrent_streams': maxCalls,
       'grpc.keepalive_time_ms': 30_000,
       'grpc.keepalive_timeout_ms': 10_000,
       ...(authorize ? { interceptors: [tokenInterceptor(authorize)] } : {}),
@@ -50,6 +55,8 @@ export class GrpcApi {
 
   /** Takes a paused socket whose first bytes are back in it; it must not be resumed. */
   accept(socket: Socket): void {
+    // Who ends its side of an HTTP/2 connection has gone: nobody would ever end ours.
+    socket.allowHalfOpen = false;
     this.#injector.injectConnection(socket);
   }
 

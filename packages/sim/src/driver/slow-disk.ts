@@ -31,10 +31,6 @@ function slowFile(file: DiskFile, passed: () => Promise<void>, isLying: boolean)
   return {
     size: () => file.size(),
     write: (bytes, position) => file.write(bytes, position),
-    writeDurably: async (bytes, position) => {
-      await passed();
-      await file.writeDurably(bytes, position);
-    },
     read: (into, position) => file.read(into, position),
     readSync: (into, position) => file.readSync(into, position),
     close: () => file.close(),
