@@ -1,13 +1,11 @@
 // HTTP POST and GET at 64 connections on a cluster of three in-memory nodes, beside a bare node:http server that holds
 // its values in a Map, in the same run. Every round measures each case once, in turn; the ratios are medians of rounds.
 // Needs wrk (Debian: apt-get install wrk). Options: --rounds N (5) --seconds N (3) --connections N (64)
-import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { Bench, freePort, median, output, until } from './cluster.mjs';
 
 const { values: options } = parseArgs({
   options: {
@@ -21,9 +19,7 @@ if (spawnSync('wrk', ['-v']).error) {
   process.exit(2);
 }
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const folder = mkdtempSync(join(tmpdir(), 'dcache-bench-'));
-const children = [];
+const bench = new Bench();
 
 // The yardstick: the least that a cache behind node:http can do.
 const bareSource = `
@@ -59,34 +55,15 @@ end
 try {
   await main();
 } finally {
-  for (const child of children) child.kill('SIGKILL');
-  rmSync(folder, { recursive: true, force: true });
+  bench.end();
 }
 
 async function main() {
-  writeFileSync(join(folder, 'bare.mjs'), bareSource);
+  writeFileSync(join(bench.folder, 'bare.mjs'), bareSource);
   const barePort = await freePort();
-  start([join(folder, 'bare.mjs'), String(barePort)]);
-  const ports = [];
-  for (let i = 0; i < 3; i++) ports.push({ rpc: await freePort(), serf: await freePort() });
-  for (const [i, port] of ports.entries())
-    start([
-      join(root, 'packages/server/bin/dcache.js'),
-      ...['--http', '--id', `node${i + 1}`, '--addr', `127.0.0.1:${port.serf}`, '--rpc-port', String(port.rpc)],
-      ...['--log-level', 'warn', ...(i === 0 ? ['--bootstrap'] : ['--join', `127.0.0.1:${ports[0].serf}`])],
-    ]);
-  const leader = await until(async () => {
-    const views = await Promise.all(
-      ports.map(async ({ rpc }) => (await fetch(`http://127.0.0.1:${rpc}/-/status`)).json()),
-    );
-    const isFormed = views.every(
-      (view) => view.isReady && view.servers.every((server) => server.voteStatus === 'Voter'),
-    );
-    return isFormed && views[0].servers.length === 3 ? views.findIndex((view) => view.role === 'leader') : undefined;
-  });
-  const leaderPort = ports[leader].rpc;
-  const followerPort = ports[(leader + 1) % 3].rpc;
-  await until(async () => (await fetch(`http://127.0.0.1:${barePort}/`)).status === 404);
+  bench.start(process.execPath, [join(bench.folder, 'bare.mjs'), String(barePort)]);
+  const [{ rpc: leaderPort }, { rpc: followerPort }] = await bench.cluster();
+  await until('the bare server does not answer', () => fetch(`http://127.0.0.1:${barePort}/`));
 
   const cases = [
     { name: 'POST bare', port: barePort, method: 'POST' },
@@ -98,7 +75,7 @@ async function main() {
     { name: 'GET linearizable, follower', port: followerPort, method: 'GET', of: 'GET bare' },
   ];
   for (const one of cases) {
-    one.script = join(folder, `${cases.indexOf(one)}.lua`);
+    one.script = join(bench.folder, `${cases.indexOf(one)}.lua`);
     const source = lua(one.method);
     writeFileSync(one.script, one.query ? source.replace("(wrk.query or '')", `'${one.query}'`) : source);
     one.results = [];
@@ -133,9 +110,7 @@ async function measure({ port, script }, seconds) {
     script,
     `http://127.0.0.1:${port}`,
   ];
-  const child = spawn('wrk', args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  let text = '';
-  for await (const part of child.stdout) text += part;
+  const text = await output('wrk', args);
   const perSecond = Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1]);
   const failed = Number(/Non-2xx or 3xx responses: (\d+)/.exec(text)?.[1] ?? 0);
   const broken =
@@ -151,30 +126,4 @@ async function measure({ port, script }, seconds) {
 function milliseconds(text) {
   const [, number, unit] = /([\d.]+)(us|ms|s)/.exec(text ?? '') ?? [];
   return Number(number) * { us: 0.001, ms: 1, s: 1000 }[unit];
-}
-
-function median(numbers) {
-  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
-}
-
-function start(args) {
-  children.push(spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] }));
-}
-
-async function until(check) {
-  const deadline = performance.now() + 30_000;
-  while (performance.now() < deadline) {
-    const result = await check().catch(() => undefined);
-    if (result !== undefined && result !== false) return result;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error('the cluster did not form within 30 s');
-}
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -45,9 +45,14 @@ export class ManualClock implements Clock {
     this.#nowMs = endMs;
   }
 
-  /** Time passes in which this process does not run: timers that are due then run once each, late. */
-  pause(byMs: number): void {
+  /** Time passes in which this process does not run at all; its timers are late after that. */
+  stand(byMs: number): void {
     this.#nowMs += byMs;
+  }
+
+  /** The same, and then each timer that is due runs once, late. */
+  pause(byMs: number): void {
+    this.stand(byMs);
     for (const timer of [...this.#timers]) {
       if (timer.dueMs > this.#nowMs) continue;
       if (timer.intervalMs === undefined) this.#timers.delete(timer);

@@ -70,7 +70,8 @@ export class TestCluster implements AsyncDisposable {
   readonly #options: Partial<RaftNodeOptions<string | undefined>>;
 
   constructor(options: Partial<RaftNodeOptions<string | undefined>> = {}) {
-    this.#options = { tickMs: 10, ...options };
+    // Elections take 0.3 to 0.6 s: much shorter, and a busy machine loses leaders in the midst of a test.
+    this.#options = { tickMs: 10, electionTicks: 30, heartbeatTicks: 3, ...options };
     // The clock's timers let a process end; a test waits for them.
     this.#keepAlive = setInterval(() => {}, 1000);
   }

@@ -1,5 +1,6 @@
 import type { Clock, Logger } from '@dcache/base';
-import type { SnapshotMetadata } from './core/message.js';
+import { Role, type SnapshotMetadata } from './core/message.js';
+import type { Status } from './core/ready.js';
 import type { StateMachine } from './state-machine.js';
 import type { LogStorage } from './storage.js';
 
@@ -133,4 +134,19 @@ export class Compactor {
     const index = Math.min(upTo, Math.max(byCount, byBytes));
     if (index >= storage.firstIndex()) storage.compact(index);
   }
+}
+
+/**
+ * The lowest index that a member that answers stands at, or will when its snapshot has arrived; undefined where this
+ * node does not lead, or nobody holds it back.
+ */
+export function compactionFloor({ id, role, peers }: Status, lowestSending: number | undefined): number | undefined {
+  if (role !== Role.leader) return undefined;
+  let floor = lowestSending;
+  for (const peer of peers) {
+    if (peer.id === id || !peer.recentActive) continue;
+    const index = peer.state === 'snapshot' ? peer.pendingSnapshot : peer.matchIndex;
+    if (floor === undefined || index < floor) floor = index;
+  }
+  return floor;
 }

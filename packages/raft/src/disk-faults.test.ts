@@ -73,6 +73,28 @@ test('a commit index alone costs no sync, and is at most late', async () => {
   assert.equal((await open(disk)).initialState().hardState.commit, 3);
 });
 
+test('no entry is on disk without the commit indexes that came before it, however frames are cut', async () => {
+  const disk = new SimulatedDisk();
+  const storage = await open(disk);
+  await storage.append(entriesOf(1, 1, 5, 1000), { term: 1, vote: 0, commit: 0 });
+  await settle();
+  disk.holdSyncs = true;
+  // While a frame is on its way: a commit index, and then more than a segment holds, so that it takes several frames.
+  const writes = [storage.append(entriesOf(1, 6, 6), undefined)];
+  await settle();
+  writes.push(storage.append([], { term: 1, vote: 0, commit: 5 }));
+  for (let index = 7; index <= 150; index++) writes.push(storage.append(entriesOf(1, index, index, 1000), undefined));
+  for (const write of writes) write.catch(() => undefined);
+  for (let frame = 0; frame < 2; frame++) {
+    disk.releaseSyncs();
+    await settle();
+  }
+  disk.crash();
+  const after = await open(disk);
+  assert.ok(after.lastIndex() > 6 && after.lastIndex() < 150, `${after.lastIndex()} entries are there`);
+  assert.equal(after.initialState().hardState.commit, 5);
+});
+
 test('what is appended during a sync shares the next one (group commit)', async () => {
   const disk = new SimulatedDisk();
   const storage = await open(disk);

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { closeSync, constants, openSync } from 'node:fs';
+import { mkdtemp, open as openFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { promisify } from 'node:util';
 import { SeededRandom } from '@dcache/base';
 import { DiskStorage, type DiskStorageOptions } from './disk-storage.js';
+import { type FileSystem, nodeFileSystem } from './file-system.js';
 import { SimulatedDisk } from './simulated-disk.js';
 import { allOf, entriesOf, metadataOf, testLogStorage, writeState } from './storage.test.helper.js';
 
@@ -53,3 +57,43 @@ test('a log is there again after it was closed: entries, hard state, snapshot, i
     [],
   );
 });
+
+test('a sync does not wait for other work in the threads that Node shares (pitfall 37)', async () => {
+  const directory = join(folder, 'threads');
+  const storage = await DiskStorage.open({ directory, segmentBytes: 65_536 });
+  await storage.append(entriesOf(1, 1, 1), undefined);
+  const pipe = join(folder, 'pipe');
+  await promisify(execFile)('mkfifo', [pipe]);
+  // Opening a pipe that nobody writes to blocks a thread; Node has four of them by default.
+  const blocked = Array.from({ length: 4 }, () => openFile(pipe, 'r'));
+  await storage.append(entriesOf(1, 2, 2), { term: 1, vote: 1, commit: 1 });
+  const writer = openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK);
+  for (const opened of await Promise.all(blocked)) await opened.close();
+  closeSync(writer);
+  assert.equal(storage.lastIndex(), 2);
+  await storage.close();
+});
+
+test('a failed write ends the log with the file and the reason (real files)', async () => {
+  const directory = join(folder, 'failed');
+  const storage = await DiskStorage.open({ directory, segmentBytes: 65_536, fileSystem: readOnlyAfter(1) });
+  await storage.append(entriesOf(1, 1, 1), undefined);
+  await assert.rejects(storage.append(entriesOf(1, 2, 2), undefined), /cannot write .*log-0+1\.wal: write: EBADF/);
+  await storage.close();
+});
+
+/** The machine's files, of which one writes only `writes` times. */
+function readOnlyAfter(writes: number): FileSystem {
+  return {
+    ...nodeFileSystem,
+    async open(path, mode) {
+      const file = await nodeFileSystem.open(path, mode);
+      const writeDurably = file.writeDurably.bind(file);
+      const readOnly = await nodeFileSystem.open(path, 'read');
+      return Object.assign(file, {
+        writeDurably: (bytes: Uint8Array<ArrayBuffer>, position: number) =>
+          writes-- > 0 ? writeDurably(bytes, position) : readOnly.writeDurably(bytes, position),
+      });
+    },
+  };
+}

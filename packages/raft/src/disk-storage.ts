@@ -371,7 +371,7 @@ export class DiskStorage implements LogStorage {
     }
     this.#places.append(index, term, entryWeight(entry));
     // A view would keep the whole segment in memory.
-    this.#keep([{ ...entry, data: entry.data.slice() }]);
+    this.#keep([{ ...entry, data: new Uint8Array(entry.data) }]);
   }
 
   /** Finds the newest snapshot, removes what was left behind, and makes the log follow it. */

@@ -1,6 +1,7 @@
 import { readSync } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
 import { lockDirectory } from './directory-lock.js';
+import { writeDurably } from './write-worker.js';
 
 /**
  * What the log needs of a file system, so that a simulation can tear writes, fail an fsync, fill the disk or rot a bit.
@@ -30,6 +31,11 @@ export interface DiskFile {
   size(): Promise<number>;
   /** Writes all of `bytes` at `position`. Not durable before `sync`. */
   write(bytes: Uint8Array, position: number): Promise<void>;
+  /**
+   * Writes all of `bytes` at `position`, then syncs. `bytes` is a whole buffer, and empty afterwards. Rejects with
+   * `ENOSPC` or `EDQUOT` only where the write failed: that may be tried again. Any other rejection is as one of `sync`.
+   */
+  writeDurably(bytes: Uint8Array<ArrayBuffer>, position: number): Promise<void>;
   /** Reads into all of `into` from `position`; the count is less only at the end of the file. */
   read(into: Uint8Array, position: number): Promise<number>;
   /** As `read`, but blocks: for entries that are no longer in memory. */
@@ -78,6 +84,10 @@ class NodeFile implements DiskFile {
       const { bytesWritten } = await this.#handle.write(bytes, at, bytes.length - at, position + at);
       at += bytesWritten;
     }
+  }
+
+  writeDurably(bytes: Uint8Array<ArrayBuffer>, position: number): Promise<void> {
+    return writeDurably(this.#handle.fd, bytes, position);
   }
 
   async read(into: Uint8Array, position: number): Promise<number> {

@@ -87,29 +87,30 @@ export class LogWriter {
   /** Resolves when it, and all before it, is durable. */
   write(write: LogWrite): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    if (write.hardState !== undefined) this.#lazyHardState = undefined;
+    const hardState = write.hardState ?? this.#lazyHardState;
+    this.#lazyHardState = undefined;
     return new Promise((resolve, reject) => {
-      this.#queue.push({ ...write, bytes: recordBytes(write), resolve, reject });
+      this.#queue.push({ ...write, hardState, bytes: recordBytes(write), resolve, reject });
       this.#running ??= this.#run();
     });
   }
 
   /**
-   * A hard state of which only the commit index is new: it goes with the next frame, because it is found again if it is
-   * lost. Resolves when all before it is durable.
+   * A hard state of which only the commit index is new: it is found again if it is lost, and so is not worth a sync of its
+   * own. It goes with the next write, so that no entry is ever on disk without the commit indexes that came before it: a
+   * node that lost one would go by members of long ago. Resolves when all before it is durable.
    */
   async writeLazily(hardState: HardState): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
-    this.#lazyHardState = hardState;
-    if (this.#queue.length > 0) await this.write({ entries: [], hardState: undefined });
+    if (this.#queue.length > 0) await this.write({ entries: [], hardState });
+    else this.#lazyHardState = hardState;
   }
 
   /** Writes what waits, and refuses what comes later. Waits for space no longer. */
   async close(): Promise<void> {
     this.#segments.stopWaiting();
-    const lazy = this.#lazyHardState;
-    if (lazy !== undefined && this.#failure === undefined)
-      await this.write({ entries: [], hardState: lazy }).catch(() => undefined);
+    if (this.#lazyHardState !== undefined && this.#failure === undefined)
+      await this.write({ entries: [], hardState: undefined }).catch(() => undefined);
     await this.#running;
     this.#failure ??= new RaftError('stopped', 'the log is closed');
   }
@@ -161,10 +162,6 @@ export class LogWriter {
       this.#writeEntries(waiting.entries, written);
       if (waiting.hardState !== undefined) hardState = waiting.hardState;
       finished++;
-    }
-    if (finished === this.#queue.length && this.#lazyHardState !== undefined) {
-      hardState = this.#lazyHardState;
-      this.#lazyHardState = undefined;
     }
     if (hardState !== undefined) {
       writeHardStateRecord(payload, hardState);

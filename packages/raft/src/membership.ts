@@ -71,7 +71,24 @@ export function refusal(change: MembershipChange, status: Status, maxLag: number
 function lagRefusal(id: NodeId, status: Status, maxLag: number): RaftError | undefined {
   const peer = status.peers.find((other) => other.id === id);
   const lag = status.lastIndex - (peer?.matchIndex ?? 0);
-  if (peer === undefined || !peer.recentActive || peer.state === 'snapshot' || lag > maxLag)
+  if (peer === undefined || lag > maxLag)
     return new RaftError('not-caught-up', `learner ${id} is ${lag} entries behind; ${maxLag} are allowed`);
+  // A new member counts as active before it ever answered; only one whose answers the leader has is in `replicate`.
+  if (!peer.recentActive || peer.state !== 'replicate')
+    return new RaftError('not-caught-up', `learner ${id} does not follow yet: it is in state ${peer.state}`);
   return undefined;
+}
+
+/** The other voter that has most of the log; one that answers, if any does. */
+export function bestSuccessor({ id, peers }: Status): NodeId | undefined {
+  let best: Status['peers'][number] | undefined;
+  for (const peer of peers) {
+    if (peer.id === id || peer.isLearner) continue;
+    const isBetter =
+      best === undefined ||
+      (peer.recentActive && !best.recentActive) ||
+      (peer.recentActive === best.recentActive && peer.matchIndex > best.matchIndex);
+    if (isBetter) best = peer;
+  }
+  return best?.id;
 }

@@ -1,14 +1,11 @@
 import { EventEmitter } from 'node:events';
+import { systemClock } from '@dcache/base';
 import { Applier } from './applier.js';
-import { Compactor } from './compactor.js';
+import { Compactor, compactionFloor } from './compactor.js';
 import { ConfChangeType, encodeConfChange } from './core/conf-change.js';
-import type { LogReader } from './core/log-reader.js';
 import {
   type ConfState,
   EntryType,
-  localAppendThread,
-  localApplyThread,
-  type Message,
   MessageType,
   makeMessage,
   type NodeId,
@@ -18,25 +15,25 @@ import {
   type SnapshotMetadata,
   type SoftState,
 } from './core/message.js';
-import { RawNode } from './core/raw-node.js';
-import type { DropReason, Ready } from './core/ready.js';
+import type { RawNode } from './core/raw-node.js';
+import type { DropReason } from './core/ready.js';
+import { CoreLoop } from './core-loop.js';
 import { RaftError } from './errors.js';
 import { Histogram } from './histogram.js';
 import { Lease } from './lease.js';
-import { isAlreadySo, type MembershipChange, refusal, toConfChange } from './membership.js';
+import { bestSuccessor, isAlreadySo, type MembershipChange, refusal, toConfChange } from './membership.js';
 import { type RaftNodeOptions, type ResolvedOptions, resolveOptions } from './options.js';
 import { PendingProposals } from './pending.js';
 import { ReadBarriers } from './reads.js';
 import { SnapshotExchange } from './snapshot-exchange.js';
-import { type RaftEvents, type RaftStats, type RaftStatus, roleNames } from './status.js';
+import { describeStatus, type RaftEvents, type RaftStats, type RaftStatus } from './status.js';
 
 /**
  * One member of a cluster: the core with a clock, a log, a network and a state machine.
  *
- * All work is done in turns. Whatever comes between two turns of the event loop (proposals, messages, ticks, writes that
- * are done) goes into the core at once; the next turn takes out what the core wants of all that together: one write of
- * the log (group commit), one batch of messages to each node, one round for all reads. Writes of the log and the
- * application of entries go on beside, so heartbeats wait for neither. (Thesis §10.2)
+ * This file says what a caller may ask for and when it is answered. The work itself is done beside it: the core's turns
+ * in `core-loop.ts`, applying in `applier.ts`, reads in `reads.ts` and `lease.ts`, the state's way to other nodes in
+ * `snapshot-exchange.ts`, keeping the log short in `compactor.ts`.
  *
  * What cannot go on (a failed disk, a state machine that throws, a broken invariant) ends the node with `fatal`.
  */
@@ -50,40 +47,21 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
   readonly #exchange: SnapshotExchange;
   readonly #reads: ReadBarriers;
   readonly #lease: Lease;
-  #core: RawNode | undefined;
+  /** Set by `start`. */
+  #loop: CoreLoop | undefined;
   #state: 'new' | 'starting' | 'running' | 'stopping' | 'stopped' = 'new';
   #fatal: RaftError | undefined;
+  #stopped: Promise<void> | undefined;
   #stopTicks: () => void = () => {};
-  #isScheduled = false;
-  /** Messages of this turn, by receiver; the arrays are used again. */
-  readonly #outbox = new Map<NodeId, Message[]>();
   #soft: SoftState = { leader: noNode, role: Role.follower };
-  #commitIndex = 0;
   /** Term of the proposals that wait. */
   #proposalTerm = 0;
-  /** Writes of the log that are under way, and since when the oldest of them may be. */
-  #writes = 0;
-  #writingSinceMs = Number.POSITIVE_INFINITY;
   #changesMembership = false;
   #transfer:
-    | { readonly resolve: () => void; readonly reject: (error: RaftError) => void; deadlineMs: number }
+    | { readonly resolve: () => void; readonly reject: (error: RaftError) => void; readonly deadlineMs: number }
     | undefined;
-  /** No vote is given before this moment: see `#isVoteWithheld`. */
-  #votesFromMs = Number.NEGATIVE_INFINITY;
-  #lastTickMs = 0;
   readonly #commitLatency = new Histogram();
-  readonly #appendLatency = new Histogram();
-  readonly #counts = {
-    proposals: 0,
-    proposalsRefused: 0,
-    leaderChanges: 0,
-    messagesSent: 0,
-    messagesReceived: 0,
-    messagesRefused: 0,
-    snapshotsSent: 0,
-    snapshotsInstalled: 0,
-    maxTickDelaySeconds: 0,
-  };
+  readonly #counts = { proposals: 0, proposalsRefused: 0, leaderChanges: 0, snapshotsSent: 0, snapshotsInstalled: 0 };
 
   /** Throws a `TypeError` that names the option that is wrong. Does nothing yet: call `start`. */
   constructor(options: RaftNodeOptions<Reply>) {
@@ -97,7 +75,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
       stateMachine: resolved.stateMachine,
       clock: resolved.clock,
       sliceMs: resolved.applySliceMs,
-      applyConfEntry: (entry) => this.#running.applyConfEntry(entry),
+      applyConfEntry: (entry) => this.#core.applyConfEntry(entry),
       onApplied: (index, term, reply) => this.#onApplied(index, term, reply),
       onMembership: (change, confState, index) => this.emit('membership-change', { change, confState, index }),
     });
@@ -107,60 +85,56 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
       maxChunkBytes: resolved.snapshotChunkBytes,
       state: () => this.#applier.state,
       canSnapshot: () => this.#exchange.canSend,
-      floor: () => this.#compactionFloor(),
+      floor: () => compactionFloor(this.#core.status(), this.#exchange.lowestSending),
     });
     this.#exchange = this.#makeExchange();
   }
 
   /**
-   * Restores the state from the storage, opens the transport and begins to take part. Rejects with a `RaftError` when
+   * Restores the state from the storage, opens the transport and begins to take part; the process stays alive until
+   * `stop`. Rejects with a `RaftError` when
    * what the storage has cannot be read; the node is stopped then.
    */
   async start(): Promise<void> {
     if (this.#state !== 'new') throw new RaftError('stopped', 'a node is started once');
     this.#state = 'starting';
-    const { storage, transport, clock, tickMs } = this.#options;
+    const { transport, clock, tickMs } = this.#options;
+    let loop: CoreLoop;
     try {
       await this.#restoreState();
-      const { hardState } = storage.initialState();
-      // A node that is back may have promised a leader not to vote for others; it does not know any more until when.
-      if (hardState.term > 0) this.#votesFromMs = clock.monotonicMs() + this.#electionTimeoutMs;
       await this.#bootstrap();
-      this.#core = this.#makeCore();
+      loop = this.#makeLoop();
     } catch (error) {
-      this.#state = 'stopped';
-      await storage.close();
+      await this.stop();
       throw error;
     }
+    if (this.#stopped !== undefined) throw new RaftError('stopped', 'the node was stopped while it started');
+    this.#loop = loop;
     this.#state = 'running';
-    this.#commitIndex = this.#core.basicStatus().commit;
     transport.start({
-      onMessages: (from, messages) => this.#guard(() => this.#onMessages(from, messages)),
-      onSnapshotPiece: (from, piece) => this.#guard(() => this.#exchange.onPiece(from, piece)),
-      onSnapshotAck: (from, ack) => this.#guard(() => this.#exchange.onAck(from, ack)),
-      onConnect: (id) => this.#guard(() => this.#exchange.onConnect(id)),
-      onUnreachable: (id) => this.#guard(() => this.#running.reportUnreachable(id)),
+      onMessages: (from, messages) => loop.run(() => loop.receive(from, messages)),
+      onSnapshotPiece: (from, piece) => loop.run(() => this.#exchange.onPiece(from, piece)),
+      onSnapshotAck: (from, ack) => loop.run(() => this.#exchange.onAck(from, ack)),
+      onConnect: (id) => loop.run(() => this.#exchange.onConnect(id)),
+      onUnreachable: (id) => loop.run(() => loop.core.reportUnreachable(id)),
     });
-    this.#lastTickMs = clock.monotonicMs();
-    this.#stopTicks = clock.every(tickMs, () => this.#guard(() => this.#tick()));
-    this.#guard(() => this.#campaignAlone());
+    const stopTicks = clock.every(tickMs, () => loop.run(() => this.#tick(loop)));
+    // The clock lets a process end while its timers wait; a member of a cluster stays until it is stopped.
+    const stayAlive = clock === systemClock ? setInterval(() => {}, 2 ** 30) : undefined;
+    this.#stopTicks = () => {
+      stopTicks();
+      clearInterval(stayAlive);
+    };
+    loop.run(() => this.#campaignAlone());
   }
 
   /**
    * Ends taking part; what waits is rejected, what is being written is finished. Whoever wants to leave in order calls
    * `transferLeadership` before. Resolves when storage and transport are closed; may be called more than once.
    */
-  async stop(): Promise<void> {
-    if (this.#state === 'stopped' || this.#state === 'stopping') return;
-    const wasNew = this.#state === 'new';
-    this.#state = 'stopping';
-    this.#settleAll(this.#fatal);
-    this.#stopTicks();
-    this.#exchange.stop();
-    await this.#compactor.cancel();
-    if (!wasNew) await this.#options.transport.stop();
-    await this.#options.storage.close();
-    this.#state = 'stopped';
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -178,7 +152,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     const { signal } = options;
     if (signal?.aborted === true)
       return this.#refuse(new RaftError('aborted', 'aborted before it was proposed', { cause: signal.reason }));
-    const result = this.#running.propose(data);
+    const result = this.#core.propose(data);
     if (result.status !== 'appended') return this.#refuse(this.#dropError(result));
     this.#schedule();
     this.#counts.proposals++;
@@ -199,11 +173,11 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     const stopped = this.#stoppedError();
     if (stopped !== undefined) throw stopped;
     if (level === 'linearizable') return this.#reads.request();
-    const { role, term } = this.#running;
+    const { role, term } = this.#core;
     if (role !== Role.leader) throw this.#notLeader();
     if (this.#lease.isValid(term)) {
       if (this.#lease.isOld(term)) this.#reads.confirm();
-      const index = this.#commitIndex;
+      const index = this.#running.commitIndex;
       if (this.#applier.index >= index && this.#exchange.isWhole) return index;
       await this.#reads.applied(index);
       if (this.isLeaseValid()) return index;
@@ -214,7 +188,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
   /** Whether what was read now, after a `lease` barrier, is certain to be no older than the barrier. */
   isLeaseValid(): boolean {
     if (this.#state !== 'running') return false;
-    const { role, term } = this.#running;
+    const { role, term } = this.#core;
     return role === Role.leader && this.#lease.isValid(term);
   }
 
@@ -225,13 +199,13 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
   async changeMembership(change: MembershipChange): Promise<ConfState> {
     const stopped = this.#stoppedError();
     if (stopped !== undefined) throw stopped;
-    if (this.#running.role !== Role.leader) throw this.#notLeader();
+    if (this.#core.role !== Role.leader) throw this.#notLeader();
     if (this.#changesMembership) throw new RaftError('busy', 'another membership change is under way');
-    const status = this.#running.status();
+    const status = this.#core.status();
     if (isAlreadySo(change, status.confState)) return status.confState;
     const refused = refusal(change, status, this.#options.maxPromotionLag);
     if (refused !== undefined) throw refused;
-    const result = this.#running.proposeConfChange(toConfChange(change));
+    const result = this.#core.proposeConfChange(toConfChange(change));
     if (result.status !== 'appended') throw this.#dropError(result);
     this.#schedule();
     if (result.refusal === 'invalid' || result.refusal === 'malformed')
@@ -253,13 +227,13 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
   async transferLeadership(to?: NodeId): Promise<void> {
     const stopped = this.#stoppedError();
     if (stopped !== undefined) throw stopped;
-    if (this.#running.role !== Role.leader) throw this.#notLeader();
+    if (this.#core.role !== Role.leader) throw this.#notLeader();
     if (this.#transfer !== undefined) throw new RaftError('busy', 'leadership is being handed over already');
-    const target = to ?? this.#bestSuccessor();
+    const target = to ?? bestSuccessor(this.#core.status());
     const { voters } = this.#applier.state.confState;
     if (target === undefined || target === this.id || !voters.includes(target))
       throw new RaftError('refused', `leadership goes to another voter; ${String(target ?? 'there')} is none`);
-    const core = this.#running;
+    const core = this.#core;
     // The forced election that follows does not respect the lease, and its message may be late: no lease in this term.
     this.#lease.renounce(core.term);
     core.transferLeader(target);
@@ -272,42 +246,15 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
 
   status(): RaftStatus {
     const { storage } = this.#options;
-    const { index: appliedIndex, confState } = this.#applier.state;
-    const base = {
-      id: this.id,
-      appliedIndex,
-      confState,
-      firstIndex: storage.firstIndex(),
-      isReadable: this.#exchange.isWhole,
-    };
-    if (this.#core === undefined) {
-      const { hardState } = storage.initialState();
-      const lastIndex = storage.lastIndex();
-      const { term, commit: commitIndex } = hardState;
-      return { ...base, term, role: 'follower', leader: undefined, commitIndex, lastIndex, progress: [] };
-    }
-    const { term, role, leader, commit, lastIndex, peers } = this.#core.status();
-    return {
-      ...base,
-      term,
-      role: roleNames[role]!,
-      leader: leader === noNode ? undefined : leader,
-      commitIndex: commit,
-      lastIndex,
-      progress: peers.map(({ id, isLearner, matchIndex, state, recentActive }) => ({
-        id,
-        isLearner,
-        matchIndex,
-        state,
-        isActive: id === this.id || recentActive,
-      })),
-    };
+    return describeStatus(this.id, this.#loop?.core.status(), storage, this.#applier.state, this.#exchange.isWhole);
   }
 
   stats(): RaftStats {
     const { storage } = this.#options;
+    const noCounts = { messagesSent: 0, messagesReceived: 0, messagesRefused: 0, maxTickDelaySeconds: 0 };
     return {
       ...this.#counts,
+      ...(this.#loop?.counts ?? noCounts),
       pendingProposals: this.#pending.size,
       pendingReads: this.#reads.pending,
       readRounds: this.#reads.rounds,
@@ -316,11 +263,23 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
       logBytes: storage.sizeBytes,
       isDiskFull: storage.isFull,
       commitLatency: this.#commitLatency.snapshot(),
-      appendLatency: this.#appendLatency.snapshot(),
+      appendLatency: (this.#loop?.appendLatency ?? new Histogram()).snapshot(),
     };
   }
 
-  // ------------------------------------------------------------------------------------------------------- starting
+  // ------------------------------------------------------------------------------------------- starting and stopping
+
+  async #stop(): Promise<void> {
+    this.#state = 'stopping';
+    this.#settleAll(this.#fatal);
+    this.#loop?.stop();
+    this.#stopTicks();
+    this.#exchange.stop();
+    await this.#compactor.cancel();
+    if (this.#loop !== undefined) await this.#options.transport.stop();
+    await this.#options.storage.close();
+    this.#state = 'stopped';
+  }
 
   async #restoreState(): Promise<void> {
     const { storage, stateMachine } = this.#options;
@@ -342,36 +301,25 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     await storage.append([entry], { term: 1, vote: noNode, commit: 1 });
   }
 
-  #makeCore(): RawNode {
-    const { storage, clock: _, ...options } = this.#options;
-    const reader: LogReader = {
+  #makeLoop(): CoreLoop {
+    const { storage } = this.#options;
+    const log = {
       initialState: () => storage.initialState(),
       firstIndex: () => storage.firstIndex(),
       lastIndex: () => storage.lastIndex(),
-      term: (index) => storage.term(index),
-      entries: (lo, hi, maxBytes) => storage.entries(lo, hi, maxBytes),
+      term: (index: number) => storage.term(index),
+      entries: (lo: number, hi: number, maxBytes: number) => storage.entries(lo, hi, maxBytes),
       // The state is not copied: a follower gets that of the moment when its transfer begins.
       snapshot: () => (this.#exchange.canSend ? { metadata: this.#applier.state, data: noBytes } : undefined),
     };
-    return new RawNode({
-      id: this.id,
-      storage: reader,
-      random: options.random,
-      applied: this.#applier.index,
-      electionTicks: options.electionTicks,
-      heartbeatTicks: options.heartbeatTicks,
-      preVote: true,
-      checkQuorum: true,
-      readOnly: 'safe',
-      maxPendingReads: options.maxPendingReads,
-      maxSizePerMessage: options.maxMessageBytes,
-      maxCommittedSizePerReady: options.maxApplyingBytes,
-      maxUncommittedSize: options.maxUncommittedBytes,
-      maxInflightMessages: options.maxInflightMessages,
-      maxInflightBytes: Math.max(options.maxInflightBytes, options.maxMessageBytes),
-      asyncStorageWrites: true,
-      disableProposalForwarding: true,
-      stepDownOnRemoval: true,
+    return new CoreLoop(this.#options as ResolvedOptions<unknown>, log, this.#applier.index, {
+      onTurn: () => this.#reads.flush(),
+      onSoftState: (soft) => this.#onSoftState(soft),
+      onReadState: (index, context) => this.#reads.onReadState(index, context),
+      onApply: (message) => this.#applier.push(message),
+      onSnapshotNeeded: (to) => this.#exchange.send(to),
+      onTurnDone: () => this.#apply(),
+      onFailure: (error) => this.#fail(error),
     });
   }
 
@@ -383,10 +331,10 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
       maxPending: maxPendingReads,
       timeoutMs: readTimeoutMs,
       retryMs: this.#electionTimeoutMs,
-      issue: (context) => this.#running.readIndex(context),
-      now: () => ({ sent: this.#lease.now(), term: this.#running.term }),
+      issue: (context) => this.#core.readIndex(context),
+      now: () => ({ sent: this.#lease.now(), term: this.#core.term }),
       onConfirmed: (term, sent) => {
-        const core = this.#running;
+        const core = this.#core;
         if (core.role === Role.leader && core.term === term) this.#lease.extend(term, sent);
       },
       schedule: () => this.#schedule(),
@@ -401,12 +349,13 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
       chunkBytes: snapshotChunkBytes,
       window: snapshotWindow,
       timeoutMs: snapshotTimeoutMs,
+      resendMs: 2 * this.#electionTimeoutMs,
       isBusy: () => this.#compactor.isWriting,
       release: () => this.#compactor.cancel(),
       state: () => this.#applier.state,
-      term: () => this.#running.term,
+      term: () => this.#core.term,
       leader: () => {
-        const { leader } = this.#running;
+        const { leader } = this.#core;
         return leader === noNode || leader === this.id ? undefined : leader;
       },
       onSent: (to, { index }, stateBytes) => {
@@ -415,7 +364,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
       },
       report: (to, ok) => {
         if (this.#state !== 'running') return;
-        this.#running.reportSnapshot(to, ok);
+        this.#core.reportSnapshot(to, ok);
         this.#schedule();
       },
       onRestored: (from, metadata) => this.#onRestored(from, metadata),
@@ -424,125 +373,32 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     });
   }
 
-  // ---------------------------------------------------------------------------------------------------------- turns
+  // --------------------------------------------------------------------------------------------------------- events
 
-  get #running(): RawNode {
-    if (this.#core === undefined) throw new RaftError('stopped', 'the node was not started');
-    return this.#core;
+  get #running(): CoreLoop {
+    if (this.#loop === undefined) throw new RaftError('stopped', 'the node was not started');
+    return this.#loop;
   }
 
-  /** Runs an event's work; what it throws ends the node. */
-  #guard(run: () => void): void {
-    if (this.#state !== 'running') return;
-    try {
-      run();
-      this.#schedule();
-    } catch (error) {
-      this.#fail(error);
-    }
+  get #core(): RawNode {
+    return this.#running.core;
   }
 
   #schedule(): void {
-    if (this.#isScheduled || this.#state !== 'running') return;
-    this.#isScheduled = true;
-    this.#options.defer(() => {
-      this.#isScheduled = false;
-      if (this.#state !== 'running') return;
-      try {
-        this.#turn();
-      } catch (error) {
-        this.#fail(error);
-      }
-    });
+    this.#loop?.schedule();
   }
 
-  #turn(): void {
-    const core = this.#running;
-    this.#reads.flush();
-    while (core.hasReady()) this.#handle(core.ready());
-    this.#sendOutbox();
-    this.#applySlice();
-    if (this.#exchange.isWhole) this.#reads.onApplied(this.#applier.index);
-    if (core.hasReady()) this.#schedule();
-  }
-
-  #handle(ready: Ready): void {
-    if (ready.hardState !== undefined) this.#commitIndex = ready.hardState.commit;
-    if (ready.softState !== undefined) this.#onSoftState(ready.softState);
-    for (const { index, context } of ready.readStates) this.#reads.onReadState(index, context);
-    if (ready.readStates.length > 0 && this.#exchange.isWhole) this.#reads.onApplied(this.#applier.index);
-    const heldVotes: Message[] = [];
-    let write: Message | undefined;
-    for (const message of ready.messages) {
-      if (message.to === localAppendThread) write = message;
-      else if (message.to === localApplyThread) this.#applier.push(message);
-      else if (message.type === MessageType.snapshot) this.#exchange.send(message.to);
-      else if (message.type === MessageType.vote) heldVotes.push(message);
-      else this.#post(message);
+  /** Applies a slice of what waits; another turn follows while something does. */
+  #apply(): void {
+    if (!this.#exchange.isWhole) return;
+    if (!this.#applier.isIdle) {
+      const { done, bytes } = this.#applier.run();
+      for (const message of done) this.#running.deliver(message.responses);
+      this.#compactor.afterApply(bytes);
+      this.#campaignAlone();
+      if (!this.#applier.isIdle) this.#schedule();
     }
-    if (write !== undefined) this.#write(write, heldVotes);
-    else for (const message of heldVotes) this.#post(message);
-  }
-
-  /**
-   * Writes to the log and lets the answers that rest on it leave when it is durable. A candidate's requests wait for it
-   * too: they speak of a term and a log that a crash might take back, and an answer could then elect another log.
-   */
-  #write(message: Message, heldVotes: readonly Message[]): void {
-    const { storage, clock } = this.#options;
-    const { entries, snapshot, responses, term, vote, commit } = message;
-    const hardState = term === 0 ? undefined : { term, vote, commit };
-    const startMs = clock.monotonicMs();
-    if (this.#writes++ === 0) this.#writingSinceMs = startMs;
-    const written =
-      snapshot === undefined ? storage.append(entries, hardState) : storage.applySnapshot(snapshot.metadata, hardState);
-    written.then(
-      () =>
-        this.#guard(() => {
-          // Writes are done in order, so the next of them has waited since no later than now.
-          this.#writingSinceMs = --this.#writes === 0 ? Number.POSITIVE_INFINITY : clock.monotonicMs();
-          if (entries.length > 0) this.#appendLatency.observe((clock.monotonicMs() - startMs) / 1000);
-          this.#deliver(responses);
-          for (const held of heldVotes) this.#post(held);
-        }),
-      (error: unknown) => this.#fail(error),
-    );
-  }
-
-  /** Answers of a storage thread: to this node's core, or to others. */
-  #deliver(responses: readonly Message[]): void {
-    for (const response of responses) {
-      if (response.to === this.id) this.#running.step(response);
-      else this.#post(response);
-    }
-  }
-
-  #post(message: Message): void {
-    const messages = this.#outbox.get(message.to);
-    if (messages === undefined) this.#outbox.set(message.to, [message]);
-    else messages.push(message);
-  }
-
-  #sendOutbox(): void {
-    for (const [to, messages] of this.#outbox) {
-      if (messages.length === 0) continue;
-      this.#counts.messagesSent += messages.length;
-      this.#options.transport.send(to, messages);
-      messages.length = 0;
-    }
-  }
-
-  #applySlice(): void {
-    if (this.#applier.isIdle || !this.#exchange.isWhole) return;
-    const { done, bytes } = this.#applier.run();
-    for (const message of done) this.#deliver(message.responses);
-    this.#afterApply(bytes);
-    if (!this.#applier.isIdle) this.#schedule();
-  }
-
-  #afterApply(bytes: number): void {
-    this.#compactor.afterApply(bytes);
-    this.#campaignAlone();
+    this.#reads.onApplied(this.#applier.index);
   }
 
   #onApplied(index: number, term: number, reply: Reply | ConfState | undefined): void {
@@ -554,7 +410,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
 
   /** The only voter need not wait for an election timeout: there is nobody whose election it could disturb. */
   #campaignAlone(): void {
-    const core = this.#running;
+    const core = this.#core;
     if (core.role !== Role.follower || core.leader !== noNode) return;
     const { voters, votersOutgoing } = this.#applier.state.confState;
     if (voters.length !== 1 || voters[0] !== this.id || votersOutgoing.length > 0) return;
@@ -562,46 +418,12 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     if (applied === commit) core.campaign();
   }
 
-  // --------------------------------------------------------------------------------------------------------- events
-
-  #onMessages(from: NodeId, messages: readonly Message[]): void {
-    const core = this.#running;
-    for (const message of messages) {
-      // Who speaks was proved by the connection; what it says must not speak for, or to, another.
-      if (message.from !== from || message.to !== this.id || this.#isVoteWithheld(message)) {
-        this.#counts.messagesRefused++;
-        continue;
-      }
-      this.#counts.messagesReceived++;
-      core.step(message);
-    }
-  }
-
-  /**
-   * A lease rests on its followers granting nobody a vote for an election timeout. One that restarted has forgotten
-   * since when, so it waits a whole one; it could not win an election of its own any sooner.
-   */
-  #isVoteWithheld(message: Message): boolean {
-    if (message.type !== MessageType.vote && message.type !== MessageType.preVote) return false;
-    return this.#options.clock.monotonicMs() < this.#votesFromMs;
-  }
-
-  #tick(): void {
-    const core = this.#running;
-    const { clock, tickMs, electionTicks } = this.#options;
-    const nowMs = clock.monotonicMs();
-    const passedMs = nowMs - this.#lastTickMs;
-    this.#lastTickMs = nowMs;
-    this.#counts.maxTickDelaySeconds = Math.max(this.#counts.maxTickDelaySeconds, (passedMs - tickMs) / 1000);
-    core.tick();
-    // A leader that was stopped for an election timeout has been replaced by now, or will be. Its own clock of ticks does
-    // not know that: let it check its quorum twice, which nobody has answered in between, so that it steps down. A
-    // follower's ticks are never made up for: it would disturb a leader that it only has to read from.
-    if (passedMs > this.#electionTimeoutMs)
-      for (let i = 0; i < 2 * electionTicks && core.role === Role.leader; i++) core.tick();
+  #tick(loop: CoreLoop): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    loop.tick();
     this.#reads.tick();
     this.#exchange.tick();
-    this.#leaveIfStuck(nowMs);
+    this.#leaveIfStuck(loop);
     if (this.#pending.size > 0)
       this.#pending.expire(
         nowMs,
@@ -614,10 +436,9 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
   }
 
   /** A leader whose disk hangs sends heartbeats and acknowledges nothing: another does better. */
-  #leaveIfStuck(nowMs: number): void {
-    const core = this.#running;
-    if (core.role !== Role.leader || nowMs - this.#writingSinceMs < 2 * this.#electionTimeoutMs) return;
-    const successor = this.#bestSuccessor();
+  #leaveIfStuck({ core, writingForMs }: CoreLoop): void {
+    if (core.role !== Role.leader || writingForMs < 2 * this.#electionTimeoutMs) return;
+    const successor = bestSuccessor(core.status());
     if (successor === undefined) return;
     this.#lease.renounce(core.term);
     core.transferLeader(successor);
@@ -626,7 +447,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
   #onSoftState(soft: SoftState): void {
     const before = this.#soft;
     this.#soft = soft;
-    const { term } = this.#running;
+    const { term } = this.#core;
     if (before.role === Role.leader && soft.role !== Role.leader) {
       this.#orphanProposals();
       this.#exchange.abortSending();
@@ -649,7 +470,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
   #stepSnapshot(from: NodeId, term: number, metadata: SnapshotMetadata): void {
     if (this.#state !== 'running') return;
     const snapshot = { metadata, data: noBytes };
-    this.#running.step(makeMessage(MessageType.snapshot, this.id, { from, term, snapshot }));
+    this.#core.step(makeMessage(MessageType.snapshot, this.id, { from, term, snapshot }));
     this.#schedule();
   }
 
@@ -663,18 +484,6 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     this.emit('snapshot-installed', { from, index, term });
     this.emit('membership-change', { change: { changes: [] }, confState, index });
     this.#schedule();
-  }
-
-  /** What members that answer still need of the log, or will when their snapshot has arrived. */
-  #compactionFloor(): number | undefined {
-    if (this.#running.role !== Role.leader) return undefined;
-    let floor = this.#exchange.lowestSending;
-    for (const { id, recentActive, state, matchIndex, pendingSnapshot } of this.#running.status().peers) {
-      if (id === this.id || !recentActive) continue;
-      const needed = state === 'snapshot' ? pendingSnapshot : matchIndex;
-      if (floor === undefined || needed < floor) floor = needed;
-    }
-    return floor;
   }
 
   // --------------------------------------------------------------------------------------------------------- helpers
@@ -714,7 +523,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
       throw new TypeError("data takes a Uint8Array of at least one byte: an empty entry is the core's own");
     if (data.length > maxProposalBytes)
       return new RaftError('too-large', `a proposal of ${data.length} bytes; at most ${maxProposalBytes} are allowed`);
-    if (this.#running.role !== Role.leader) return this.#notLeader();
+    if (this.#core.role !== Role.leader) return this.#notLeader();
     if (storage.isFull) return new RaftError('disk-full', 'there is no room for more log on the disk');
     if (this.#pending.size >= maxPendingProposals)
       return new RaftError('busy', `${this.#pending.size} proposals wait; at most ${maxPendingProposals} may`);
@@ -741,7 +550,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
   }
 
   #notLeader(): RaftError {
-    const { leader, role } = this.#running;
+    const { leader, role } = this.#core;
     if (leader === noNode || role === Role.leader) return new RaftError('no-leader', 'no leader is known');
     return new RaftError('not-leader', `node ${leader} leads`, { leader });
   }
@@ -751,19 +560,9 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     return new RaftError('stopped', `the node is ${this.#state}`, { cause: this.#fatal });
   }
 
-  #bestSuccessor(): NodeId | undefined {
-    const peers = this.#running.status().peers.filter((peer) => peer.id !== this.id && !peer.isLearner);
-    const active = peers.filter((peer) => peer.recentActive);
-    const candidates = active.length > 0 ? active : peers;
-    return candidates.reduce<(typeof peers)[number] | undefined>(
-      (best, peer) => (best === undefined || peer.matchIndex > best.matchIndex ? peer : best),
-      undefined,
-    )?.id;
-  }
-
   /** The node cannot go on: everything is settled, and whoever runs it is told. */
   #fail(cause: unknown): void {
-    if (this.#fatal !== undefined || this.#state === 'stopping' || this.#state === 'stopped') return;
+    if (this.#fatal !== undefined || this.#stopped !== undefined) return;
     const error =
       cause instanceof RaftError ? cause : new RaftError('io', `the node cannot go on: ${String(cause)}`, { cause });
     this.#fatal = error;

@@ -241,12 +241,13 @@ export class PeerConnection {
       return;
     }
     switch (kind) {
-      // What is kept of these is copied once a frame, so that an entry pins its frame and not a socket's buffer.
+      // What is kept of these is copied once a frame, so that an entry pins its frame and not a socket's buffer. (The
+      // `slice` of a Buffer would be no copy.)
       case FrameKind.raft:
-        this.#handler.onMessages(decodeMessages(payload.slice()));
+        this.#handler.onMessages(decodeMessages(new Uint8Array(payload)));
         return;
       case FrameKind.snapshot:
-        this.#handler.onSnapshotPiece(decodeSnapshotPiece(payload.slice()));
+        this.#handler.onSnapshotPiece(decodeSnapshotPiece(new Uint8Array(payload)));
         return;
       case FrameKind.snapshotAck:
         this.#handler.onSnapshotAck(decodeSnapshotAck(payload));

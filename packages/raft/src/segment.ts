@@ -74,7 +74,12 @@ export function frameBytes(payloadBytes: number): number {
 }
 
 /** A frame for `position` of its segment, a multiple of 32, padded to the next. */
-export function encodeCommitFrame(payload: Uint8Array, number: number, salt: number, position: number): Uint8Array {
+export function encodeCommitFrame(
+  payload: Uint8Array,
+  number: number,
+  salt: number,
+  position: number,
+): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(frameBytes(payload.length));
   const view = new DataView(bytes.buffer);
   bytes.set(payload, frameHeaderBytes);

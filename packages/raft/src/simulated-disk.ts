@@ -123,6 +123,7 @@ export class SimulatedDisk {
   crash(): void {
     this.#generation++;
     this.#held = [];
+    this.holdSyncs = false;
     for (const folder of this.#folders.values()) {
       for (const change of folder.changes.slice(0, this.#random.below(folder.changes.length + 1)))
         change(folder.durable);
@@ -284,6 +285,11 @@ class SimulatedFile implements DiskFile {
     this.#inode.bytes.set(bytes, position);
     const last = Math.floor((position + bytes.length - 1) / sectorBytes);
     for (let sector = Math.floor(position / sectorBytes); sector <= last; sector++) this.#inode.dirty.add(sector);
+  }
+
+  async writeDurably(bytes: Uint8Array<ArrayBuffer>, position: number): Promise<void> {
+    await this.write(bytes, position);
+    await this.sync();
   }
 
   async read(into: Uint8Array, position: number): Promise<number> {

@@ -21,6 +21,7 @@ export interface SnapshotExchangeOptions {
   readonly chunkBytes: number;
   readonly window: number;
   readonly timeoutMs: number;
+  readonly resendMs: number;
   /** Whether the state machine's one snapshot is in use elsewhere. */
   readonly isBusy: () => boolean;
   /** Resolves when the state machine's snapshot is closed there, which is given up. */
@@ -40,9 +41,6 @@ export interface SnapshotExchangeOptions {
   /** The state is lost and nobody brings another. */
   readonly onHopeless: (error: RaftError) => void;
 }
-
-/** How often a node whose state is lost asks for another, in milliseconds. */
-const askMs = 500;
 
 /**
  * The state's way from node to node, out of the core's sight: the core's snapshot message becomes a transfer of the live
@@ -106,7 +104,7 @@ export class SnapshotExchange {
       this.#options.report(to, false);
       return;
     }
-    const { clock, defer, chunkBytes, window, timeoutMs, transport } = this.#options;
+    const { clock, defer, chunkBytes, window, timeoutMs, resendMs, transport } = this.#options;
     const metadata = this.#options.state();
     const sender = new SnapshotSender({
       to,
@@ -118,6 +116,7 @@ export class SnapshotExchange {
       chunkBytes,
       window,
       timeoutMs,
+      resendMs,
       clock,
       defer,
       send: (piece) => transport.sendSnapshotPiece(to, piece),
@@ -228,7 +227,7 @@ export class SnapshotExchange {
       return;
     }
     const leader = this.#options.leader();
-    if (leader === undefined || nowMs - this.#askedAtMs < askMs) return;
+    if (leader === undefined || nowMs - this.#askedAtMs < this.#options.resendMs) return;
     this.#askedAtMs = nowMs;
     this.#options.transport.sendSnapshotAck(leader, { transfer: 0, next: 0, status: 'wanted' });
   }

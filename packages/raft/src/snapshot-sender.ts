@@ -15,6 +15,8 @@ export interface SnapshotSenderOptions {
   readonly chunkBytes: number;
   readonly window: number;
   readonly timeoutMs: number;
+  /** Pieces not answered are sent again after this time, in milliseconds. */
+  readonly resendMs: number;
   readonly clock: Clock;
   readonly defer: (run: () => void) => void;
   readonly send: (piece: SnapshotPiece) => boolean;
@@ -22,8 +24,6 @@ export interface SnapshotSenderOptions {
   readonly onEnd: (ok: boolean, stateBytes: number) => void;
 }
 
-/** Pieces not answered are sent again after this time, in milliseconds. */
-const resendMs = 1000;
 /** Making pieces stops after this time, in milliseconds, to let the event loop turn. */
 const sliceMs = 4;
 
@@ -79,7 +79,9 @@ export class SnapshotSender {
         this.#end(false);
         return;
       default: {
-        const taken = Math.min(ack.next - this.#base, this.#unacked.length);
+        // The end is sent again until the receiver says what came of it all.
+        const most = this.#unacked.length - (this.#isMade ? 1 : 0);
+        const taken = Math.min(ack.next - this.#base, most);
         if (taken <= 0) return;
         this.#unacked.splice(0, taken);
         this.#base += taken;
@@ -100,7 +102,7 @@ export class SnapshotSender {
   tick(): void {
     const nowMs = this.#options.clock.monotonicMs();
     if (nowMs - this.#heardMs >= this.#options.timeoutMs) this.#end(false);
-    if (nowMs - this.#sentMs >= resendMs) this.#sent = 0;
+    if (nowMs - this.#sentMs >= this.#options.resendMs) this.#sent = 0;
     this.#pump();
   }
 

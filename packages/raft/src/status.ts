@@ -1,5 +1,7 @@
 import type { ConfChangeV2 } from './core/conf-change.js';
-import type { ConfState, NodeId } from './core/message.js';
+import type { LogReader } from './core/log-reader.js';
+import { type ConfState, type NodeId, noNode, type SnapshotMetadata } from './core/message.js';
+import type { Status } from './core/ready.js';
 import type { RaftError } from './errors.js';
 import type { HistogramSnapshot } from './histogram.js';
 
@@ -101,4 +103,36 @@ export interface RaftEvents {
   'snapshot-sent': [SnapshotSent];
   /** The node has ended and can do nothing more: end the process. Without a listener it is thrown. */
   fatal: [RaftError];
+}
+
+/** The status of a node whose core says `core`, or has none yet. */
+export function describeStatus(
+  id: NodeId,
+  core: Status | undefined,
+  log: LogReader,
+  state: SnapshotMetadata,
+  isReadable: boolean,
+): RaftStatus {
+  const { index: appliedIndex, confState } = state;
+  const base = { id, appliedIndex, confState, firstIndex: log.firstIndex(), isReadable };
+  if (core === undefined) {
+    const { term, commit: commitIndex } = log.initialState().hardState;
+    const lastIndex = log.lastIndex();
+    return { ...base, term, role: 'follower', leader: undefined, commitIndex, lastIndex, progress: [] };
+  }
+  return {
+    ...base,
+    term: core.term,
+    role: roleNames[core.role]!,
+    leader: core.leader === noNode ? undefined : core.leader,
+    commitIndex: core.commit,
+    lastIndex: core.lastIndex,
+    progress: core.peers.map((peer) => ({
+      id: peer.id,
+      isLearner: peer.isLearner,
+      matchIndex: peer.matchIndex,
+      state: peer.state,
+      isActive: peer.id === id || peer.recentActive,
+    })),
+  };
 }

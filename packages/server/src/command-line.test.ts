@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { normalizeArguments, parseCommandLine } from './command-line.js';
 import { resolveOptions } from './options.js';
+import { resolveSettings, toOptions } from './settings.js';
 
-const parse = (line: string) => parseCommandLine(line === '' ? [] : line.split(' '), '1.2.3');
+const parse = (line: string) =>
+  toOptions(resolveSettings([parseCommandLine(line === '' ? [] : line.split(' '), '1.2.3').flags]));
 
 /** Runs with what would be printed kept. */
 function printed(run: () => unknown): { text: string; error: unknown } {
@@ -67,20 +69,27 @@ test('what the command line gives by default is what the library has by default'
   assert.deepEqual(resolveOptions(options), resolveOptions({ http: true }));
 });
 
-test('an unknown flag, a missing value, a word too many and a wrong number end with an exit code and one message', () => {
+test('an unknown flag, a missing value, and a word too many end with an exit code and one message', () => {
   for (const [line, message] of [
     ['--nope', /unknown option '--nope'/],
     ['--addr', /argument missing/],
-    ['--http stray', /too many arguments/],
-    ['--rpc-port many', /whole number/],
-    ['--max-bytes lots', /--max-bytes/],
-    ['--request-timeout soon', /--request-timeout/],
-    ['--log-level loud', /trace, debug, info/],
+    ['--http stray', /unknown command 'stray'/],
+    ['config stray', /too many arguments/],
   ] as const) {
     const { text, error } = printed(() => parse(line));
     assert.equal((error as { exitCode?: number }).exitCode, 1, line);
     assert.match(text, message);
   }
+});
+
+test('a value of the wrong kind is an error that names the flag, what it got and what it takes', () => {
+  for (const [line, message] of [
+    ['--rpc-port many', /--rpc-port is "many"; it takes a whole number/],
+    ['--max-bytes lots', /--max-bytes is "lots"; it takes bytes/],
+    ['--request-timeout soon', /--request-timeout is "soon"; it takes/],
+    ['--log-level loud', /--log-level is "loud"; it takes trace, debug, info/],
+  ] as const)
+    assert.throws(() => parse(line), { name: 'TypeError', message });
 });
 
 test('help and version are printed and are no error', () => {

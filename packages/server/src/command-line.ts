@@ -1,10 +1,16 @@
-import { hostname, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { parseBytes, parseDurationOption, type ServerOptions } from './options.js';
+import { Command, CommanderError, Option } from 'commander';
+import { type SourceValues, settings, type Written } from './settings.js';
 
-/** Flags that are there or not; `--flag=false` turns one off. */
-const booleanFlags = ['grpc', 'http', 'bootstrap', 'in-memory'];
+/** What the command line asks for. */
+export interface CommandLine {
+  /** `run` a node, or print its `config`. */
+  readonly action: 'run' | 'config';
+  readonly flags: SourceValues;
+  /** The configuration file, if one is named. */
+  readonly conf: string | undefined;
+}
+
+const booleanFlags = settings.filter((setting) => setting.kind === 'boolean').map((setting) => setting.name);
 
 /**
  * Both spellings of a long flag, `-addr` and `--addr`, and booleans with a value, `--in-memory=false`, in the form that
@@ -22,74 +28,51 @@ export function normalizeArguments(args: readonly string[]): string[] {
 }
 
 /** What the command line says. Throws a `CommanderError` after printing help or what is wrong. */
-export function parseCommandLine(args: readonly string[], version: string): ServerOptions & { logLevel: string } {
-  const collect = (text: string, before: readonly string[] = []): string[] => [
-    ...before,
-    ...text.split(',').filter((part) => part !== ''),
-  ];
+export function parseCommandLine(args: readonly string[], version: string): CommandLine {
   const program = new Command('dcache')
     .description('A distributed cache whose every node holds all data.')
     .version(version)
-    .option('--addr <host:port>', 'address that Serf binds to; its host is the RPC address too', '127.0.0.1:9000')
-    .option('--grpc', 'serve gRPC clients')
-    .option('--no-grpc', 'do not serve gRPC clients')
-    .option('--http', 'serve HTTP clients')
-    .option('--no-http', 'do not serve HTTP clients')
-    .option('--bootstrap', 'this node starts the cluster')
-    .option('--no-bootstrap', 'this node does not start the cluster')
-    .option('--data-dir <folder>', 'where the Raft log and snapshots go', join(tmpdir(), 'dcache'))
-    .option('--id <name>', "this node's name in the cluster", hostname())
-    .option('--in-memory', 'keep even the Raft log in memory (default true)')
-    .option('--no-in-memory', 'keep the Raft log on disk; also --in-memory=false')
-    .option('--join <addresses>', 'Serf addresses to join, comma separated or repeated', collect)
-    .option('--rpc-port <port>', 'port for clients and Raft', wholeNumber, 9200)
-    .option('--read-consistency <level>', 'local, lease or linearizable', 'linearizable')
-    .option('--max-value-bytes <bytes>', 'the longest value taken, such as 1mb', bytes('max-value-bytes'), 1_048_576)
-    .option('--max-bytes <bytes>', 'what all entries may take, such as 2gb', bytes('max-bytes'), 1_073_741_824)
-    .option('--eviction <policy>', 'who goes when the cache is full: sieve, s3fifo, fifo, none', 'sieve')
-    .option('--request-timeout <time>', 'how long a request waits for a leader', duration('request-timeout'), 5_000)
-    .option('--trailing-entries <count>', 'log entries kept for followers that lag', wholeNumber, 10_000)
-    .option('--remove-failed-after <time>', 'a failed member is removed after this', duration('remove-failed-after'))
-    .option('--log-level <level>', 'trace, debug, info, warn, error or silent', logLevel, 'info')
+    .argument('[command]', 'config: print the effective settings and where each comes from')
+    .option('--conf <file>', 'a configuration file: JSON, TOML, YAML, HCL, INI, dotenv, Java properties')
     .helpOption('-h, --help', 'show this help')
+    .addHelpText(
+      'after',
+      '\nEach flag can also be set as DCACHE_NAME in the environment, or as name in the file of --conf;\nflags win over the environment, the environment over the file.',
+    )
     .allowExcessArguments(false)
     .exitOverride();
-  // Commander gives an option and its --no- form one value; only --no-in-memory has a default of its own.
+  for (const { name, kind, placeholder, description, byDefault } of settings) {
+    const shown = byDefault ? `${description} (default ${byDefault})` : description;
+    if (kind === 'boolean') {
+      program.addOption(new Option(`--${name}`, shown));
+      program.addOption(new Option(`--no-${name}`, `the opposite of --${name}; also --${name}=false`).hideHelp());
+    } else {
+      const option = new Option(`--${name} <${placeholder}>`, shown);
+      program.addOption(kind === 'list' ? option.argParser(collect) : option);
+    }
+  }
   program.parse(normalizeArguments(args), { from: 'user' });
-  const { requestTimeout, removeFailedAfter, inMemory, ...rest } = program.opts();
+  const [command] = program.args;
+  if (command !== undefined && command !== 'config')
+    program.error(`error: unknown command '${command}'; there is only: config`);
+  const values = new Map<string, Written>();
+  for (const { name } of settings) {
+    const value = program.getOptionValue(camelCase(name)) as boolean | Written | undefined;
+    if (value !== undefined) values.set(name, typeof value === 'boolean' ? String(value) : value);
+  }
   return {
-    ...rest,
-    inMemory: inMemory ?? true,
-    requestTimeoutMs: requestTimeout,
-    ...(removeFailedAfter === undefined ? {} : { removeFailedAfterMs: removeFailedAfter }),
-  } as ServerOptions & { logLevel: string };
+    action: command === undefined ? 'run' : 'config',
+    flags: { source: 'flag', values, placeOf: (name) => `--${name}` },
+    conf: program.getOptionValue('conf') as string | undefined,
+  };
 }
 
 export { CommanderError };
 
-function wholeNumber(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('it takes a whole number.');
-  return Number(text);
+function collect(text: string, before: readonly string[] | undefined): string[] {
+  return [...(before ?? []), text];
 }
 
-function bytes(name: string): (text: string) => number {
-  return (text) => asArgument(() => parseBytes(text, name));
-}
-
-function duration(name: string): (text: string) => number {
-  return (text) => asArgument(() => parseDurationOption(text, name));
-}
-
-function asArgument<Value>(parse: () => Value): Value {
-  try {
-    return parse();
-  } catch (error) {
-    throw new InvalidArgumentError((error as Error).message);
-  }
-}
-
-function logLevel(text: string): string {
-  const levels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'];
-  if (!levels.includes(text)) throw new InvalidArgumentError(`it takes ${levels.join(', ')}.`);
-  return text;
+function camelCase(name: string): string {
+  return name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
 }

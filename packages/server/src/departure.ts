@@ -7,12 +7,16 @@ const patienceMs = 3_000;
 /** How often it asks anew, because the leader may change meanwhile. */
 const askEveryMs = 250;
 
+/** How long a leader that leaves first takes out others that leave with it: one of them would be a poor successor. */
+const othersFirstMs = 300;
+
 /** How a departure ended: `left` the configuration, stayed as the `last` voter, or went `unheard`. */
 export type DepartureResult = 'left' | 'last' | 'unheard';
 
 /**
  * The departure of a node that will not come back under its id: it hands leadership over, then asks the leader to take
- * it out of the configuration, so that the rest keeps its quorum. The last voter stays.
+ * it out of the configuration, so that the rest keeps its quorum. The last voter stays. Several may leave at once: two
+ * that hand leadership to each other until both are gone would leave a third without a quorum.
  *
  * The request is an empty frame: a peer can only remove itself. The response is one byte, 1 for done.
  */
@@ -36,29 +40,41 @@ export class Departure {
   /** Never rejects, and takes `patienceMs` at most. */
   async leave(): Promise<DepartureResult> {
     const deadlineMs = this.#clock.monotonicMs() + patienceMs;
+    let wasMember = false;
+    let hasWaited = false;
     while (this.#clock.monotonicMs() < deadlineMs) {
       const { confState } = this.#log.status();
       const isMember = confState.voters.includes(this.#log.id) || confState.learners.includes(this.#log.id);
-      if (!isMember) return 'left';
+      // Whoever is led but finds no trace of itself was just added, and has not applied that yet: it must be taken out
+      // all the same, or the others would wait for its vote.
+      if (!isMember && (wasMember || this.#log.leader() === 0)) return 'left';
+      wasMember ||= isMember;
       if (this.#isLastVoter()) return 'last';
-      if (this.#log.leader() === this.#log.id) await this.#transfer();
-      else if (await this.#askToBeRemoved()) return 'left';
+      if (this.#log.leader() === this.#log.id) {
+        if (hasWaited) await this.#transfer(deadlineMs - this.#clock.monotonicMs());
+        else await this.#pause(othersFirstMs);
+        hasWaited = true;
+      } else if (await this.#askToBeRemoved()) return 'left';
     }
     return 'unheard';
   }
 
   /** Gives leadership to another voter, if this node leads and there is one that can take it. Never rejects. */
   async handOver(): Promise<void> {
-    if (this.#log.leader() === this.#log.id && !this.#isLastVoter()) await this.#transfer();
+    if (this.#log.leader() === this.#log.id && !this.#isLastVoter()) await this.#transfer(patienceMs);
   }
 
-  async #transfer(): Promise<void> {
-    try {
-      await this.#log.transferLeadership();
-    } catch {
-      // No other voter is up to date now; the loop looks again.
-      await this.#pause();
-    }
+  /** Resolves when leadership is handed over, a moment after that failed, or when the time is over. */
+  #transfer(withinMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#clock.after(withinMs, resolve);
+      const done = (): void => {
+        cancel();
+        resolve();
+      };
+      // No other voter is up to date now, say: the loop looks again.
+      this.#log.transferLeadership().then(done, () => this.#pause(askEveryMs).then(done));
+    });
   }
 
   #isLastVoter(): boolean {
@@ -83,8 +99,8 @@ export class Departure {
     });
   }
 
-  #pause(): Promise<void> {
-    return new Promise((resolve) => void this.#clock.after(askEveryMs, resolve));
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.#clock.after(ms, resolve));
   }
 }
 

@@ -14,7 +14,8 @@ export class Joiner {
   readonly #logger: Logger;
   #cancel: (() => void) | undefined;
   #retryMs = firstRetryMs;
-  #isStopped = false;
+  /** Ends a try that is under way. */
+  readonly #stopping = new AbortController();
 
   constructor(serf: Pick<Serf, 'join'>, addresses: readonly Address[], clock: Clock, logger: Logger) {
     this.#serf = serf;
@@ -27,9 +28,9 @@ export class Joiner {
   async tryOnce(): Promise<boolean> {
     if (this.#addresses.length === 0) return false;
     try {
-      return (await this.#serf.join(this.#addresses)) > 0;
+      return (await this.#serf.join(this.#addresses, { signal: this.#stopping.signal })) > 0;
     } catch (error) {
-      if (this.#isStopped) return false;
+      if (this.#stopping.signal.aborted) return false;
       const again = `; trying again every ${lastRetryMs / 1000} s`;
       this.#logger.warn({ err: error }, `nobody answers at ${this.#addresses.join(', ')}${again}`);
       return false;
@@ -38,17 +39,17 @@ export class Joiner {
 
   /** Tries in the background until somebody answers. */
   start(): void {
-    if (this.#addresses.length > 0) void this.#loop();
+    if (this.#addresses.length > 0 && !this.#stopping.signal.aborted) void this.#loop();
   }
 
   stop(): void {
-    this.#isStopped = true;
+    this.#stopping.abort();
     this.#cancel?.();
   }
 
   async #loop(): Promise<void> {
     if (await this.tryOnce()) return;
-    if (this.#isStopped) return;
+    if (this.#stopping.signal.aborted) return;
     this.#cancel = this.#clock.after(this.#retryMs, () => void this.#loop());
     this.#retryMs = Math.min(lastRetryMs, this.#retryMs * 2);
   }

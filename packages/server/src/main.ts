@@ -1,6 +1,7 @@
 import { type Logger as PinoLogger, pino } from 'pino';
-import { parseCommandLine } from './command-line.js';
+import { formatConfiguration, loadConfiguration } from './config.js';
 import { Server } from './server.js';
+import { toOptions } from './settings.js';
 import { version } from './version.js';
 
 /** How long a stop may take before the process ends all the same, in milliseconds. */
@@ -14,16 +15,29 @@ export async function main(args: readonly string[]): Promise<number | undefined>
   let server: Server;
   let logger: PinoLogger;
   try {
-    const { logLevel, ...options } = parseCommandLine(args, version);
+    const { action, effective } = await loadConfiguration(args, process.env, version);
+    const { logLevel, ...options } = toOptions(effective);
+    if (action === 'config') {
+      process.stdout.write(formatConfiguration(effective));
+      return 0;
+    }
     logger = pino({ level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
     server = new Server(options, { logger, onFatal: (error) => end(logger, error), onLeft: () => process.exit(0) });
+    endBySignal(server, logger);
     await server.start();
   } catch (error) {
     // Commander has printed its own message, and calls help an error with exit code 0.
     if (typeof (error as { exitCode?: unknown }).exitCode === 'number') return (error as { exitCode: number }).exitCode;
+    // A signal came while it started: that is no fault, and the handler ends the process.
+    if ((error as { code?: unknown }).code === 'stopping') return undefined;
     process.stderr.write(`dcache: ${(error as Error).message}\n`);
     return 1;
   }
+  return undefined;
+}
+
+/** From the first moment on, also while the node is still starting. */
+function endBySignal(server: Server, logger: PinoLogger): void {
   let isStopping = false;
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.on(signal, () => {
@@ -35,7 +49,6 @@ export async function main(args: readonly string[]): Promise<number | undefined>
         (error) => end(logger, error),
       );
     });
-  return undefined;
 }
 
 function end(logger: PinoLogger, error: unknown): never {

@@ -49,6 +49,11 @@ export class Membership {
     this.#stopTimer = undefined;
   }
 
+  /** Raft ids whose times are kept. */
+  get remembered(): number {
+    return this.#since.size;
+  }
+
   /** Members of the cluster as gossip tells them, without those that are no dcache nodes. */
   gossip(): GossipMember[] {
     const members: GossipMember[] = [];
@@ -64,6 +69,7 @@ export class Membership {
         rpcAddr: member.tags.get(memberTags.rpcAddr) ?? '',
       });
     }
+    if (this.#since.size > 2 * members.length + 16) this.#forgetStrangers(members);
     return members;
   }
 
@@ -103,14 +109,12 @@ export class Membership {
     if (clusterId === undefined) return undefined;
     const status = log.status();
     const gossip = this.gossip().filter(({ raftId }) => !this.#isLeaving(raftId));
-    this.#forgetStrangers(
-      new Set([...status.progress, ...gossip.map(({ raftId }) => ({ id: raftId }))].map(({ id }) => id)),
-    );
     const active = new Set<number>();
     const caughtUp = new Set<number>();
     for (const { id, isActive, matchIndex } of status.progress) {
       if (isActive) active.add(id);
-      if (isActive && matchIndex + caughtUpEntries >= status.lastIndex) caughtUp.add(id);
+      // Whoever has acknowledged nothing may not even be reachable, however short the log is.
+      if (isActive && matchIndex > 0 && matchIndex + caughtUpEntries >= status.lastIndex) caughtUp.add(id);
     }
     return nextChange({
       selfId: log.id,
@@ -146,9 +150,13 @@ export class Membership {
     return false;
   }
 
-  /** Keeps times of known ids only, so that their number stays bounded. */
-  #forgetStrangers(known: ReadonlySet<number>): void {
+  /** Keeps times of those that gossip or the configuration knows, so that their number stays bounded. */
+  #forgetStrangers(gossip: readonly GossipMember[]): void {
+    const known = new Set(gossip.map(({ raftId }) => raftId));
+    const { voters, learners } = this.#options.log.status().confState;
+    for (const id of [...voters, ...learners]) known.add(id);
     for (const id of this.#since.keys()) if (!known.has(id)) this.#since.delete(id);
+    for (const id of this.#removedAtMs.keys()) if (!known.has(id)) this.#removedAtMs.delete(id);
   }
 
   #sinceMs(id: number, status: Member['status'] | 'missed'): number {

@@ -1,6 +1,6 @@
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseDuration, ReadLevel } from '@dcache/protocol';
+import { maxDurationMs, parseDuration, ReadLevel } from '@dcache/protocol';
 import { type Address, parseAddress } from './address.js';
 
 /** What a server may be told; everything has a default but the protocols it serves. */
@@ -31,6 +31,8 @@ export interface ServerOptions {
   readonly maxBytes?: number;
   /** Who goes when the cache is full, of the cluster that this node founds. Default sieve. */
   readonly eviction?: 'sieve' | 's3fifo' | 'fifo' | 'none';
+  /** A value written here without a ttl lives this long, in milliseconds; 0 for ever. Default 0. */
+  readonly defaultTtlMs?: number;
   /** How long a request waits for a leader or an answer, in milliseconds. Default 5,000. */
   readonly requestTimeoutMs?: number;
   /** Applied log entries kept for followers that lag; who lags more gets a snapshot. Default 10,000. */
@@ -62,6 +64,7 @@ export function resolveOptions(options: ServerOptions): ResolvedOptions {
     maxValueBytes: integer('max-value-bytes', options.maxValueBytes ?? 1_048_576, 1, 32 * 1_048_576),
     maxBytes: integer('max-bytes', options.maxBytes ?? 1_073_741_824, 1_048_576, Number.MAX_SAFE_INTEGER),
     eviction: policy(options.eviction ?? 'sieve'),
+    defaultTtlMs: integer('default-ttl', options.defaultTtlMs ?? 0, 0, maxDurationMs),
     requestTimeoutMs: integer('request-timeout', options.requestTimeoutMs ?? 5_000, 1, 3_600_000),
     trailingEntries: integer('trailing-entries', options.trailingEntries ?? 10_000, 0, Number.MAX_SAFE_INTEGER),
     removeFailedAfterMs: integer(

@@ -25,10 +25,21 @@ export interface PeerIdentity {
 /** How long either side waits for the other's part of the handshake. */
 const handshakeTimeoutMs = 5_000;
 
-/** Dials a peer and introduces this node. Resolves with the socket, paused and ready for frames; rejects with the reason. */
-export async function dialPeer(address: Address, to: number, self: PeerIdentity): Promise<Socket> {
+/**
+ * Dials a peer and introduces this node. Resolves with the socket, paused and ready for frames; rejects with the reason,
+ * which may be `signal`.
+ */
+export async function dialPeer(
+  address: Address,
+  to: number,
+  self: PeerIdentity,
+  signal?: AbortSignal,
+): Promise<Socket> {
   if (self.cluster === undefined) throw new Error('this node has not joined a cluster yet');
   const socket = connect({ host: address.host, port: address.port, noDelay: true, keepAlive: true });
+  socket.on('error', ignore);
+  const abort = (): void => void socket.destroy(new Error('given up'));
+  signal?.addEventListener('abort', abort, { once: true });
   try {
     socket.write(
       encodeHello({
@@ -47,17 +58,22 @@ export async function dialPeer(address: Address, to: number, self: PeerIdentity)
   } catch (error) {
     socket.destroy();
     throw error;
+  } finally {
+    signal?.removeEventListener('abort', abort);
   }
 }
 
 /** Answers a peer that dialled. Resolves with who it is, or undefined where it was refused and the socket is ended. */
 export async function acceptPeer(socket: Socket, self: PeerIdentity): Promise<Hello | undefined> {
+  // A peer may go away at any moment, also between its refusal and the end of this socket.
+  socket.on('error', ignore);
   try {
     const hello = decodeHello(await readHandshake(socket, peerPreface.length));
     const answer = answerHello(hello, self);
     socket.write(encodeHelloAnswer(answer));
     if (answer.status === HelloStatus.ok) return hello;
-    socket.end();
+    // Nobody reads this socket any more, so nobody would see the other side end it.
+    socket.destroySoon();
     return undefined;
   } catch (error) {
     socket.destroy();
@@ -71,7 +87,7 @@ function readHandshake(socket: Socket, prefaceBytes: number): Promise<Uint8Array
     let held = Buffer.alloc(0);
     const done = (settle: () => void): void => {
       clearTimeout(timer);
-      socket.off('readable', look).off('error', fail).off('close', closed);
+      socket.off('readable', look).off('error', fail).off('end', closed).off('close', closed);
       settle();
     };
     const fail = (error: Error): void => done(() => reject(error));
@@ -93,6 +109,9 @@ function readHandshake(socket: Socket, prefaceBytes: number): Promise<Uint8Array
         fail(error as Error);
       }
     };
-    socket.on('readable', look).on('error', fail).on('close', closed);
+    socket.on('readable', look).on('error', fail).on('end', closed).on('close', closed);
   });
 }
+
+/** For errors that the `close` that follows them tells as well. */
+function ignore(): void {}

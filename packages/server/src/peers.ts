@@ -36,6 +36,9 @@ export type Reply = (kind: number, payload: Uint8Array) => boolean;
 const firstRetryMs = 50;
 const lastRetryMs = 1_000;
 
+/** Connections of one peer at once: two where both dialled, and some that are half-open and not yet given up. */
+const maxLinks = 4;
+
 interface Dial {
   isUnderWay: boolean;
   retryMs: number;
@@ -52,11 +55,19 @@ export class Peers implements Transport, FrameSender {
   /** Open connections by Raft id, the newest last. */
   readonly #links = new Map<NodeId, PeerConnection[]>();
   readonly #dials = new Map<NodeId, Dial>();
+  /** Ends the dials that are under way. */
+  readonly #stopping = new AbortController();
   #handler: TransportHandler | undefined;
   #isStopped = false;
 
   constructor(options: PeersOptions) {
     this.#options = options;
+  }
+
+  get dialsUnderWay(): number {
+    let count = 0;
+    for (const { isUnderWay } of this.#dials.values()) if (isUnderWay) count++;
+    return count;
   }
 
   start(handler: TransportHandler): void {
@@ -95,11 +106,12 @@ export class Peers implements Transport, FrameSender {
 
   async stop(): Promise<void> {
     this.#isStopped = true;
+    this.#stopping.abort();
     for (const links of [...this.#links.values()]) for (const link of [...links]) link.close();
   }
 
   #linkTo(id: NodeId): PeerConnection | undefined {
-    const link = this.#links.get(id)?.at(-1);
+    const link = this.#links.get(id)?.findLast((one) => one.isOpen);
     if (!link) this.#dial(id);
     return link;
   }
@@ -112,7 +124,7 @@ export class Peers implements Transport, FrameSender {
     const address = addressOf(id);
     if (!address) return;
     dial.isUnderWay = true;
-    dialPeer(address, id, identity()).then(
+    dialPeer(address, id, identity(), this.#stopping.signal).then(
       (socket) => {
         dial.isUnderWay = false;
         dial.retryMs = firstRetryMs;
@@ -122,6 +134,7 @@ export class Peers implements Transport, FrameSender {
       },
       (error: Error) => {
         dial.isUnderWay = false;
+        if (this.#isStopped) return;
         dial.notBeforeMs = clock.monotonicMs() + dial.retryMs;
         dial.retryMs = Math.min(lastRetryMs, dial.retryMs * 2);
         // A peer that stays away is said once, not at every try.
@@ -154,6 +167,8 @@ export class Peers implements Transport, FrameSender {
     const links = this.#links.get(id);
     if (links) links.push(link);
     else this.#links.set(id, [link]);
+    if (links && links.length > maxLinks)
+      links[0]!.destroy(new Error(`the peer has more than ${maxLinks} connections`));
     handler.onConnect(id);
   }
 

@@ -46,6 +46,7 @@ export class RaftReplicatedLog implements ReplicatedLog {
   readonly #node: RaftNode<readonly Reply[]>;
   /** 0 where none is known. */
   #leader = 0;
+  #isHandingOver = false;
 
   constructor(node: RaftNode<readonly Reply[]>) {
     this.#node = node;
@@ -63,7 +64,12 @@ export class RaftReplicatedLog implements ReplicatedLog {
   }
 
   append(data: Uint8Array): Promise<readonly Reply[]> {
-    return this.#node.propose(data).catch(rethrow);
+    return this.#node.propose(data).catch((error: unknown) => {
+      // Nothing is taken while leadership moves, and it moves within moments: the next leader is to be asked.
+      if (this.#isHandingOver && error instanceof RaftError && error.code === 'busy')
+        throw new NotAppendedError(error.message, { cause: error });
+      rethrow(error);
+    });
   }
 
   async readBarrier(level: Exclude<ReadLevel, 'local'>): Promise<void> {
@@ -83,8 +89,13 @@ export class RaftReplicatedLog implements ReplicatedLog {
     return this.#node.changeMembership(change);
   }
 
-  transferLeadership(to?: number): Promise<void> {
-    return this.#node.transferLeadership(to);
+  async transferLeadership(to?: number): Promise<void> {
+    this.#isHandingOver = true;
+    try {
+      await this.#node.transferLeadership(to);
+    } finally {
+      this.#isHandingOver = false;
+    }
   }
 
   onLeaderChange(listener: () => void): () => void {

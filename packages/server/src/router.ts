@@ -12,8 +12,10 @@ import {
   type SessionStamp,
   takesSession,
 } from '@dcache/protocol';
+import { commandBytes } from './command-bytes.js';
 import type { Forwarder } from './forwarder.js';
 import type { GroupCommit } from './group-commit.js';
+import { LeaderWait } from './leader-wait.js';
 import type { LogTime } from './log-time.js';
 import { NodeSession } from './node-session.js';
 import { NotAppendedError, type ReplicatedLog } from './replicated-log.js';
@@ -29,7 +31,12 @@ export interface RouterParts {
   readonly readConsistency: ReadLevel;
   /** How long a request waits for a leader, in milliseconds. */
   readonly requestTimeoutMs: number;
+  /** Bytes of writes under way on this node at once, however they wait; more are `busy`. Default 256 MiB. */
+  readonly maxInFlightBytes?: number;
 }
+
+/** What a write costs beyond its key and value while it is under way, about. */
+const writeOverheadBytes = 1_024;
 
 /** The least time between two tries, where the leader that is known refuses and no other is known yet. */
 const retryMs = 20;
@@ -42,23 +49,26 @@ const retryMs = 20;
 export class Router implements CommandHandler {
   readonly #parts: RouterParts;
   readonly #session = new NodeSession();
+  readonly #leaderWait: LeaderWait;
+  readonly #maxInFlightBytes: number;
+  #inFlightBytes = 0;
 
   constructor(parts: RouterParts) {
     this.#parts = parts;
+    this.#leaderWait = new LeaderWait(parts.log, parts.clock);
+    this.#maxInFlightBytes = parts.maxInFlightBytes ?? 256 * 1_048_576;
   }
 
   async write(command: Command): Promise<Reply> {
-    const { log, groupCommit, clock, requestTimeoutMs } = this.#parts;
-    const deadlineMs = clock.monotonicMs() + requestTimeoutMs;
-    for (;;) {
-      try {
-        const leader = log.leader();
-        if (leader === log.id) return await groupCommit.append(command);
-        if (leader !== 0) return await this.#forward(command, deadlineMs);
-      } catch (error) {
-        if (!(error instanceof NotAppendedError)) throw error;
-      }
-      await this.#awaitLeader(deadlineMs);
+    const bytes = commandBytes(command) + writeOverheadBytes;
+    // While nothing is under way even a write above the bound goes: else it could never go.
+    if (this.#inFlightBytes > 0 && this.#inFlightBytes + bytes > this.#maxInFlightBytes)
+      throw new DcacheError('busy', `${this.#inFlightBytes} bytes of writes are under way; try again in a moment`);
+    this.#inFlightBytes += bytes;
+    try {
+      return await this.#write(command);
+    } finally {
+      this.#inFlightBytes -= bytes;
     }
   }
 
@@ -83,12 +93,13 @@ export class Router implements CommandHandler {
         // Only here does this node's own clock hide what no entry has expired yet.
         return found && found.expiresAtMs !== 0 && found.expiresAtMs <= time.nowMs() ? undefined : found;
       });
-    const { log } = this.#parts;
-    for (;;) {
-      await this.#barrier(level);
-      const result = look((key) => stateMachine.read(key));
-      if (level === ReadLevel.linearizable || log.isLeaseValid()) return result;
-    }
+    const find = (key: Uint8Array): Found | undefined => stateMachine.read(key);
+    await this.#barrier(level);
+    const result = look(find);
+    if (level === ReadLevel.linearizable || this.#parts.log.isLeaseValid()) return result;
+    // Not the lease again: a leader that once offered to hand over has none for the rest of its term.
+    await this.#barrier(ReadLevel.linearizable);
+    return look(find);
   }
 
   servers(): readonly ServerInfo[] {
@@ -110,10 +121,25 @@ export class Router implements CommandHandler {
     ].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
   }
 
+  async #write(command: Command): Promise<Reply> {
+    const { log, groupCommit, clock, requestTimeoutMs } = this.#parts;
+    const deadlineMs = clock.monotonicMs() + requestTimeoutMs;
+    for (;;) {
+      try {
+        const leader = log.leader();
+        if (leader === log.id) return await groupCommit.append(command);
+        if (leader !== 0) return await this.#forward(command, deadlineMs);
+      } catch (error) {
+        if (!(error instanceof NotAppendedError)) throw error;
+      }
+      await this.#awaitLeader(deadlineMs);
+    }
+  }
+
   /** Sends a write to whoever leads until it is answered, under a session, so that it is applied once. */
   async #forward(command: Command, deadlineMs: number): Promise<Reply> {
     if (!takesSession(command) || command.session) return this.#sendToLeader(command);
-    const stamp = await this.#session.begin((opening) => this.#sendToLeader(opening));
+    const stamp = await this.#session.begin((opening) => this.#sendToLeader(opening).catch(nothingSent));
     const stamped = { ...command, session: stamp };
     try {
       return await this.#forwardStamped(stamped, stamp, deadlineMs);
@@ -133,13 +159,10 @@ export class Router implements CommandHandler {
         if (!mayBeApplied) throw new NotAppendedError('the session of this node had expired');
         return reply;
       } catch (error) {
-        if (error instanceof NotAppendedError) {
-          if (!mayBeApplied) throw error;
-        } else if (error instanceof DcacheError && error.code === 'unknown-outcome') {
-          mayBeApplied = true;
-        } else throw error;
-        if (this.#parts.clock.monotonicMs() >= deadlineMs)
-          throw error instanceof DcacheError ? error : unknownOutcome(error as Error);
+        // Once an answer was lost, no later refusal says that nothing was done: only the session's own answer counts.
+        mayBeApplied ||= error instanceof DcacheError && error.code === 'unknown-outcome';
+        if (!mayBeApplied) throw error;
+        if (this.#parts.clock.monotonicMs() >= deadlineMs) throw unknownOutcome(error as Error);
       }
       try {
         await this.#awaitLeader(deadlineMs);
@@ -171,25 +194,22 @@ export class Router implements CommandHandler {
   }
 
   /** Resolves at the next change of leader, or soon where one is known; rejects with `no-leader` at the deadline. */
-  #awaitLeader(deadlineMs: number): Promise<void> {
+  async #awaitLeader(deadlineMs: number): Promise<void> {
     const { log, clock, requestTimeoutMs } = this.#parts;
     const leftMs = deadlineMs - clock.monotonicMs();
     const noLeader = (): DcacheError =>
       new DcacheError('no-leader', `no leader took the request within ${requestTimeoutMs} ms; nothing was done`);
-    if (leftMs <= 0) return Promise.reject(noLeader());
-    const isLeaderKnown = log.leader() !== 0;
-    return new Promise((resolve, reject) => {
-      const done = (settle: () => void): void => {
-        cancel();
-        off();
-        settle();
-      };
-      const cancel = clock.after(isLeaderKnown ? Math.min(retryMs, leftMs) : leftMs, () =>
-        done(isLeaderKnown ? resolve : () => reject(noLeader())),
-      );
-      const off = log.onLeaderChange(() => done(resolve));
-    });
+    if (leftMs <= 0) throw noLeader();
+    if (log.leader() !== 0) await this.#leaderWait.next(Math.min(retryMs, leftMs));
+    else if (!(await this.#leaderWait.next(leftMs))) throw noLeader();
   }
+}
+
+/** A session that may have been opened for nothing harms nobody: the write that wanted it has not been sent. */
+function nothingSent(error: unknown): never {
+  if (error instanceof DcacheError && error.code === 'unknown-outcome')
+    throw new NotAppendedError(`no session was opened: ${error.message}`, { cause: error });
+  throw error;
 }
 
 function unknownOutcome(cause: Error): DcacheError {

@@ -22,6 +22,7 @@ import { HttpApi } from './api/http.js';
 import { answerInternal } from './api/internal.js';
 import { newClusterId } from './cluster-id.js';
 import { ClusterWatch } from './cluster-watch.js';
+import { withDefaultTtl } from './default-ttl.js';
 import { Departure, departureResponse } from './departure.js';
 import { writeIdentity } from './directory.js';
 import { answerForwarded, Forwarder, ForwardFrame } from './forwarder.js';
@@ -98,6 +99,9 @@ export class Server implements CommandHandler {
   #running: Running | undefined;
   #rpcAddr = '';
   #isStopping = false;
+  #starting: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
+  #takingDown: Promise<void> | undefined;
   /** It was asked to leave, so that it goes for good even if its log is on disk. */
   #hasLeft = false;
   #inFlight = 0;
@@ -132,56 +136,28 @@ export class Server implements CommandHandler {
 
   /**
    * Binds both ports, settles whether to found a cluster or to join one, and starts to serve. Rejects with an error that
-   * names the address when one is taken. Does not wait for a leader.
+   * names the address when one is taken; nothing is left behind then. Does not wait for a leader. Once only.
    */
   async start(): Promise<void> {
-    const { host } = this.#options.serfAddress;
-    const bound = await this.#mux.listen(host, this.#options.rpcPort);
-    this.#rpcAddr = formatAddress(host, bound.port);
+    assert(this.#starting === undefined, 'a server is started once');
+    this.#starting = this.#startUp();
     try {
-      await this.#open();
+      await this.#starting;
     } catch (error) {
-      this.#mux.close();
-      await this.#serf.stop();
-      await this.#home?.storage.close();
+      this.#isStopping = true;
+      await this.#takeDown();
       throw error;
     }
-    const founds = this.#options.bootstrap && !this.#known.hasHistory && !(await this.#findsCluster());
-    if (founds) await this.#belongTo(newClusterId());
-    this.#running = await this.#run(this.#known, founds);
-    if (founds) await this.#configure(this.#running);
-    else this.#joiner.start();
-    this.#logger.info(
-      { id: this.#options.id, rpc: this.#rpcAddr, serf: formatAddress(host, this.#options.serfAddress.port) },
-      founds ? `founded cluster ${this.#known.cluster}` : 'started',
-    );
   }
 
   /**
-   * Stops serving and takes the node down. In memory it leaves the cluster first, because it will never be back under
-   * this id; on disk it hands leadership over and stays a member. The last voter just stops. Takes a few seconds at most.
+   * Stops serving and takes the node down, also while it is still starting. In memory it leaves the cluster first,
+   * because it will never be back under this id; on disk it hands leadership over and stays a member. The last voter just
+   * stops. Takes a few seconds at most; may be called more than once.
    */
-  async stop(): Promise<void> {
-    if (this.#isStopping) return;
-    this.#isStopping = true;
-    this.#joiner.stop();
-    this.#mux.close();
-    await this.#drain();
-    const running = this.#running;
-    running?.membership.stop();
-    running?.stopExpiry();
-    if (this.#home?.isDurable && !this.#hasLeft) {
-      await running?.departure.handOver();
-      this.#logger.info({ id: this.#options.id }, 'stops and stays a member');
-    } else if (running) {
-      this.#logger.info({ id: this.#options.id }, departureMessage[await running.departure.leave()]);
-      await this.#serf.leave();
-    }
-    await this.#serf.stop();
-    await running?.node.stop();
-    await this.#peers.stop();
-    this.#grpc?.close(0);
-    this.#mux.destroyConnections();
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -189,7 +165,8 @@ export class Server implements CommandHandler {
   }
 
   write(command: Command): Promise<Reply> {
-    return this.#request((router) => router.write(command));
+    const { defaultTtlMs } = this.#options;
+    return this.#request((router) => router.write(withDefaultTtl(command, defaultTtlMs)));
   }
 
   read(key: Uint8Array, options?: ReadOptions): Promise<Found | undefined> {
@@ -202,6 +179,11 @@ export class Server implements CommandHandler {
 
   servers(): readonly ServerInfo[] {
     return this.#running?.router.servers() ?? [];
+  }
+
+  /** A member with a leader, that has applied what it knows to be committed. */
+  get isReady(): boolean {
+    return isReady(this.#running?.log.status(), this.#isStopping);
   }
 
   status(): ServerStatus {
@@ -217,14 +199,84 @@ export class Server implements CommandHandler {
     });
   }
 
-  /** Who this node is, and its place in gossip. */
-  async #open(): Promise<void> {
-    const { inMemory, dataDir, id } = this.#options;
+  async #startUp(): Promise<void> {
+    const { inMemory, dataDir, id, serfAddress, rpcPort, bootstrap } = this.#options;
+    const { host } = serfAddress;
     this.#home = await LogHome.open({ inMemory, dataDir, name: id, clock: this.#clock, logger: this.#logger });
     const adopt = (cluster: string) => this.#belongTo(cluster);
     this.#watch = new ClusterWatch(this.#serf, this.#home, adopt, this.#onFatal, this.#logger);
+    this.#goOn();
+    const bound = await this.#mux.listen(host, rpcPort);
+    this.#rpcAddr = formatAddress(host, bound.port);
+    this.#goOn();
     await this.#serf.start();
     await this.#serf.setTags(this.#tags());
+    this.#goOn();
+    const founds = bootstrap && !this.#home.hasHistory && !(await this.#findsCluster());
+    this.#goOn();
+    if (founds) await this.#belongTo(newClusterId());
+    this.#running = await this.#run(this.#home, founds);
+    this.#goOn();
+    if (founds) await this.#configure(this.#running);
+    else this.#joiner.start();
+    this.#logger.info(
+      { id, rpc: this.#rpcAddr, serf: formatAddress(host, serfAddress.port) },
+      founds ? `founded cluster ${this.#home.cluster}` : 'started',
+    );
+  }
+
+  /** Ends a start that nobody wants any more. */
+  #goOn(): void {
+    if (this.#isStopping) throw new DcacheError('stopping', 'the node was stopped while it started');
+  }
+
+  async #stop(): Promise<void> {
+    this.#isStopping = true;
+    this.#joiner.stop();
+    this.#mux.close();
+    try {
+      await this.#starting;
+    } catch {
+      // `start` tells it, and takes down what there is.
+      return this.#takeDown();
+    }
+    await this.#drain();
+    const running = this.#running;
+    running?.membership.stop();
+    running?.stopExpiry();
+    if (this.#home?.isDurable && !this.#hasLeft) {
+      await running?.departure.handOver();
+      this.#logger.info({ id: this.#options.id }, 'stops and stays a member');
+    } else if (running) {
+      this.#logger.info({ id: this.#options.id }, departureMessage[await running.departure.leave()]);
+      await this.#attempt('leave', () => this.#serf.leave());
+    }
+    await this.#takeDown();
+  }
+
+  /** Frees all that `start` took, in reverse; a step that fails does not keep the others. */
+  #takeDown(): Promise<void> {
+    this.#takingDown ??= (async () => {
+      const running = this.#running;
+      running?.membership.stop();
+      running?.stopExpiry();
+      this.#joiner.stop();
+      this.#mux.close();
+      await this.#attempt('gossip', () => this.#serf.stop());
+      await this.#attempt('log', () => running?.node.stop() ?? this.#home?.storage.close());
+      await this.#attempt('peers', () => this.#peers.stop());
+      this.#grpc?.close(0);
+      this.#mux.destroyConnections();
+    })();
+    return this.#takingDown;
+  }
+
+  async #attempt(step: string, run: () => Promise<unknown> | undefined): Promise<void> {
+    try {
+      await run();
+    } catch (error) {
+      this.#logger.warn({ err: error, step }, 'a part did not stop as it should');
+    }
   }
 
   get #known(): LogHome {
@@ -242,7 +294,7 @@ export class Server implements CommandHandler {
       logger: this.#logger,
       maxValueBytes: this.#limits.maxValueBytes,
       status: () => this.status(),
-      isReady: () => isReady(this.#running?.log.status(), this.#isStopping),
+      isReady: () => this.isReady,
       stop: () => {
         this.#hasLeft = true;
         void this.stop().then(this.#onLeft, this.#onFatal);
@@ -255,6 +307,9 @@ export class Server implements CommandHandler {
     const { serfAddress, id, inMemory, dataDir } = this.#options;
     const serf = new Serf({
       ...lan(),
+      // Who leaves was taken out of the log's configuration before: gossip is told, but not waited for longer than that.
+      broadcastTimeoutMs: 1_000,
+      leavePropagateDelayMs: 500,
       name: id,
       bind: formatAddress(serfAddress.host, serfAddress.port),
       // A durable node finds its pool again by itself, without --join.
@@ -309,7 +364,10 @@ export class Server implements CommandHandler {
     });
     node.on('snapshot-installed', (snapshot) => this.#logger.info(snapshot, 'a snapshot was installed'));
     node.on('fatal', (error) => this.#onFatal(error));
-    node.on('leader-change', () => this.#running?.membership.look());
+    node.on('leader-change', ({ leader }) => {
+      if (leader !== undefined) this.#forwarder.leaderIs(leader);
+      this.#running?.membership.look();
+    });
     const log = new RaftReplicatedLog(node);
     await node.start();
     const groupCommit = new GroupCommit((data) => log.append(data), this.#time, maxWaitingBytes);

@@ -13,7 +13,7 @@ import {
   Role,
   type Status,
 } from '@dcache/raft';
-import type { SimulatedDisk } from './disk.js';
+import type { LogDisk } from './disk.js';
 import type { RegisterMachine } from './state-machine.js';
 
 /** Which property a run broke. */
@@ -44,15 +44,13 @@ export class Violation extends Error {
 /** What the checkers look at in a node. */
 export interface Watched {
   readonly id: NodeId;
-  readonly disk: SimulatedDisk;
+  readonly disk: LogDisk;
   status(): Status | undefined;
 }
 
 interface CheckerOptions {
   /** Every node there ever was, up, down or removed: a leader may have counted on its disk. */
   readonly nodes: () => readonly Watched[];
-  /** A candidate's request waits until its term is durable, as it does with synchronous storage. */
-  readonly durableCandidates: boolean;
   /** Checks left out, for a mutation that is to be found by its consequences. */
   readonly without: ReadonlySet<Check>;
 }
@@ -217,7 +215,7 @@ export class Checkers {
       this.#vote(id, term, to);
       if (durable.term < term || (durable.term === term && durable.vote !== to))
         this.#fail('durable-before-answer', `node ${id} grants ${to} its vote in term ${term} before that is on disk`);
-    } else if (type === MessageType.vote && this.#options.durableCandidates) {
+    } else if (type === MessageType.vote) {
       this.#vote(id, term, id);
       if (durable.term < term)
         this.#fail('durable-before-answer', `node ${id} asks for votes in term ${term} before that is on disk`);

@@ -67,14 +67,16 @@ export class SimClient {
     });
   }
 
-  read(key: string, done: (ok: boolean) => void): void {
+  /** Asks `node` once if it is given, else one node after the other. */
+  read(key: string, done: (ok: boolean) => void, node?: SimNode): void {
     const { history, nextContext } = this.#world;
     const operation = history.invoke(String(this.#id), key, { f: 'read', value: undefined });
     this.#attempt(
       `read ${key}`,
-      maxAttempts,
-      (node, answer) =>
-        node.read(key, nextContext(), (result) =>
+      node === undefined ? maxAttempts : 1,
+      node,
+      (asked, answer) =>
+        asked.read(key, nextContext(), (result) =>
           answer(result.status, () => {
             if (result.status !== 'ok') return;
             this.#seen.set(key, result.value);
@@ -99,6 +101,7 @@ export class SimClient {
     this.#attempt(
       `write ${value} to ${key}`,
       maxAttempts,
+      undefined,
       (node, answer) =>
         node.write(command, (result) =>
           answer(result.status, () => {
@@ -119,6 +122,7 @@ export class SimClient {
   #attempt(
     what: string,
     left: number,
+    only: SimNode | undefined,
     ask: (node: SimNode, answer: (status: 'ok' | 'refused' | 'lost', accept: () => void) => void) => void,
     done: (ok: boolean) => void,
   ): void {
@@ -131,12 +135,12 @@ export class SimClient {
     }
     const nodes = this.#world.nodes();
     const isKnown = this.#favourite !== undefined && nodes.includes(this.#favourite);
-    const node = isKnown && scheduler.chance(0.7) ? this.#favourite! : scheduler.pick(nodes);
+    const node = only ?? (isKnown && scheduler.chance(0.7) ? this.#favourite! : scheduler.pick(nodes));
     let isOver = false;
     const again = (delayMs: number): void => {
       isOver = true;
       this.#favourite = undefined;
-      scheduler.after(delayMs, () => this.#attempt(what, left - 1, ask, done));
+      scheduler.after(delayMs, () => this.#attempt(what, left - 1, only, ask, done));
     };
     const cancel = scheduler.after(scheduler.between(minTimeoutMs, maxTimeoutMs), () => again(0));
     ask(node, (status, accept) => {

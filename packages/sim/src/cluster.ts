@@ -31,6 +31,8 @@ export class Cluster {
   dropped = 0;
   delivered = 0;
   crashes = 0;
+  /** Called when a node begins to lead. */
+  onElected: () => void = () => {};
   readonly #trace: TraceLog;
   readonly #world: NodeWorld;
   #lastId = 0;
@@ -45,6 +47,7 @@ export class Cluster {
       checkers,
       note: (text) => this.note(text),
       send: (sender, message) => this.#send(sender, message),
+      elected: () => this.onElected(),
       crashed: () => {
         this.crashes++;
       },

@@ -90,7 +90,7 @@ class LogImage {
  * crash. Of the frames written since, a crash keeps a random number of whole ones from the front: the first frame that
  * did not make it is torn, and recovery cuts it and everything behind it, as a log with checksums does.
  */
-export class SimulatedDisk implements LogReader {
+export class LogDisk implements LogReader {
   #view = new LogImage();
   #durable = new LogImage();
   #beforeWipe: LogImage | undefined;

@@ -3,7 +3,9 @@
  * clients, and replays to the byte. The linearizability checker stands on its own and judges recorded files as well.
  *
  * ```ts
- * import { checkLinearizable, HistoryRecorder, type RegisterAction, registerModel } from '@dcache/sim';
+ * import { checkLinearizable, HistoryRecorder, type RegisterAction, registerModel, simulate } from '@dcache/sim';
+ *
+ * console.log(simulate({ seed: 1 }).violation); // undefined: every promise was kept
  *
  * const history = new HistoryRecorder<RegisterAction>();
  * const write = history.invoke('client 1', 'key', { f: 'write', value: '1' });
@@ -13,7 +15,7 @@
  * console.log(checkLinearizable(registerModel, history.operations()).isLinearizable); // false
  * ```
  *
- * Read next: `history.ts`, `checker/model.ts`, `checker/search.ts`, `checker/explain.ts`.
+ * Read next: `run.ts`, `node.ts`, `checkers.ts`, `faults.ts`; then `history.ts`, `checker/search.ts`, `checker/explain.ts`.
  */
 export { checkLinearizable, type Verdict } from './checker/check.js';
 export type { Explanation } from './checker/explain.js';
@@ -30,6 +32,7 @@ export { HistoryFormatError, judgeHistory, parseHistory, type RecordedHistory } 
 export { renderExplanation } from './checker/render.js';
 export { SearchLimitError, type SearchOptions } from './checker/search.js';
 export { type Check, Violation } from './checkers.js';
+export { type DriverRunOptions, type DriverRunResult, simulateDriver } from './driver/run.js';
 export { HistoryRecorder, type Operation } from './history.js';
 export { type Mutation, mutations } from './mutation.js';
 export { type RunOptions, type RunResult, type RunSummary, simulate } from './run.js';

@@ -8,6 +8,7 @@ import {
   localAppendThread,
   localApplyThread,
   type Message,
+  MessageType,
   type NodeId,
   type ProposeResult,
   RawNode,
@@ -17,7 +18,7 @@ import {
   type Status,
 } from '@dcache/raft';
 import type { Checkers } from './checkers.js';
-import { SimulatedDisk } from './disk.js';
+import { LogDisk } from './disk.js';
 import type { Mutation } from './mutation.js';
 import type { Scheduler } from './scheduler.js';
 import { type Command, encodeCommand, RegisterMachine } from './state-machine.js';
@@ -44,6 +45,8 @@ export interface NodeWorld {
   /** A line for the trace. */
   note(text: string): void;
   send(sender: NodeId, message: Message): void;
+  /** A node begins to lead. */
+  elected(): void;
   /** A process has ended. */
   crashed(): void;
   /** How long the next write takes to become durable. */
@@ -68,7 +71,7 @@ const maxBacklog = 5_000;
  */
 export class SimNode {
   readonly id: NodeId;
-  readonly disk: SimulatedDisk = new SimulatedDisk();
+  readonly disk: LogDisk = new LogDisk();
   machine: RegisterMachine;
   /** How much slower than it should this node's clock ticks; 1 is right. */
   clockRate = 1;
@@ -82,7 +85,7 @@ export class SimNode {
   #isPumpDue = false;
   #isPaused = false;
   #backlog: (() => void)[] = [];
-  #appendQueue: Message[] = [];
+  #appendQueue: { readonly message: Message; readonly votes: readonly Message[] }[] = [];
   #isAppending = false;
   #applyQueue: Message[] = [];
   #isApplying = false;
@@ -339,6 +342,7 @@ export class SimNode {
   #noteReady(ready: Ready): void {
     const { softState, hardState, entries, snapshot, committedEntries } = ready;
     const parts: string[] = [];
+    if (softState?.role === Role.leader) this.#world.elected();
     if (softState !== undefined) parts.push(`leader=${softState.leader} role=${softState.role}`);
     if (hardState !== undefined) parts.push(`term=${hardState.term} vote=${hardState.vote} commit=${hardState.commit}`);
     if (entries.length > 0) parts.push(`entries=${entries[0]!.index}-${entries.at(-1)!.index}`);
@@ -401,11 +405,17 @@ export class SimNode {
 
   #handleAsync(ready: Ready): void {
     this.#serveReads(ready);
+    let append: Message | undefined;
+    const votes: Message[] = [];
     for (const message of ready.messages) {
-      if (message.to === localAppendThread) this.#appendQueue.push(message);
+      if (message.to === localAppendThread) append = message;
       else if (message.to === localApplyThread) this.#applyQueue.push(message);
+      else if (message.type === MessageType.vote) votes.push(message);
       else this.#sendAll([message]);
     }
+    // A candidate's request speaks of a term and a log that a crash might take back, so it waits for them.
+    if (append !== undefined) this.#appendQueue.push({ message: append, votes });
+    else this.#sendAll(votes);
     this.#runAppendThread();
     this.#runApplyThread();
   }
@@ -415,24 +425,28 @@ export class SimNode {
     this.#isAppending = true;
     const batch = this.#appendQueue.splice(0);
     let mustSync = false;
-    for (const { term, vote, commit, entries, snapshot } of batch) {
-      const { hardState: before } = this.disk.initialState();
-      const hardState = term > 0 ? { term, vote, commit } : undefined;
-      if (hardState !== undefined || entries.length > 0 || snapshot !== undefined)
-        this.#write({ hardState, entries, snapshot });
-      mustSync ||= entries.length > 0 || snapshot !== undefined;
-      mustSync ||= hardState !== undefined && (hardState.term !== before.term || hardState.vote !== before.vote);
-    }
+    for (const { message } of batch) mustSync = this.#append(message) || mustSync;
     const finish = (): void => {
       this.#isAppending = false;
-      for (const { snapshot, responses } of batch) {
-        if (snapshot !== undefined) this.#restore(snapshot);
-        this.#respond(responses);
+      for (const { message, votes } of batch) {
+        if (message.snapshot !== undefined) this.#restore(message.snapshot);
+        this.#respond(message.responses);
+        this.#sendAll(votes);
       }
       this.#runAppendThread();
     };
     if (mustSync) this.#sync(finish);
     else this.#later(0, () => this.#whenAwake(finish));
+  }
+
+  /** Writes what the message says. Whether it must be durable before it is answered. */
+  #append({ term, vote, commit, entries, snapshot }: Message): boolean {
+    const before = this.disk.initialState().hardState;
+    const hardState = term > 0 ? { term, vote, commit } : undefined;
+    if (hardState !== undefined || entries.length > 0 || snapshot !== undefined)
+      this.#write({ hardState, entries, snapshot });
+    const isPromise = hardState !== undefined && (hardState.term !== before.term || hardState.vote !== before.vote);
+    return isPromise || entries.length > 0 || snapshot !== undefined;
   }
 
   #runApplyThread(): void {
@@ -494,7 +508,11 @@ export class SimNode {
 
   #mutated(entry: Entry): Entry {
     const isWrong = this.#settings.mutation === 'apply-something-else' && this.id === 2 && entry.index % 7 === 0;
-    return isWrong && entry.type === EntryType.normal ? { ...entry, data: new Uint8Array() } : entry;
+    if (!isWrong || entry.data.length === 0) return entry;
+    const data = entry.data.slice();
+    // The last character of the value.
+    data[data.length - 1] = 0x21;
+    return { ...entry, data };
   }
 
   #serveReads(ready: Ready): void {

@@ -110,7 +110,6 @@ class Run {
     this.#size = options.size ?? size;
     this.#checkers = new Checkers({
       nodes: () => [...this.#cluster.nodes.values(), ...this.#cluster.graves],
-      durableCandidates: !settings.isAsync,
       without: new Set(options.without),
     });
     this.#cluster = new Cluster(scheduler, settings, this.#checkers, trace);
@@ -125,6 +124,7 @@ class Run {
     this.#operator.start();
     for (let i = scheduler.below(3) + 2; i > 0; i--) this.#clients.push(this.#newClient());
     for (const client of this.#clients) client.start();
+    this.#cluster.onElected = () => this.#probeLeaders();
     this.#faults.start();
     this.#runUntil(this.#options.durationMs ?? 4_000);
     for (const client of this.#clients) client.stop();
@@ -160,6 +160,16 @@ class Run {
       nextClient: () => ++this.#clientIds,
       nextValue: () => String(++this.#values),
     });
+  }
+
+  /** A change of leaders is when a read goes wrong: every node that believes to lead is asked, the new one at once. */
+  #probeLeaders(): void {
+    const ask = (): void => {
+      for (const node of this.#cluster.nodes.values())
+        if (node.isLeader) this.#newClient().read(this.scheduler.pick(keys), () => {}, node);
+    };
+    this.scheduler.after(0, ask);
+    this.scheduler.after(this.scheduler.between(0, 30), ask);
   }
 
   /** With nothing in the way the cluster becomes whole, serves every key, and every node catches up. */

@@ -52,15 +52,21 @@ export class Scheduler {
 
   /** Works until `endMs`; time stands there afterwards. Stops early, and says false, when `until` becomes true. */
   run(endMs: number, until: () => boolean = () => false): boolean {
+    while (this.step(endMs)) if (until()) return false;
+    return true;
+  }
+
+  /** Does the next thing that is due by `endMs`; false, with time standing there, when nothing is. */
+  step(endMs: number): boolean {
     for (let next = this.#heap[0]; next !== undefined && next.atMs <= endMs; next = this.#heap[0]) {
       this.#pop();
       if (next.run === undefined) continue;
       this.#nowMs = next.atMs;
       next.run();
-      if (until()) return false;
+      return true;
     }
     this.#nowMs = endMs;
-    return true;
+    return false;
   }
 
   #push(task: Task): void {

@@ -14,6 +14,9 @@ import { Table } from './table.js';
 import { TouchSample } from './touch-sample.js';
 import type { SetResult } from './types.js';
 
+/** Entries that a write evicts beyond its own need while the store is over a limit that was lowered. */
+const TRIM_STEP = 16;
+
 /** What is replicated besides the entries: every replica must have the same, so a snapshot brings it. */
 export interface Settings {
   maxBytes: number;
@@ -56,7 +59,7 @@ export class Engine {
   nowMs: number = 0;
   evictions: number = 0;
   expirations: number = 0;
-  /** Logical bytes. Invariant: at most `settings.maxBytes`, but for `none` after the limit was lowered. */
+  /** Logical bytes. Invariant: they grow only up to `settings.maxBytes`; above it after it was lowered, they do not. */
   liveBytes: number = 0;
   readonly entries: Entries;
   readonly arena: Arena;
@@ -143,10 +146,13 @@ export class Engine {
         if (this.liveBytes - oldSize + size > maxBytes) return 'full';
       } else {
         if (id !== 0) this.touch(id);
-        while (this.liveBytes - (id === 0 ? 0 : oldSize) + size > maxBytes) if (this.#evict() === id) id = 0;
+        // After a limit was lowered with a budget the store is over it for a while; then a write does not add to that.
+        const ceiling = Math.max(maxBytes, this.liveBytes);
+        while (this.liveBytes - (id === 0 ? 0 : oldSize) + size > ceiling) if (this.#evict() === id) id = 0;
       }
       if (id !== 0) this.#replace(id, key, value, revision, expiresAtMs, flags);
       else this.insert(hash, key, value, revision, expiresAtMs, flags, this.#queueFor(key));
+      this.#trim(TRIM_STEP);
     }
     this.#compactor.run();
     return 'stored';
@@ -203,16 +209,16 @@ export class Engine {
       count++;
     }
     this.expirations += count;
+    this.#trim(budget - count);
     this.#compactor.run();
     return count;
   }
 
-  setMaxBytes(maxBytes: number): number {
+  setMaxBytes(maxBytes: number, budget: number): number {
     this.settings.maxBytes = maxBytes;
-    const before = this.evictions;
-    if (this.settings.eviction !== 'none') while (this.liveBytes > maxBytes) this.#evict();
+    const count = this.#trim(budget);
     this.#compactor.run();
-    return this.evictions - before;
+    return count;
   }
 
   stateHash(): string {
@@ -300,6 +306,14 @@ export class Engine {
     this.arena.free(segment, offset, length);
     this.liveBytes -= size;
     this.#compactor.owe(length);
+  }
+
+  /** Evicts down to a limit that was lowered, at most `budget` entries. */
+  #trim(budget: number): number {
+    if (this.settings.eviction === 'none') return 0;
+    let count = 0;
+    for (; count < budget && this.liveBytes > this.settings.maxBytes; count++) this.#evict();
+    return count;
   }
 
   #evict(): number {

@@ -106,6 +106,7 @@ test('values of all lengths around the limit of a part come back', () => {
   lengths.forEach((_, i) => {
     assert.deepEqual(copy.get(new Uint8Array([i])), store.get(new Uint8Array([i])));
   });
+  for (let i = 0; i < 6000; i++) store.set(new Uint8Array([9, i, i >> 8]), new Uint8Array(100), { revision: i + 100 });
   for (const chunk of store.snapshot().chunks()) assert.ok(chunk.length < 400_000, `a chunk has ${chunk.length} bytes`);
 });
 
@@ -120,6 +121,7 @@ test('a snapshot with any one bit flipped, or cut short anywhere, is refused and
     assert.throws(() => restore(store, bytes.subarray(0, at)), isCorrupt, `cut at ${at}`);
   }
   assert.throws(() => restore(store, Buffer.concat([bytes, bytes])), isCorrupt);
+  assert.throws(() => restore(store, Buffer.concat([bytes, new Uint8Array(3)])), isCorrupt);
   assert.equal(store.stateHash(), before);
 });
 
@@ -175,6 +177,12 @@ test('an entry that no store would write is refused for what it is', () => {
   assert.throws(() => write(2, entry(0, [10, ...new Uint8Array(10), 0])), /a key of 10 bytes/);
   assert.throws(() => write(2, entry(0, [1, 0x6b, 10, ...new Uint8Array(10)])), /a value of 10/);
   assert.throws(() => write(2, entry(0x40, [1, 0x6b, 9]), entry(0)), /a value ends in the middle/);
+  const tooLong = Buffer.concat([
+    header(2, 1),
+    encodeFrame(FrameKind.entries, entry(0x40, [1, 0x6b, 9])),
+    encodeFrame(FrameKind.part, new Uint8Array(10)),
+  ]);
+  assert.throws(() => new Store().restore().write(tooLong), /where none is due/);
   assert.throws(() => write(2, Buffer.concat([entry(0x40, [1, 0x6b, 9]), entry(0)])), /whose value has not come/);
 });
 

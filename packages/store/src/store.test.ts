@@ -179,6 +179,21 @@ test('lowering the limit evicts down to it, and raising it lets entries in again
   assert.equal(store.stats().entries, 150);
 });
 
+test('a limit lowered with a budget is reached by the calls that follow, and writes do not push it away', () => {
+  const size = 3 + ENTRY_OVERHEAD_BYTES;
+  const store = new Store({ maxBytes: 1000 * size, eviction: 'fifo' });
+  const add = (i: number): void => void store.set(utf8(String(i).padStart(3)), new Uint8Array(), { revision: i });
+  for (let i = 0; i < 1000; i++) add(i);
+  assert.equal(store.setMaxBytes(100 * size, 50), 50);
+  assert.equal(store.stats().entries, 950);
+  add(0);
+  assert.equal(store.stats().entries, 950 - 16, 'one went for the new one, and 16 more');
+  assert.equal(store.advance(1, 500), 0);
+  assert.equal(store.stats().entries, 950 - 16 - 500);
+  store.advance(2);
+  assert.equal(store.stats().liveBytes, 100 * size);
+});
+
 test('clear forgets all but limits and time, and is the same on every replica', () => {
   const [one, other] = [1, 2].map((seed) => {
     const store = new Store({ eviction: 's3fifo', maxBytes: 3000, seed });

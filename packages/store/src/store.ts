@@ -136,9 +136,13 @@ export class Store {
     return heap.first === 0 ? undefined : heap.timeMs(heap.first);
   }
 
-  /** Changes the limit and evicts down to it at once, but for `none`, which keeps all; returns how many went. */
-  setMaxBytes(maxBytes: number): number {
-    return this.#engine.setMaxBytes(integer('maxBytes', maxBytes, 0, Number.MAX_SAFE_INTEGER));
+  /**
+   * Changes the limit and evicts down to it, at most `budget` entries now (about a microsecond each) and the rest with
+   * later calls: up to their budget with each `advance`, 16 with each `set`, which meanwhile does not let the store
+   * grow. With `none` nothing goes. Returns how many went now. The budget is part of the operation, as for `advance`.
+   */
+  setMaxBytes(maxBytes: number, budget: number = Number.POSITIVE_INFINITY): number {
+    return this.#engine.setMaxBytes(integer('maxBytes', maxBytes, 0, Number.MAX_SAFE_INTEGER), budget);
   }
 
   /**

@@ -308,16 +308,20 @@ export class Chaos {
     this.counts.reads++;
   }
 
-  /** Loses everything that is not on disk, and of a write under way any part. */
+  /**
+   * Loses what is not on disk. Writes reach it in order: what survives of one, survives of all before it, and a hard
+   * state before the entries that it came with.
+   */
   #crash(machine: Machine): void {
     if (!machine.isUp) return;
     this.counts.crashes++;
     const { log, writing } = machine;
     const random = this.#random;
-    if (writing !== undefined && writing.snapshot === undefined) {
-      const written = writing.entries.slice(0, random.below(writing.entries.length + 1));
-      log.append(written);
-      if (writing.hardState !== undefined && random.below(2) === 0) machine.synced = writing.hardState;
+    if (writing !== undefined && writing.snapshot === undefined && random.below(2) === 0) {
+      machine.synced = writing.hardState ?? log.hardState;
+      log.append(writing.entries.slice(0, random.below(writing.entries.length + 1)));
+    } else if (random.below(2) === 0) {
+      machine.synced = log.hardState;
     }
     const { term, vote } = machine.synced;
     const commit = Math.max(log.base.metadata.index, Math.min(machine.synced.commit, log.lastIndex()));

@@ -274,6 +274,11 @@ test('a learner neither campaigns nor counts, but it votes (pitfall 16)', () => 
   network.node(1).campaign();
   network.settle();
   assert.equal(network.node(1).role, Role.candidate);
+  assert.equal(
+    network.sent.some(({ to, type }) => to === 3 && type === MessageType.vote),
+    false,
+    'it is not asked',
+  );
   // The candidate may have applied a promotion of 3 that 3 does not know of yet.
   network.node(3).step(makeMessage(MessageType.vote, 3, { from: 1, term: 2, index: 1, logTerm: 1 }));
   const answer = network

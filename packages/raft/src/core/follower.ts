@@ -64,12 +64,12 @@ function handleAppend(state: RaftState, message: Message): void {
   const { from, index, logTerm, entries, commit } = message;
   if (index < log.committed) {
     // An old message: what is committed is as the leader's, whatever it says.
-    state.send(MessageType.appendResponse, from, { index: log.committed });
+    state.acknowledge(from, log.committed);
     return;
   }
   const matched = log.tryAppend(index, logTerm, entries, commit);
   if (matched !== undefined) {
-    state.send(MessageType.appendResponse, from, { index: matched });
+    state.acknowledge(from, matched);
     return;
   }
   state.trace?.({
@@ -90,8 +90,7 @@ function handleSnapshot(state: RaftState, message: Message): void {
   if (snapshot === undefined) return;
   const isRestored = restore(state, snapshot);
   traceReceived(state, isRestored ? 'accepted' : 'ignored', snapshot);
-  const index = isRestored ? state.log.lastIndex : state.log.committed;
-  state.send(MessageType.appendResponse, from, { index });
+  state.acknowledge(from, isRestored ? state.log.lastIndex : state.log.committed);
 }
 
 /** Stays in the term without a leader, so that it may vote for another; its election timeout goes on. */

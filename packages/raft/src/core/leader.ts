@@ -68,10 +68,32 @@ export function proposeAsLeader(state: RaftState, entries: readonly Entry[]): Pr
   assert(entries.length > 0, 'a proposal has at least one entry');
   const reason = reasonToDrop(state);
   if (reason !== undefined) return drop(state, reason);
-  let refusal: ConfChangeRefusal | undefined;
   const pendingBefore = state.pendingConfIndex;
+  const checked = entries.every(isNormal) ? { entries, refusal: undefined } : checkChanges(state, entries);
+  const index = appendOwn(state, checked.entries);
+  if (index === undefined) {
+    // Nothing was appended, so no change is pending that was not before.
+    state.pendingConfIndex = pendingBefore;
+    return drop(state, 'too-much-uncommitted');
+  }
+  broadcastAppend(state);
+  const { refusal } = checked;
+  const result = { status: 'appended', index, term: state.term } as const;
+  return refusal === undefined ? result : { ...result, refusal };
+}
+
+function isNormal({ type }: Entry): boolean {
+  return type === EntryType.normal;
+}
+
+/** The entries with empty ones in place of changes that may not be made now. */
+function checkChanges(
+  state: RaftState,
+  entries: readonly Entry[],
+): { readonly entries: readonly Entry[]; readonly refusal: ConfChangeRefusal | undefined } {
+  let refusal: ConfChangeRefusal | undefined;
   const checked = entries.map((entry, i) => {
-    if (entry.type === EntryType.normal) return entry;
+    if (isNormal(entry)) return entry;
     const change = decodeConfChange(entry.type, entry.data);
     const refused = refusalOf(state, change);
     if (refused === undefined || (refused !== 'malformed' && state.options.disableConfChangeValidation)) {
@@ -82,15 +104,7 @@ export function proposeAsLeader(state: RaftState, entries: readonly Entry[]): Pr
     traceRefusal(state, change, refused);
     return { index: 0, term: 0, type: EntryType.normal, data: noBytes };
   });
-  const index = appendOwn(state, checked);
-  if (index === undefined) {
-    // Nothing was appended, so no change is pending that was not before.
-    state.pendingConfIndex = pendingBefore;
-    return drop(state, 'too-much-uncommitted');
-  }
-  broadcastAppend(state);
-  const result = { status: 'appended', index, term: state.term } as const;
-  return refusal === undefined ? result : { ...result, refusal };
+  return { entries: checked, refusal };
 }
 
 function reasonToDrop(state: RaftState): DropReason | undefined {

@@ -162,6 +162,18 @@ test('several changes go through a joint configuration, which is left by itself 
     assert.deepEqual(membersAt(network, id), { voters: [1, 4, 5], votersOutgoing: [], learners: [] });
 });
 
+test('a joint configuration is left once, whatever else is applied meanwhile', () => {
+  const network = started([1, 2, 3], { maxCommittedSizePerReady: 1 });
+  network.isolate(1);
+  network.node(1).proposeConfChange({ transition: Transition.jointImplicit, changes: [remove(3)] });
+  for (const text of ['a', 'b', 'c']) proposeText(network.node(1), text);
+  network.settle();
+  network.heal();
+  network.tick(2, [1]);
+  assert.deepEqual(network.entries(1).length, 1 + 1 + 3 + 1, 'the first entry, the change, three more, the end of it');
+  assert.deepEqual(membersAt(network, 2), { voters: [1, 2], votersOutgoing: [], learners: [] });
+});
+
 test('an explicit joint configuration stays until it is left (thesis §4.3)', () => {
   const network = started();
   network.node(1).proposeConfChange({ transition: Transition.jointExplicit, changes: [remove(3)] });

@@ -171,23 +171,93 @@ export const noMessages: readonly Message[] = Object.freeze([]);
 /** No bytes. */
 export const noBytes: Uint8Array = new Uint8Array(0);
 
-/** A message with every field in place, in the same order always. */
+/** A message with every field in place; what is not given is 0, false, empty or undefined. */
 export function makeMessage(type: MessageType, to: NodeId, fields: Partial<Message> = {}): Message {
+  return newMessage(
+    type,
+    to,
+    fields.from ?? noNode,
+    fields.term ?? 0,
+    fields.logTerm ?? 0,
+    fields.index ?? 0,
+    fields.commit ?? 0,
+    fields.vote ?? noNode,
+    fields.reject ?? false,
+    fields.rejectHint ?? 0,
+    fields.context ?? 0,
+    fields.entries ?? noEntries,
+    fields.snapshot,
+    fields.responses ?? noMessages,
+  );
+}
+
+/** An `append`: one for each follower and proposal, so without an object for its fields. */
+export function makeAppend(
+  to: NodeId,
+  from: NodeId,
+  term: number,
+  logTerm: number,
+  index: number,
+  commit: number,
+  entries: readonly Entry[],
+): Message {
+  const { append } = MessageType;
+  return newMessage(
+    append,
+    to,
+    from,
+    term,
+    logTerm,
+    index,
+    commit,
+    noNode,
+    false,
+    0,
+    0,
+    entries,
+    undefined,
+    noMessages,
+  );
+}
+
+/** An `appendResponse` that acknowledges everything up to `index`: as frequent as appends. */
+export function makeAcknowledgement(to: NodeId, from: NodeId, term: number, index: number): Message {
+  const { appendResponse } = MessageType;
+  return newMessage(appendResponse, to, from, term, 0, index, 0, noNode, false, 0, 0, noEntries, undefined, noMessages);
+}
+
+/** The one place where messages come into being, so that all have one hidden class. */
+function newMessage(
+  type: MessageType,
+  to: NodeId,
+  from: NodeId,
+  term: number,
+  logTerm: number,
+  index: number,
+  commit: number,
+  vote: NodeId,
+  reject: boolean,
+  rejectHint: number,
+  context: number,
+  entries: readonly Entry[],
+  snapshot: Snapshot | undefined,
+  responses: readonly Message[],
+): Message {
   return {
     type,
     to,
-    from: fields.from ?? noNode,
-    term: fields.term ?? 0,
-    logTerm: fields.logTerm ?? 0,
-    index: fields.index ?? 0,
-    commit: fields.commit ?? 0,
-    vote: fields.vote ?? noNode,
-    reject: fields.reject ?? false,
-    rejectHint: fields.rejectHint ?? 0,
-    context: fields.context ?? 0,
-    entries: fields.entries ?? noEntries,
-    snapshot: fields.snapshot,
-    responses: fields.responses ?? noMessages,
+    from,
+    term,
+    logTerm,
+    index,
+    commit,
+    vote,
+    reject,
+    rejectHint,
+    context,
+    entries,
+    snapshot,
+    responses,
   };
 }
 

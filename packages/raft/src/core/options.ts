@@ -20,8 +20,10 @@ export interface RawNodeOptions {
   /** A leader that hears no quorum for an election timeout steps down; followers keep to a live leader. Default true. (Thesis §6.2) */
   readonly checkQuorum?: boolean;
   /**
-   * 'safe': a round to a quorum for each read. 'lease': the leader answers at once, trusting that no clock runs
-   * wild; needs `checkQuorum`. Default 'safe'. (Thesis §6.4)
+   * 'safe': a round to a quorum for each read. 'lease': the leader answers at once; needs `checkQuorum`. Not linearizable:
+   * a leader checks its quorum once in an election timeout, so it may answer for up to two after it was last heard,
+   * while its followers elect another after one. A lease by clock belongs into the driver, which knows when a heartbeat
+   * left. Default 'safe'. (Thesis §6.4)
    */
   readonly readOnly?: 'safe' | 'lease';
   /** Reads waiting for a quorum, at the leader. Default 65536. */

@@ -95,8 +95,15 @@ export class RawNode {
 
   /** Proposes entries with these bytes: all or none, at `index`, `index + 1`, and so on. */
   propose(...data: readonly Uint8Array[]): ProposeResult {
-    const entries = data.map((bytes): Entry => ({ index: 0, term: 0, type: EntryType.normal, data: bytes }));
-    return propose(this.#state, entries, this.id);
+    const state = this.#state;
+    // A leader's entries are made for their place at once; for another's, the place is not known.
+    const isLeader = state.role === Role.leader;
+    const first = isLeader ? state.log.lastIndex + 1 : 0;
+    const term = isLeader ? state.term : 0;
+    const entries: Entry[] = [];
+    for (let i = 0; i < data.length; i++)
+      entries.push({ index: isLeader ? first + i : 0, term, type: EntryType.normal, data: data[i]! });
+    return propose(state, entries, state.id);
   }
 
   /** Proposes a change of the members. It takes effect on each node when that applies it. */

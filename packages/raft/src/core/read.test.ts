@@ -139,6 +139,41 @@ test("an answer to an earlier leadership's heartbeat confirms nothing (pitfall 1
   assert.deepEqual(network.host(1).reads, []);
 });
 
+test('a read that a deposed leader took is not answered when it leads again: its index may be too old (pitfall 10)', () => {
+  const network = started({ preVote: false, checkQuorum: false });
+  network.isolate(1);
+  network.elect(2);
+  proposeText(network.node(2), 'newer');
+  network.settle();
+  network.node(1).readIndex(1);
+  network.settle();
+  network.heal();
+  network.tick(2);
+  network.elect(1);
+  network.node(1).readIndex(2);
+  network.tick(2, [1]);
+  const { commit } = network.node(1).basicStatus();
+  assert.deepEqual(network.host(1).reads, [{ index: commit, context: 2 }]);
+});
+
+test('a confirmation of a read that does not exist yet is no confirmation of the next one', () => {
+  const network = started();
+  network.node(1).readIndex(1);
+  network.settle();
+  const confirm = (from: number, context: number): void => {
+    network.node(1).step(makeMessage(MessageType.heartbeatResponse, 1, { from, term: 2, context }));
+  };
+  network.isolate(1);
+  confirm(2, 99);
+  network.node(1).readIndex(2);
+  confirm(3, 1);
+  network.settle();
+  assert.deepEqual(
+    network.host(1).reads.map(({ context }) => context),
+    [1],
+  );
+});
+
 test('reads that came before a confirmed one are confirmed with it, each with its own index', () => {
   const network = started();
   const leader = network.node(1);

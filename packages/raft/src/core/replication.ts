@@ -14,11 +14,17 @@ export function appendOwn(state: RaftState, entries: readonly Entry[]): number |
   state.uncommittedBytes += bytes;
   const first = state.log.lastIndex + 1;
   const term = state.term;
-  const own = entries.map((entry, i): Entry => ({ index: first + i, term, type: entry.type, data: entry.data }));
+  const own = entries.map((entry, i) => placed(entry, first + i, term));
   state.log.append(own);
   // The leader counts itself once the entries are durable, by the same answer that followers give.
-  state.send(MessageType.appendResponse, state.id, { index: first + own.length - 1 });
+  state.acknowledge(state.id, first + own.length - 1);
   return first;
+}
+
+/** The entry at its place; itself when it was made for that place. */
+function placed(entry: Entry, index: number, term: number): Entry {
+  const { type, data } = entry;
+  return entry.index === index && entry.term === term ? entry : { index, term, type, data };
 }
 
 /** Sends all members what they lack; an empty append, which tells the commit index, where they lack nothing. */
@@ -44,9 +50,8 @@ export function sendAppend(state: RaftState, member: Progress, evenIfEmpty: bool
     if (entries === undefined) return sendSnapshot(state, member);
   }
   if (entries.length === 0 && !evenIfEmpty) return false;
-  const commit = log.committed;
-  state.send(MessageType.append, member.id, { index: prevIndex, logTerm: prevTerm, entries, commit });
-  member.sentAppend(entries.length, payloadSize(entries), commit);
+  state.sendAppend(member.id, prevIndex, prevTerm, entries);
+  member.sentAppend(entries.length, payloadSize(entries), log.committed);
   return true;
 }
 

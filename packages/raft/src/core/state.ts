@@ -3,9 +3,12 @@ import { emptyConfiguration, restoreConfiguration } from './configuration.js';
 import { RaftLog } from './log.js';
 import {
   type ConfState,
+  type Entry,
   type HardState,
   type Message,
   MessageType,
+  makeAcknowledgement,
+  makeAppend,
   makeMessage,
   type NodeId,
   noNode,
@@ -122,6 +125,17 @@ export class RaftState {
     // The asker learns nothing: it asks again after a time, of the next leader.
     this.reads = new ReadIndexQueue();
     this.waitingReads = [];
+  }
+
+  /** Sends entries that follow (`index`, `logTerm`), or none, and the commit index. */
+  sendAppend(to: NodeId, index: number, logTerm: number, entries: readonly Entry[]): void {
+    assert(to !== this.id, 'a message to oneself waits for the disk');
+    this.messages.push(makeAppend(to, this.id, this.term, logTerm, index, this.log.committed, entries));
+  }
+
+  /** Tells that this log is as the leader's up to `index`; once it is durable. */
+  acknowledge(to: NodeId, index: number): void {
+    this.messagesAfterAppend.push(makeAcknowledgement(to, this.id, this.term, index));
   }
 
   /**

@@ -38,7 +38,11 @@ export class Gossip {
     const messages: SwimMessage[] = [message];
     if (this.#hasQueued) {
       const budget =
-        timing.packetBytes - codec.sizeOf(message) - compoundHeaderBytes - this.#context.packetOverheadBytes();
+        timing.packetBytes -
+        compoundHeaderBytes -
+        compoundPartBytes -
+        codec.sizeOf(message) -
+        this.#context.packetOverheadBytes();
       this.#take(messages, budget);
     }
     effects.send(to, messages, false);

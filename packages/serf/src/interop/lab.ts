@@ -42,13 +42,14 @@ export async function until<Value>(
   what: string,
   look: () => Promise<Value | undefined | false> | Value | undefined | false,
   timeoutMs = 15_000,
+  everyMs = 40,
 ): Promise<Value> {
   const endMs = performance.now() + timeoutMs;
   for (;;) {
     const value = await look();
     if (value !== undefined && value !== false) return value;
     if (performance.now() > endMs) throw new Error(`waited ${timeoutMs} ms in vain for: ${what}`);
-    await pass(40);
+    await pass(everyMs);
   }
 }
 
@@ -134,8 +135,8 @@ export class Agent extends Process {
 
   cli(command: string, ...args: readonly string[]): Promise<CliResult> {
     const at = command.indexOf(' ');
-    const [verb, first] = at < 0 ? [command, []] : [command.slice(0, at), [command.slice(at + 1)]];
-    return serfCli([verb, `-rpc-addr=${this.rpc}`, ...first, ...args]);
+    const [verb, rest] = at < 0 ? [command, []] : [command.slice(0, at), [command.slice(at + 1)]];
+    return serfCli([verb, `-rpc-addr=${this.rpc}`, ...args, ...rest]);
   }
 
   async members(...args: readonly string[]): Promise<ShownMember[]> {

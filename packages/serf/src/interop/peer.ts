@@ -5,11 +5,11 @@
  */
 import { createInterface } from 'node:readline';
 import { fromUtf8 } from '@dcache/base';
-import { type Member, Serf, type SerfOptions } from '../index.js';
+import { type Member, Serf, type SerfOptions, startAgentRpc } from '../index.js';
 
 interface Command {
   readonly id: number;
-  readonly do: 'join' | 'members' | 'tags' | 'event' | 'query' | 'leave' | 'stats' | 'force-leave';
+  readonly do: 'join' | 'members' | 'tags' | 'event' | 'query' | 'leave' | 'stats' | 'force-leave' | 'rpc';
   readonly addresses?: string[];
   readonly tags?: Record<string, string>;
   readonly name?: string;
@@ -71,6 +71,8 @@ async function obey(command: Command): Promise<unknown> {
       return serf.forceLeave(command.name ?? '', { prune: command.prune === true });
     case 'stats':
       return serf.stats();
+    case 'rpc':
+      return (await startAgentRpc(serf, { bind: '127.0.0.1:0' })).address;
     case 'leave':
       return serf.leave();
   }

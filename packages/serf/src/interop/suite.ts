@@ -1,7 +1,9 @@
 import { type Check, type CheckResult, recorder } from './check.js';
+import { checkDetection } from './checks-detection.js';
 import { checkFaults } from './checks-faults.js';
 import { checkLeaving } from './checks-leaving.js';
 import { checkPool } from './checks-pool.js';
+import { checkRpc } from './checks-rpc.js';
 import { checkConflict, checkGarbage, checkIdle, checkKeys, checkWideAddress, keyOf } from './checks-special.js';
 import type { LabOptions } from './lab.js';
 
@@ -30,6 +32,7 @@ const key = keyOf('matrix');
 const scenarios: Readonly<Record<Extent, readonly Scenario[]>> = {
   full: [
     (check) => checkIdle(check),
+    checkDetection,
     (check) => checkPool(check),
     (check) => checkFaults(check),
     (check) => checkLeaving(check),
@@ -42,6 +45,7 @@ const scenarios: Readonly<Record<Extent, readonly Scenario[]>> = {
     checkKeys,
     checkWideAddress,
     checkGarbage,
+    checkRpc,
   ],
   quick: [
     (check) => checkPool(check),
@@ -49,6 +53,7 @@ const scenarios: Readonly<Record<Extent, readonly Scenario[]>> = {
     checkConflict,
     checkKeys,
     checkGarbage,
+    checkRpc,
   ],
 };
 

@@ -1,9 +1,11 @@
 import { type Random, SeededRandom } from '@dcache/base';
 import { lan, type Timing } from '../core/config.js';
 import type { MessageCodec } from '../core/context.js';
-import type { SerfEvent, StreamPing } from '../core/effects.js';
+import type { Send, SerfEvent, StreamPing } from '../core/effects.js';
 import type { Endpoint, PushPullState, SwimMessage, Tags } from '../core/message.js';
 import { SerfCore } from '../core/serf.js';
+import { CachingCodec } from '../wire/codec.js';
+import { encodePacket } from '../wire/packet.js';
 import { VirtualTime } from './network.js';
 
 export interface PoolOptions {
@@ -20,8 +22,12 @@ export interface PoolOptions {
   readonly runMs?: readonly [number, number];
   /** How long it then stands still, drawn evenly in the logarithm. Default 100 to 8000. */
   readonly pauseMs?: readonly [number, number];
+  /** Encode every packet to see how large it gets; slow. Default false. */
+  readonly measurePackets?: boolean;
   readonly onEvent?: (at: SimulatedMember, event: SerfEvent, nowMs: number) => void;
 }
+
+const packetOptions = { keyring: undefined, label: new Uint8Array(0), checksum: false, compress: false };
 
 /** Packets a paused process's socket holds; a kernel's default buffer of 208 KiB takes about as many. */
 const socketPackets = 400;
@@ -73,6 +79,11 @@ export class SimulatedPool {
   readonly #random: Random;
   readonly #loss: number;
   datagrams = 0;
+  /** Full states swapped, joins included. */
+  exchanges = 0;
+  /** With `measurePackets`, the size of the largest one before compression and encryption. */
+  largestPacketBytes = 0;
+  readonly #codec = new CachingCodec();
 
   constructor(options: PoolOptions) {
     this.#options = options;
@@ -120,7 +131,7 @@ export class SimulatedPool {
       endpoint,
       tags: new Map(),
       timing,
-      codec: roughCodec,
+      codec: this.#options.measurePackets ? this.#codec : roughCodec,
       random,
       coordinates: false,
       nowMs: 0,
@@ -161,6 +172,7 @@ export class SimulatedPool {
     const { core } = member;
     while (core.hasEffects) {
       const { sends, streamPings, pushPulls, events } = core.take();
+      if (this.#options.measurePackets) this.#measure(sends);
       for (const { to, messages } of sends) this.#datagram(member, this.#at(to), messages);
       for (const ping of streamPings) this.#streamPing(member, ping);
       for (const { to } of pushPulls) this.#pushPull(member, this.#at(to), false);
@@ -168,6 +180,14 @@ export class SimulatedPool {
         for (const event of events) this.#options.onEvent(member, event, this.time.nowMs);
     }
     this.#arm(member);
+  }
+
+  #measure(sends: readonly Send[]): void {
+    for (const { messages } of sends) {
+      const parts = messages.map((message) => this.#codec.bytesOf(message));
+      const packet = encodePacket(parts, packetOptions);
+      this.largestPacketBytes = Math.max(this.largestPacketBytes, packet.length);
+    }
   }
 
   #arm(member: SimulatedMember): void {
@@ -223,6 +243,7 @@ export class SimulatedPool {
 
   #pushPull(from: SimulatedMember, to: SimulatedMember, join: boolean, done?: () => void): void {
     if (to.crashed || from === to) return;
+    this.exchanges++;
     const request = from.core.localState(join);
     this.time.after(this.#handshakeMs() + this.#segmentMs(), () =>
       this.#receive(to, () => {

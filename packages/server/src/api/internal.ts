@@ -9,6 +9,8 @@ export interface InternalAnswer {
 
 /** What the server can tell about itself. */
 export interface SelfKnowledge {
+  /** Cheap, because probes ask for it again and again. */
+  readonly isReady: boolean;
   status(): ServerStatus;
   servers(): readonly ServerInfo[];
 }
@@ -19,7 +21,7 @@ export function answerInternal(path: string, self: SelfKnowledge): InternalAnswe
     case '/-/live':
       return { status: 200, body: { live: true } };
     case '/-/ready': {
-      const { isReady } = self.status();
+      const { isReady } = self;
       return { status: isReady ? 200 : 503, body: { ready: isReady } };
     }
     case '/-/servers':

@@ -71,25 +71,31 @@ export class Model {
       if (old !== undefined) this.remove(key);
       return 'stored';
     }
-    const excess = (): number =>
-      this.liveBytes() - (this.entries.has(key) ? Model.sizeOf(this.entries.get(key)!) : 0) + bytes - this.maxBytes;
+    const bytesAfter = (): number =>
+      this.liveBytes() - (this.entries.has(key) ? Model.sizeOf(this.entries.get(key)!) : 0) + bytes;
     if (this.eviction === 'none') {
-      if (excess() > 0) return 'full';
+      if (bytesAfter() > this.maxBytes) return 'full';
     } else {
       this.touch(key);
-      while (excess() > 0) this.evict();
+      const ceiling = Math.max(this.maxBytes, this.liveBytes());
+      while (bytesAfter() > ceiling) this.evict();
     }
-    old = this.entries.get(key);
+    this.put(key, value, meta);
+    this.trim(16);
+    return 'stored';
+  }
+
+  private put(key: string, value: Uint8Array, meta: { revision: number; expiresAtMs: number; flags: number }): void {
+    const old = this.entries.get(key);
     if (old !== undefined) {
       Object.assign(old, { value, ...meta });
-      return 'stored';
+      return;
     }
     this.entries.set(key, { key, value, ...meta, touches: 0 });
     const ghost = this.ghosts.indexOf(key);
     if (ghost >= 0) this.ghosts[ghost] = null;
     if (this.eviction === 's3fifo' && ghost < 0) this.small.push(key);
     else this.main.push(key);
-    return 'stored';
   }
 
   delete(key: string): boolean {
@@ -130,6 +136,7 @@ export class Model {
       .slice(0, budget);
     for (const entry of due) this.remove(entry.key);
     this.expirations += due.length;
+    this.trim(budget - due.length);
     return due.length;
   }
 
@@ -138,10 +145,15 @@ export class Model {
     return times.length === 0 ? undefined : Math.min(...times);
   }
 
-  setMaxBytes(maxBytes: number): number {
+  setMaxBytes(maxBytes: number, budget: number): number {
     this.maxBytes = maxBytes;
+    return this.trim(budget);
+  }
+
+  private trim(budget: number): number {
     const before = this.evictions;
-    if (this.eviction !== 'none') while (this.liveBytes() > this.maxBytes) this.evict();
+    if (this.eviction === 'none') return 0;
+    while (this.liveBytes() > this.maxBytes && this.evictions < before + budget) this.evict();
     return this.evictions - before;
   }
 

@@ -7,7 +7,7 @@ export type Operation =
   | { readonly op: 'set'; readonly key: number; readonly bytes: number; readonly ttlMs: number; readonly flags: number }
   | { readonly op: 'delete' | 'touch' | 'read'; readonly key: number }
   | { readonly op: 'advance'; readonly byMs: number; readonly budget: number }
-  | { readonly op: 'limit'; readonly maxBytes: number }
+  | { readonly op: 'limit'; readonly maxBytes: number; readonly budget: number }
   | { readonly op: 'clear' };
 
 /** The bytes of a key; the numbers below 16 are keys that code trips over. */
@@ -48,7 +48,7 @@ export function applyToStore(store: Store, operation: Operation, revision: numbe
     case 'advance':
       return String(store.advance(store.nowMs + operation.byMs, operation.budget));
     case 'limit':
-      return String(store.setMaxBytes(operation.maxBytes));
+      return String(store.setMaxBytes(operation.maxBytes, operation.budget));
     case 'clear':
       return String(store.clear());
   }
@@ -76,7 +76,7 @@ export function applyToModel(model: Model, operation: Operation, revision: numbe
     case 'advance':
       return String(model.advance(model.nowMs + operation.byMs, operation.budget));
     case 'limit':
-      return String(model.setMaxBytes(operation.maxBytes));
+      return String(model.setMaxBytes(operation.maxBytes, operation.budget));
     case 'clear':
       return String(model.clear());
   }
@@ -96,6 +96,9 @@ export function randomOperation(random: Random, keys: number, maxBytes: number):
   if (kind < 800) return { op: 'touch', key };
   if (kind < 920) return { op: 'read', key };
   if (kind < 990) return { op: 'advance', byMs: random.below(30), budget: random.below(5) };
-  if (kind < 999) return { op: 'limit', maxBytes: Math.floor(maxBytes * (0.3 + random.next())) };
+  if (kind < 999) {
+    const budget = random.below(2) === 0 ? Number.POSITIVE_INFINITY : random.below(20);
+    return { op: 'limit', maxBytes: Math.floor(maxBytes * (0.3 + random.next())), budget };
+  }
   return { op: 'clear' };
 }

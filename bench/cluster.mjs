@@ -1,0 +1,81 @@
+// What the benches share: processes that end with the bench, free ports, a cluster of three, medians.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const bin = join(dirname(fileURLToPath(import.meta.url)), '../packages/server/bin/dcache.js');
+
+/** Everything a bench started and made, to be taken down by `end`. */
+export class Bench {
+  #children = [];
+  folder = mkdtempSync(join(tmpdir(), 'dcache-bench-'));
+
+  /** Starts a process; its errors are shown unless `quiet`. */
+  start(command, args, quiet = false) {
+    const child = spawn(command, args, { stdio: ['ignore', 'ignore', quiet ? 'ignore' : 'inherit'] });
+    this.#children.push(child);
+    return child;
+  }
+
+  /** Three dcache nodes, all voters, the leader first. */
+  async cluster(flags = () => []) {
+    const nodes = [];
+    for (let i = 1; i <= 3; i++) nodes.push({ name: `node${i}`, rpc: await freePort(), serf: await freePort() });
+    for (const node of nodes) {
+      const args = ['--id', node.name, '--addr', `127.0.0.1:${node.serf}`, '--rpc-port', String(node.rpc)];
+      args.push('--http', '--grpc', '--log-level', 'error', ...flags(node));
+      args.push(...(node === nodes[0] ? ['--bootstrap'] : ['--join', `127.0.0.1:${nodes[0].serf}`]));
+      node.child = this.start(process.execPath, [bin, ...args]);
+    }
+    const leader = await until('the cluster did not form', async () => {
+      const views = await Promise.all(
+        nodes.map(async ({ rpc }) => (await fetch(`http://127.0.0.1:${rpc}/-/status`)).json()),
+      );
+      const isFormed = views.every(
+        (view) =>
+          view.isReady && view.servers.length === 3 && view.servers.every((server) => server.voteStatus === 'Voter'),
+      );
+      return isFormed ? nodes.find((_, i) => views[i].role === 'leader') : undefined;
+    });
+    return [leader, ...nodes.filter((node) => node !== leader)];
+  }
+
+  end() {
+    for (const child of this.#children) child.kill('SIGKILL');
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** The first result of `check` that is not undefined. */
+export async function until(otherwise, check) {
+  const deadline = performance.now() + 30_000;
+  while (performance.now() < deadline) {
+    const result = await check().catch(() => undefined);
+    if (result !== undefined) return result;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`${otherwise} within 30 s`);
+}
+
+export async function freePort() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+export function median(numbers) {
+  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+}
+
+/** What a process prints on stdout until it ends. */
+export async function output(command, args) {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  for await (const part of child.stdout) text += part;
+  return text;
+}

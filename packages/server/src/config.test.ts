@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { formatConfiguration, loadConfiguration } from './config.js';
+import { toOptions } from './settings.js';
+
+let folder: string;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'dcache-config-'));
+});
+
+after(() => rm(folder, { recursive: true }));
+
+async function file(name: string, text: string): Promise<string> {
+  const path = join(folder, name);
+  await writeFile(path, text);
+  return path;
+}
+
+const load = (args: string[], environment: NodeJS.ProcessEnv = {}) => loadConfiguration(args, environment, '1.2.3');
+
+async function options(args: string[], environment: NodeJS.ProcessEnv = {}) {
+  return toOptions((await load(args, environment)).effective);
+}
+
+/** The same settings in every format, keys spelled with `-` in some and with `_` in others. */
+const samples: Record<string, string> = {
+  'c.json': '{"http": true, "rpc_port": 9300, "in-memory": false, "join": ["a:1", "b:2"], "max-bytes": "2gb"}',
+  'c.toml': 'http = true\nrpc-port = 9300\nin_memory = false\njoin = ["a:1", "b:2"]\nmax_bytes = "2gb"\n',
+  'c.yaml': 'http: true\nrpc_port: 9300\nin-memory: false\njoin:\n  - a:1\n  - b:2\nmax-bytes: 2gb\n',
+  'c.yml': 'http: true\nrpc-port: 9300\nin_memory: false\njoin: [a:1, b:2]\nmax_bytes: 2gb\n',
+  'c.hcl': 'http = true\nrpc_port = 9300\nin-memory = false\njoin = ["a:1", "b:2"]\nmax_bytes = "2gb"\n',
+  'c.ini': '; a comment\nhttp = true\nrpc-port = 9300\nin_memory = false\njoin = a:1,b:2\nmax-bytes = 2gb\n',
+  '.env': '# a comment\nDCACHE_HTTP=true\nDCACHE_RPC_PORT=9300\nin_memory=false\nJOIN="a:1,b:2"\nmax_bytes=2gb\n',
+  'c.properties': '# a comment\nhttp=true\nrpc-port: 9300\nin_memory = false\njoin=a:1,b:2\nmax-bytes=2gb\n',
+};
+
+test('a file of every format says the same, with - or _ in its keys', async () => {
+  for (const [name, text] of Object.entries(samples)) {
+    const got = await options(['--conf', await file(name, text)]);
+    assert.deepEqual(
+      [got.http, got.rpcPort, got.inMemory, got.join, got.maxBytes],
+      [true, 9300, false, ['a:1', 'b:2'], 2 * 2 ** 30],
+      name,
+    );
+  }
+});
+
+test('a flag wins over the environment, the environment over the file, the file over the default', async () => {
+  const conf = await file('p.toml', 'rpc-port = 1\nid = "file"\naddr = "127.0.0.1:1"\n');
+  const environment = { DCACHE_RPC_PORT: '2', DCACHE_ID: 'environment', DCACHE_CONF: conf };
+  const got = await options(['--rpc-port', '3'], environment);
+  assert.deepEqual(
+    [got.rpcPort, got.id, got.addr, got.readConsistency],
+    [3, 'environment', '127.0.0.1:1', 'linearizable'],
+  );
+});
+
+test('a boolean that a file turns on is turned off by a flag', async () => {
+  const conf = await file('b.json', '{"http": true, "grpc": true}');
+  const got = await options(['--conf', conf, '--http=false']);
+  assert.deepEqual([got.http, got.grpc], [false, true]);
+});
+
+test('dcache config prints each value and where it comes from', async () => {
+  const conf = await file('o.toml', 'id = "n1"\njoin = ["a:1", "b:2"]\n');
+  const { action, effective } = await load(['config', '--conf', conf, '--http'], { DCACHE_RPC_PORT: '9300' });
+  assert.equal(action, 'config');
+  const lines = formatConfiguration(effective).split('\n');
+  const line = (name: string): string | undefined => lines.find((one) => one.startsWith(`${name} =`));
+  assert.match(line('http') ?? '', /^http = true +# flag --http$/);
+  assert.match(line('rpc-port') ?? '', /^rpc-port = 9300 +# environment DCACHE_RPC_PORT$/);
+  assert.ok(line('id')?.startsWith('id = n1') && line('id')?.endsWith(`# file ${conf}`));
+  assert.match(line('join') ?? '', /^join = a:1,b:2 +# file /);
+  assert.match(line('eviction') ?? '', /^eviction = sieve +# default$/);
+});
+
+test('a broken file of each format is one line that names it, with the line where it can be told', async () => {
+  const broken: [string, string, RegExp][] = [
+    ['x.json', '{"http": tru}', /x\.json is broken: .*JSON/],
+    ['x.toml', 'http = true\nrpc-port = = 3\n', /x\.toml is broken: /],
+    ['x.yaml', 'http: true\n  rpc: [1,\n', /x\.yaml is broken: .*line \d/],
+    ['x.hcl', 'http = \n', /x\.hcl is broken: .*1,8/],
+    ['x.ini', 'http = true\nnonsense\n', /x\.ini is broken: line 2 is "nonsense", not key=value/],
+    ['x.env', 'HTTP=true\nnonsense\n', /x\.env is broken: line 2 is "nonsense", not key=value/],
+    ['x.txt', 'http=true', /x\.txt is of no known format; it takes JSON/],
+    ['missing.json', '', /missing\.json cannot be read: .*ENOENT/],
+  ];
+  for (const [name, text, message] of broken) {
+    const path = name.startsWith('missing') ? join(folder, name) : await file(name, text);
+    await assert.rejects(load(['--conf', path]), (error: Error) => {
+      assert.ok(error instanceof TypeError, name);
+      assert.match(error.message, message);
+      assert.doesNotMatch(error.message, /\n/, 'one line');
+      return true;
+    });
+  }
+});
+
+test('an unknown key, flag or variable and a value of the wrong kind are refused with what is allowed', async () => {
+  await assert.rejects(
+    load(['--conf', await file('u.toml', 'rpcport = 1')]),
+    /unknown key "rpcport"; it takes addr, grpc/,
+  );
+  await assert.rejects(load(['--conf', await file('s.ini', '[section]\nhttp=true')]), /line 1 is "\[section\]"/);
+  await assert.rejects(load(['--conf', await file('n.json', '{"http": {"a": 1}}')]), /http = \{"a":1\}; it takes text/);
+  await assert.rejects(load(['--conf', await file('l.json', '[1]')]), /holds no settings/);
+  await assert.rejects(load(['--conf', await file('t.json', '{"id": "a", "ID": "b"}')]), /has id twice/);
+  await assert.rejects(load([], { DCACHE_RPCPORT: '1' }), /unknown variable DCACHE_RPCPORT; there are DCACHE_ADDR/);
+  const wrong = await file('w.toml', 'rpc-port = "many"');
+  await assert.rejects(options(['--conf', wrong]), /--rpc-port is "many"; it takes a whole number \(.*w\.toml\)/);
+  await assert.rejects(
+    options([], { DCACHE_HTTP: 'maybe' }),
+    /--http is "maybe"; it takes true or false \(DCACHE_HTTP\)/,
+  );
+});
+
+test('an empty file says nothing', async () => {
+  for (const name of ['e.toml', 'e.yaml', 'e.ini', 'e.env', 'e.properties', 'e.hcl'])
+    assert.equal((await options(['--conf', await file(name, '\n')])).rpcPort, 9200, name);
+});

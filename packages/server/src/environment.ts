@@ -1,0 +1,24 @@
+import { type Setting, type SourceValues, settings, type Written } from './settings.js';
+
+/** `rpc-port` is `DCACHE_RPC_PORT`. */
+export function variableName(setting: Pick<Setting, 'name'>): string {
+  return `DCACHE_${setting.name.toUpperCase().replaceAll('-', '_')}`;
+}
+
+/** Names that the project uses in the environment for other ends than settings. */
+const otherNames = new Set(['DCACHE_CONF', 'DCACHE_CI']);
+
+/** What the environment says. Throws a `TypeError` for a variable that looks like a setting and is none. */
+export function readEnvironment(environment: NodeJS.ProcessEnv): SourceValues {
+  const values = new Map<string, Written>();
+  for (const [variable, value] of Object.entries(environment)) {
+    if (!variable.startsWith('DCACHE_') || otherNames.has(variable) || value === undefined) continue;
+    const setting = settings.find((one) => variableName(one) === variable);
+    if (!setting)
+      throw new TypeError(
+        `the environment has the unknown variable ${variable}; there are ${settings.map(variableName).join(', ')}`,
+      );
+    values.set(setting.name, value);
+  }
+  return { source: 'environment', values, placeOf: (name) => variableName({ name }) };
+}

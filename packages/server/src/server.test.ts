@@ -1,0 +1,206 @@
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { request } from 'node:http';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, test } from 'node:test';
+import { fromUtf8, utf8 } from '@dcache/base';
+import { CommandType, ReadLevel, ReplyType, type SetCommand } from '@dcache/protocol';
+import type { ServerOptions } from './options.js';
+import { Server } from './server.js';
+import { until } from './until.test.helper.js';
+
+const servers: Server[] = [];
+const folders: string[] = [];
+
+afterEach(async () => {
+  await Promise.all(servers.splice(0).map((server) => server.stop()));
+  await Promise.all(folders.splice(0).map((folder) => rm(folder, { recursive: true, force: true })));
+});
+
+/** A port that is free now for TCP and UDP. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as { port: number };
+    const isFree = await new Promise<boolean>((resolve) => {
+      const socket = createSocket('udp4');
+      socket.once('error', () => resolve(false));
+      socket.bind(port, '127.0.0.1', () => socket.close(() => resolve(true)));
+    });
+    await new Promise((resolve) => server.close(resolve));
+    if (isFree) return port;
+  }
+}
+
+async function make(name: string, options: ServerOptions = {}): Promise<{ server: Server; addr: string }> {
+  const addr = options.addr ?? `127.0.0.1:${await freePort()}`;
+  const server = new Server({ http: true, id: name, rpcPort: 0, ...options, addr });
+  servers.push(server);
+  return { server, addr };
+}
+
+const set = (key: string, value: string): SetCommand => ({
+  type: CommandType.set,
+  key: utf8(key),
+  value: utf8(value),
+  ttlMs: 0,
+  flags: 0,
+});
+
+async function read(server: Server, key: string, level?: ReadLevel): Promise<string | undefined> {
+  const found = await server.read(utf8(key), { level });
+  return found && fromUtf8(found.value);
+}
+
+function get(rpcAddr: string, path: string): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    request(`http://${rpcAddr}${path}`, { agent: false }, (response) => {
+      response.resume().on('end', () => resolve(response.statusCode));
+    })
+      .on('error', reject)
+      .end();
+  });
+}
+
+/** Sockets and servers that keep this process alive. */
+const handles = (): number =>
+  process.getActiveResourcesInfo().filter((kind) => /^(TCP|UDP|Pipe)/i.test(kind) && kind !== 'PipeWrap').length;
+
+test('a port that is taken is an error that names it, and nothing is left behind', async () => {
+  const { server: first, addr } = await make('n1', { bootstrap: true });
+  await first.start();
+  const before = handles();
+  const rpcPort = Number(first.rpcAddr.split(':')[1]);
+  const { server: second } = await make('n2', { rpcPort });
+  await assert.rejects(second.start(), new RegExp(`127\\.0\\.0\\.1:${rpcPort} is taken`));
+  const { server: third } = await make('n3', { addr });
+  await assert.rejects(third.start(), (error: Error) => error.message.includes(addr));
+  await until('its port is free again', () => handles() <= before);
+  await assert.rejects(third.start(), /started once/);
+});
+
+test('a server can be stopped at any moment of its start, and frees all that it took', async () => {
+  const before = handles();
+  for (let turns = 0; turns <= 24; turns++) {
+    const { server } = await make('n1', {
+      bootstrap: turns % 2 === 0,
+      ...(turns % 3 === 0 ? { join: [`127.0.0.1:${await freePort()}`] } : {}),
+    });
+    const starting = server.start().then(
+      () => 'started',
+      (error: { code?: string }) => error.code,
+    );
+    for (let i = 0; i < turns; i++) await new Promise((resolve) => setImmediate(resolve));
+    await server.stop();
+    assert.ok(['started', 'stopping'].includes((await starting) ?? ''), `after ${turns} turns: ${await starting}`);
+    await until(`nothing is left of the stop after ${turns} turns`, () => handles() <= before);
+  }
+});
+
+test('a durable server that is stopped while it starts closes its log, so that the next start finds it free', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'dcache-server-test-'));
+  folders.push(dataDir);
+  for (const turns of [0, 1, 3, 6, 12, 24]) {
+    const { server } = await make('n1', { bootstrap: true, inMemory: false, dataDir });
+    const starting = server.start().catch(() => {});
+    for (let i = 0; i < turns; i++) await new Promise((resolve) => setImmediate(resolve));
+    await server.stop();
+    await starting;
+  }
+});
+
+test('stopping twice is stopping once, and a server that was stopped does not start', async () => {
+  const { server } = await make('n1', { bootstrap: true });
+  await server.start();
+  assert.equal(server.stop(), server.stop());
+  await server.stop();
+  const { server: never } = await make('n2', { bootstrap: true });
+  await never.stop();
+  await assert.rejects(never.start(), { code: 'stopping' });
+});
+
+test('before its start and after its stop a server refuses requests, and says which it is', async () => {
+  const { server } = await make('n1', { bootstrap: true });
+  await assert.rejects(server.read(utf8('k')), { code: 'no-leader' });
+  assert.equal(server.status().role, 'starting');
+  assert.equal(server.isReady, false);
+  await server.start();
+  await server.write(set('k', 'v'));
+  assert.equal(server.isReady, true);
+  assert.equal(await get(server.rpcAddr, '/-/ready'), 200);
+  await server.stop();
+  await assert.rejects(server.write(set('k', 'v')), { code: 'stopping' });
+  await assert.rejects(get(server.rpcAddr, '/-/live'));
+});
+
+test('who bootstraps where a cluster answers joins it, and founds none', async () => {
+  const { server: first, addr } = await make('n1', { bootstrap: true });
+  await first.start();
+  const { server: second } = await make('n2', { bootstrap: true, join: [addr] });
+  await second.start();
+  await until('it is a voter', () => second.status().servers.filter((one) => one.voteStatus === 'Voter').length === 2);
+  assert.equal(second.status().cluster, first.status().cluster);
+});
+
+test('three servers in one process: any of them takes any request, and the rest goes on when the leader stops', async () => {
+  const { server: first, addr } = await make('n1', { bootstrap: true });
+  await first.start();
+  const others = [await make('n2', { join: [addr] }), await make('n3', { join: [addr] })].map(({ server }) => server);
+  await Promise.all(others.map((server) => server.start()));
+  const all = [first, ...others];
+  await until('three voters', () =>
+    all.every((server) => server.status().servers.filter((one) => one.voteStatus === 'Voter').length === 3),
+  );
+  const replies = await Promise.all(
+    Array.from({ length: 300 }, (_, i) => all[i % 3]!.write(set(`k${i % 50}`, String(i)))),
+  );
+  assert.ok(replies.every((reply) => reply.type === ReplyType.ok));
+  assert.equal(new Set(replies.map((reply) => reply.revision)).size, 300, 'no two writes share a revision');
+  for (const [i, server] of all.entries()) {
+    const level = i === 0 ? ReadLevel.lease : ReadLevel.linearizable;
+    for (const key of ['k0', 'k49']) assert.equal(await read(server, key, level), await read(first, key));
+  }
+
+  const leader = all.find((server) => server.status().role === 'leader')!;
+  const rest = all.filter((server) => server !== leader);
+  let written = 0;
+  const load = Promise.all(
+    rest.map(async (server, i) => {
+      for (let n = 0; n < 150; n++) {
+        const reply = await server.write(set(`load${i}`, String(n)));
+        assert.equal(reply.type, ReplyType.ok);
+        written++;
+      }
+    }),
+  );
+  await until('the load runs', () => written > 20);
+  const stopping = leader.stop();
+  await load;
+  await stopping;
+  for (const server of rest) {
+    assert.equal(await read(server, 'load0'), '149');
+    assert.equal(await read(server, 'load1'), '149');
+  }
+  await until('it was taken out', () => rest.every((server) => server.status().servers.length === 2));
+  await until('both are equal', () => rest[0]!.status().stateHash === rest[1]!.status().stateHash);
+});
+
+test('two of three servers stop at once, and the third goes on alone', async () => {
+  const { server: first, addr } = await make('n1', { bootstrap: true });
+  await first.start();
+  const others = [await make('n2', { join: [addr] }), await make('n3', { join: [addr] })].map(({ server }) => server);
+  await Promise.all(others.map((server) => server.start()));
+  const all = [first, ...others];
+  await until('three voters', () =>
+    all.every((server) => server.status().servers.filter((one) => one.voteStatus === 'Voter').length === 3),
+  );
+  await first.write(set('k', 'v'));
+  const last = all.find((server) => server.status().role !== 'leader')!;
+  await Promise.all(all.filter((server) => server !== last).map((server) => server.stop()));
+  assert.equal(await read(last, 'k'), 'v');
+  assert.equal((await last.write(set('k', 'w'))).type, ReplyType.ok);
+});
