@@ -41,6 +41,7 @@ import { Router } from './router.js';
 import { Security } from './security.js';
 import { CacheStateMachine } from './state-machine.js';
 import { isReady, type ServerStatus, serverStatus } from './status.js';
+import { TouchFeed } from './touch-feed.js';
 
 export interface ServerParts {
   /** Default silent. */
@@ -75,6 +76,7 @@ interface Running {
   readonly membership: Membership;
   readonly departure: Departure;
   readonly stopExpiry: () => void;
+  readonly touchFeed: TouchFeed;
 }
 
 /**
@@ -110,6 +112,7 @@ export class Server implements CommandHandler {
   /** It was asked to leave, so that it goes for good even if its log is on disk. */
   #hasLeft = false;
   #inFlight = 0;
+  #isProposingTime = false;
 
   /** Throws a `TypeError` for an option that is wrong; binds and dials nothing. */
   constructor(options: ServerOptions, parts: ServerParts = {}) {
@@ -275,6 +278,7 @@ export class Server implements CommandHandler {
     const running = this.#running;
     running?.membership.stop();
     running?.stopExpiry();
+    running?.touchFeed.stop();
     if (this.#home?.isDurable && !this.#hasLeft) {
       await running?.departure.handOver();
       this.#logger.info({ id: this.#options.id }, 'stops and stays a member');
@@ -291,6 +295,7 @@ export class Server implements CommandHandler {
       const running = this.#running;
       running?.membership.stop();
       running?.stopExpiry();
+      running?.touchFeed.stop();
       this.#joiner.stop();
       this.#mux.close();
       this.#security.stop();
@@ -394,7 +399,8 @@ export class Server implements CommandHandler {
       removeFailedAfterMs: this.#options.removeFailedAfterMs,
     });
     membership.start();
-    const stopExpiry = this.#clock.every(expiryCheckMs, () => this.#proposeTime(log));
+    const stopExpiry = this.#clock.every(expiryCheckMs, () => void this.#proposeTime(log));
+    const touchFeed = new TouchFeed(this.#stateMachine, (command) => router.write(command), this.#clock);
     return {
       node,
       log,
@@ -403,6 +409,7 @@ export class Server implements CommandHandler {
       membership,
       departure: new Departure(log, this.#peers, this.#clock),
       stopExpiry,
+      touchFeed,
     };
   }
 
@@ -412,13 +419,24 @@ export class Server implements CommandHandler {
     await running.router.write({ type: CommandType.configure, maxBytes, eviction });
   }
 
-  /** Nothing is written, but something is due: an entry that carries nothing but time. */
-  #proposeTime(log: RaftReplicatedLog): void {
-    if (log.leader() !== log.id) return;
-    const dueMs = this.#stateMachine.store.nextExpiryMs();
-    if (dueMs === undefined || dueMs > this.#time.nowMs()) return;
-    // Lost with the leadership or refused as busy, it is proposed again at the next look.
-    this.#running?.groupCommit.appendTime().catch(() => {});
+  /**
+   * Nothing is written, but something is due: entries that carry nothing but time, one after the other, because each
+   * lets only so many expire.
+   */
+  async #proposeTime(log: RaftReplicatedLog): Promise<void> {
+    if (this.#isProposingTime) return;
+    this.#isProposingTime = true;
+    try {
+      while (!this.#isStopping && log.leader() === log.id) {
+        const dueMs = this.#stateMachine.store.nextExpiryMs();
+        if (dueMs === undefined || dueMs > this.#time.nowMs() || !this.#running) return;
+        await this.#running.groupCommit.appendTime();
+      }
+    } catch {
+      // Lost with the leadership or refused as busy, it is proposed again at the next look.
+    } finally {
+      this.#isProposingTime = false;
+    }
   }
 
   /** Whether a cluster answers at the `join` addresses: then it is joined and not founded a second time. */

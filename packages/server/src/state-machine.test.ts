@@ -14,7 +14,7 @@ import {
 import { ConfChangeType, type ConfState } from '@dcache/raft';
 import fc from 'fast-check';
 import { writeIdentity } from './directory.js';
-import { CacheStateMachine } from './state-machine.js';
+import { CacheStateMachine, workBudget } from './state-machine.js';
 
 const start = 1_000_000;
 
@@ -418,4 +418,30 @@ test('a snapshot whose source breaks off half-way leaves the state as it was', a
   assert.equal(target.get('mine'), 'kept');
   target.one(set('more', 'goes on'));
   assert.equal(target.get('more'), 'goes on');
+});
+
+test('many entries that expire together go a bounded number at a time, unseen by reads, also at one stamp', () => {
+  const machine = new Machine(10_000_000);
+  const count = workBudget * 2 + 10;
+  for (let i = 0; i < count; i++) machine.one(set(`k${i}`, 'v', { ttlMs: 50 }));
+  machine.nowMs += 50;
+  const left: number[] = [];
+  for (let i = 0; i < 3; i++) {
+    machine.apply();
+    left.push(machine.inner.store.stats().entries);
+    assert.equal(machine.get('k0'), undefined);
+    assert.equal(machine.get(`k${count - 1}`), undefined, 'due and still there, it is not seen');
+    if (i < 2) assert.equal(machine.inner.store.nextExpiryMs(), machine.nowMs);
+  }
+  assert.deepEqual(left, [workBudget + 10, 10, 0]);
+  assert.equal(machine.inner.store.nextExpiryMs(), undefined);
+});
+
+test('a lowered limit evicts a bounded number of entries with each entry of the log', () => {
+  const machine = new Machine(10_000_000);
+  for (let i = 0; i < workBudget + 100; i++) machine.one(set(`k${i}`, 'v'));
+  machine.one({ type: CommandType.configure, maxBytes: 0, eviction: 'sieve' });
+  assert.equal(machine.inner.store.stats().entries, 100);
+  machine.apply();
+  assert.equal(machine.inner.store.stats().entries, 0);
 });

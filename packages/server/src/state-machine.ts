@@ -40,6 +40,13 @@ const snapshotFormat = 1;
 /** The longest key that a store takes. */
 const maxKeyBytes = 65_536;
 
+/**
+ * Entries that one log entry lets expire, or evicts after a limit was lowered, at most: a few milliseconds, however many
+ * are due together. The rest is invisible to reads and goes with the next entries. Part of the format: a node that used
+ * another number would hold another state.
+ */
+export const workBudget = 2_000;
+
 const ok = (revision: number): Reply => ({ type: ReplyType.ok, revision });
 const notFound: Reply = { type: ReplyType.notFound, revision: 0 };
 
@@ -90,11 +97,11 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
 
   apply(entry: { readonly data: Uint8Array }): readonly Reply[] {
     const { stampMs, commands } = decodeLogEntry(entry.data);
-    if (stampMs > this.#stampMs) {
-      this.#stampMs = stampMs;
-      this.store.advance(stampMs);
-      this.#onStamp(stampMs);
-    }
+    const isLater = stampMs > this.#stampMs;
+    if (isLater) this.#stampMs = stampMs;
+    // Also at the same stamp: what the budget left over before goes on.
+    this.store.advance(this.#stampMs, workBudget);
+    if (isLater) this.#onStamp(stampMs);
     const replies = new Array<Reply>(commands.length);
     for (let i = 0; i < commands.length; i++) replies[i] = this.#applyOne(commands[i]!);
     return replies;
@@ -286,7 +293,7 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
       this.#store = new Store({ ...this.#storeOptions, eviction: command.eviction });
       this.store.advance(this.#stampMs);
     }
-    this.store.setMaxBytes(command.maxBytes);
+    this.store.setMaxBytes(command.maxBytes, workBudget);
     return ok(++this.#revision);
   }
 

@@ -9,6 +9,8 @@ const PLACES = 4096;
 export class TouchSample {
   readonly #ids: Uint32Array = new Uint32Array(PLACES);
   #isEmpty = true;
+  /** Where the next `take` goes on: with a small limit all places get their turn, however fast the first fill again. */
+  #next = 0;
 
   note(id: number): void {
     this.#ids[id & (PLACES - 1)] = id;
@@ -18,11 +20,14 @@ export class TouchSample {
   /** Takes out and returns up to `limit` ids. */
   take(limit: number): number[] {
     const ids: number[] = [];
-    for (let place = 0; !this.#isEmpty && place < PLACES && ids.length < limit; place++) {
-      if (this.#ids[place] !== 0) ids.push(this.#ids[place]!);
-      this.#ids[place] = 0;
+    let looked = 0;
+    for (; !this.#isEmpty && looked < PLACES && ids.length < limit; looked++) {
+      const id = this.#ids[this.#next]!;
+      if (id !== 0) ids.push(id);
+      this.#ids[this.#next] = 0;
+      this.#next = (this.#next + 1) & (PLACES - 1);
     }
-    this.#isEmpty ||= ids.length < limit;
+    this.#isEmpty ||= looked === PLACES;
     return ids;
   }
 
