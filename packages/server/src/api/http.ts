@@ -10,12 +10,14 @@ import {
   checkReply,
   type DcacheError,
   formatEtag,
+  type HttpRequest,
   httpFoundHeaders,
   httpWriteCommand,
   type Limits,
   parseHttpRequest,
   toDcacheError,
 } from '@dcache/protocol';
+import type { Authorize } from './access.js';
 import { readBody } from './body.js';
 import type { InternalAnswer } from './internal.js';
 import { checkOrigin } from './origin.js';
@@ -29,6 +31,8 @@ export interface HttpApiOptions {
   /** How long a client may take, in milliseconds: for the headers, for a whole request. Default 60,000 and 300,000. */
   readonly headersTimeoutMs?: number;
   readonly requestTimeoutMs?: number;
+  /** Default: everybody may do everything. */
+  readonly authorize?: Authorize;
 }
 
 /** Requests that a client may have unanswered on one connection; one that sends more without reading is cut off. */
@@ -127,6 +131,7 @@ export class HttpApi {
     const { handler, limits } = this.#options;
     const parsed = parseHttpRequest(request.method ?? '', request.url ?? '', request.headers, limits);
     checkOrigin(request.headers.origin, request.headers.host);
+    this.#authorize(request, parsed);
     switch (parsed.kind) {
       case 'read': {
         const found = await handler.read(parsed.key, { level: parsed.level });
@@ -165,6 +170,13 @@ export class HttpApi {
     if (!connection || pending.length === 0 || (pending.length === 1 && isBroken)) refuseBrokenRequest(error, socket);
     else if (isBroken) socket.destroy();
     else connection.last ??= () => refuseBrokenRequest(error, socket);
+  }
+
+  /** Probes need no token: who asks for them has none, and they tell nothing. */
+  #authorize(request: IncomingMessage, parsed: HttpRequest): void {
+    if (parsed.kind === 'internal' && (parsed.path === '/-/live' || parsed.path === '/-/ready')) return;
+    const access = parsed.kind === 'read' || parsed.kind === 'internal' ? 'read' : 'write';
+    this.#options.authorize?.(request.headers.authorization, access);
   }
 
   async #write(response: ServerResponse, command: Command): Promise<void> {
@@ -212,6 +224,7 @@ function refuse(response: ServerResponse, error: DcacheError, request: IncomingM
   response.setHeader('content-type', 'text/plain; charset=utf-8');
   response.setHeader('content-length', Buffer.byteLength(body));
   response.setHeader('dcache-error', error.code);
+  if (error.code === 'unauthenticated') response.setHeader('www-authenticate', 'Bearer');
   if (error.code === 'method-not-allowed') response.setHeader('allow', allowedMethods);
   if (error.code === 'busy' || error.code === 'no-leader') response.setHeader('retry-after', 1);
   if (!request.complete) response.setHeader('connection', 'close');
