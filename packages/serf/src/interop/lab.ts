@@ -297,7 +297,7 @@ export class Lab {
     return peer;
   }
 
-  /** The three agents and our node of section 17, joined. */
+  /** Three agents and one of our nodes, joined. */
   async pool(): Promise<{ alpha: Agent; bravo: Agent; charlie: Agent; ts1: Peer }> {
     const alpha = await this.agent('alpha', ['-tag', 'role=web']);
     const [bravo, charlie] = await Promise.all([
