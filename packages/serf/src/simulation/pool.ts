@@ -27,7 +27,7 @@ export interface PoolOptions {
   readonly onEvent?: (at: SimulatedMember, event: SerfEvent, nowMs: number) => void;
 }
 
-const packetOptions = { keyring: undefined, label: new Uint8Array(0), checksum: false, compress: false };
+const packetOptions = { keyring: undefined, label: new Uint8Array(0), compress: false };
 
 /** Packets a paused process's socket holds; a kernel's default buffer of 208 KiB takes about as many. */
 const socketPackets = 400;
@@ -185,9 +185,9 @@ export class SimulatedPool {
   }
 
   #measure(sends: readonly Send[]): void {
-    for (const { messages } of sends) {
+    for (const { messages, checksum } of sends) {
       const parts = messages.map((message) => this.#codec.bytesOf(message));
-      const packet = encodePacket(parts, packetOptions);
+      const packet = encodePacket(parts, { ...packetOptions, checksum });
       this.largestPacketBytes = Math.max(this.largestPacketBytes, packet.length);
     }
   }
