@@ -66,7 +66,11 @@ export class Mux {
     // Half-open is for the routes to allow: HTTP clients may end their side after the request.
     this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 });
     this.#server.maxConnections = options.maxConnections ?? 10_000;
-    this.#server.on('connection', (socket) => this.#sniff(socket));
+    this.#server.on('connection', (socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+      this.#sniff(socket, this.#routes);
+    });
   }
 
   /** Binds; port 0 takes a free one. Rejects with a `MuxError` that names the address. */
@@ -114,9 +118,15 @@ export class Mux {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  #sniff(socket: Socket): void {
-    this.#sockets.add(socket);
-    socket.once('close', () => this.#sockets.delete(socket));
+  /**
+   * Looks at the first bytes of a stream that a route made of its connection, such as the inside of TLS, and gives it to
+   * one of `routes`, with the same bounds.
+   */
+  route(socket: Socket, routes: readonly Route[]): void {
+    this.#sniff(socket, routes);
+  }
+
+  #sniff(socket: Socket, routes: readonly Route[]): void {
     let prefix: Buffer = Buffer.alloc(0);
     const done = (): void => {
       clearTimeout(timer);
@@ -136,7 +146,7 @@ export class Mux {
       const chunk = socket.read() as Buffer | null;
       if (chunk === null) return;
       prefix = prefix.length === 0 ? chunk : Buffer.concat([prefix, chunk]);
-      const route = this.#choose(prefix);
+      const route = this.#choose(prefix, routes);
       if (route === 'more') return;
       done();
       if (route === 'none') {
@@ -155,6 +165,7 @@ export class Mux {
   }
 
   #hand(socket: Socket, prefix: Buffer, route: Route): void {
+    if (socket.destroyed) return;
     // Removing the last `readable` listener leaves the stream neither flowing nor paused by request: say which.
     socket.pause();
     socket.unshift(prefix);
@@ -167,8 +178,8 @@ export class Mux {
     }
   }
 
-  #choose(prefix: Uint8Array): Route | 'more' | 'none' {
-    for (const route of this.#routes) {
+  #choose(prefix: Uint8Array, routes: readonly Route[]): Route | 'more' | 'none' {
+    for (const route of routes) {
       const match = route.matcher(prefix);
       if (match === 'yes') return route;
       if (match === 'more') return prefix.length >= this.#maxSniffBytes ? 'none' : 'more';

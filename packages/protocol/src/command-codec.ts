@@ -42,7 +42,7 @@ export function writeCommand(writer: ByteWriter, command: Command): void {
   if (session) writer.varint(session.session).varint(session.sequence).varint(session.lowestUnanswered);
   switch (command.type) {
     case CommandType.set:
-      writer.bytes(command.key).bytes(command.value).varint(command.ttlMs).varint(command.flags);
+      writer.bytes(command.key).bytes(command.value).varint(command.ttlMs).varint(checkFlags(command.flags));
       return;
     case CommandType.delete:
       writer.bytes(command.key);
@@ -135,7 +135,7 @@ function writeEntries(writer: ByteWriter, entries: readonly EntryWrite[]): void 
   for (const { condition, key, value, ttlMs, flags } of entries) {
     writer.u8(condition ? hasCondition : 0);
     if (condition) writer.u8(condition.type).varint(condition.revision);
-    writer.bytes(key).bytes(value).varint(ttlMs).varint(flags);
+    writer.bytes(key).bytes(value).varint(ttlMs).varint(checkFlags(flags));
   }
 }
 
@@ -149,16 +149,22 @@ function readEntries(reader: ByteReader): EntryWrite[] {
     const key = reader.bytes();
     const value = reader.bytes();
     const ttlMs = reader.varint();
-    entries.push({ key, value, ttlMs, flags: reader.varint(), condition });
+    entries.push({ key, value, ttlMs, flags: checkFlags(reader.varint()), condition });
   }
   return entries;
+}
+
+/** Flags have 32 bits. More would be refused by the store, on every node at once, when the entry is applied. */
+function checkFlags(flags: number): number {
+  if (flags >>> 0 !== flags) throw new BytesError(`flags are from 0 to 2^32-1, got ${flags}`);
+  return flags;
 }
 
 function readSet(reader: ByteReader, condition?: Condition, session?: SessionStamp): SetCommand {
   const key = reader.bytes();
   const value = reader.bytes();
   const ttlMs = reader.varint();
-  return { type: CommandType.set, key, value, ttlMs, flags: reader.varint(), condition, session };
+  return { type: CommandType.set, key, value, ttlMs, flags: checkFlags(reader.varint()), condition, session };
 }
 
 function readCondition(reader: ByteReader): Condition {

@@ -140,8 +140,8 @@ export async function answerForwarded(
   payload: Uint8Array,
   append: (command: Command) => Promise<Reply>,
 ): Promise<Uint8Array> {
-  // The frame's memory belongs to the connection; commands that wait for a turn need their own.
-  const { batch, commands } = decodeForwardRequest(payload.slice());
+  // The frame may lie in a socket's buffer, and a Buffer's own slice would not copy; commands wait, so they need their own.
+  const { batch, commands } = decodeForwardRequest(new Uint8Array(payload));
   const outcomes = await Promise.all(commands.map((command) => append(command).catch(toOutcome)));
   return encodeForwardResponse({ batch, outcomes });
 }

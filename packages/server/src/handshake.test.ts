@@ -4,6 +4,7 @@ import {
   answerHello,
   decodeHello,
   decodeHelloAnswer,
+  encodeAnswerFields,
   encodeHello,
   encodeHelloAnswer,
   HelloStatus,
@@ -11,11 +12,20 @@ import {
   takeHandshake,
 } from './handshake.js';
 
-const hello = { protocolMin: 1, protocolMax: 1, feature: 1, cluster: 'c1', from: 5, to: 6, name: 'n' };
+const hello = {
+  protocolMin: 1,
+  protocolMax: 1,
+  feature: 1,
+  cluster: 'c1',
+  from: 5,
+  to: 6,
+  name: 'n',
+  nonce: new Uint8Array([7, 8]),
+};
 
 test('the bytes of a hello are these, for ever', () => {
-  const body = '01' + '01' + '0001' + '026331' + '0000000000000005' + '0000000000000006' + '016e';
-  assert.equal(Buffer.from(encodeHello(hello)).toString('hex'), `dc504545520d0a00${'0019'}${body}`);
+  const body = '01' + '01' + '0001' + '026331' + '0000000000000005' + '0000000000000006' + '016e' + '020708';
+  assert.equal(Buffer.from(encodeHello(hello)).toString('hex'), `dc504545520d0a00${'001c'}${body}`);
 });
 
 test('a hello and its answer arrive whole however the stream is cut, and what follows is kept', () => {
@@ -27,7 +37,10 @@ test('a hello and its answer arrive whole however the stream is cut, and what fo
   assert.equal(Buffer.from(taken!.rest).toString(), 'rest');
   const answer = answerHello(hello, { id: 6, cluster: 'c1' });
   assert.equal(answer.status, HelloStatus.ok);
-  assert.deepEqual(decodeHelloAnswer(takeHandshake(encodeHelloAnswer(answer), 0)!.body), answer);
+  const fields = encodeAnswerFields(answer);
+  const proof = new Uint8Array([9]);
+  const whole = takeHandshake(encodeHelloAnswer(fields, proof), 0)!.body;
+  assert.deepEqual(decodeHelloAnswer(whole), { answer, fields, proof });
 });
 
 test('a foreign cluster, another node and another protocol are refused with the reason', () => {

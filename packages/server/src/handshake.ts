@@ -5,7 +5,11 @@ import { ByteReader, BytesError, ByteWriter, concatBytes } from '@dcache/base';
  *
  *   preface   dc 'PEER' 0d 0a 00     (8 bytes; the first is no letter, no TLS record and no RESP type)
  *   hello     length:u16 | protocolMin:u8 | protocolMax:u8 | feature:u16 | cluster:text | from:u64 | to:u64 | name:text
- *   answer    length:u16 | status:u8 | protocol:u8 | feature:u16 | from:u64 | message:text
+ *                        | nonce:bytes
+ *   answer    length:u16 | status:u8 | protocol:u8 | feature:u16 | from:u64 | message:text | nonce:bytes | proof:bytes
+ *   proof     length:u16 | proof                        (from the dialler, only where the answer has a proof)
+ *
+ * Where the nodes share a key, each side proves with both nonces that it knows it: see `peer-proof.ts`.
  *
  * `to` is the Raft id that the dialler believes lives there; another one refuses, because a node that lost its log came
  * back under a new id and must not be taken for the old one. A foreign cluster is always refused.
@@ -30,12 +34,22 @@ export interface Hello {
   readonly from: number;
   /** Whom it wants to reach. */
   readonly to: number;
-  /** The dialler's name, for logs. */
+  /** The dialler's name. */
   readonly name: string;
+  /** Fresh for each connection. */
+  readonly nonce: Uint8Array;
 }
 
 // Append only: these numbers are the protocol.
-export const HelloStatus = { ok: 0, foreignCluster: 1, otherNode: 2, protocol: 3, stopping: 4, noCluster: 5 } as const;
+export const HelloStatus = {
+  ok: 0,
+  foreignCluster: 1,
+  otherNode: 2,
+  protocol: 3,
+  stopping: 4,
+  noCluster: 5,
+  notPeer: 6,
+} as const;
 export type HelloStatus = (typeof HelloStatus)[keyof typeof HelloStatus];
 
 export interface HelloAnswer {
@@ -46,6 +60,8 @@ export interface HelloAnswer {
   readonly from: number;
   /** Why it was refused. */
   readonly message: string;
+  /** Fresh for each connection; empty where the answerer asks for no proof. */
+  readonly nonce: Uint8Array;
 }
 
 export function encodeHello(hello: Hello): Uint8Array {
@@ -57,8 +73,9 @@ export function encodeHello(hello: Hello): Uint8Array {
     .u64(hello.from)
     .u64(hello.to)
     .text(hello.name)
+    .bytes(hello.nonce)
     .finish();
-  return concatBytes([peerPreface, new ByteWriter(2).u16(body.length).finish(), body]);
+  return concatBytes([peerPreface, withLength(body)]);
 }
 
 /** Throws a `BytesError`. What a later version adds at the end is not read. */
@@ -72,30 +89,49 @@ export function decodeHello(body: Uint8Array): Hello {
     from: reader.u64(),
     to: reader.u64(),
     name: reader.text(),
+    nonce: new Uint8Array(reader.bytes()),
   };
 }
 
-export function encodeHelloAnswer(answer: HelloAnswer): Uint8Array {
-  const body = new ByteWriter(64)
+/** The answer's fields; what its proof is about. */
+export function encodeAnswerFields(answer: HelloAnswer): Uint8Array {
+  return new ByteWriter(64)
     .u8(answer.status)
     .u8(answer.protocol)
     .u16(answer.feature)
     .u64(answer.from)
     .text(answer.message)
-    .finish();
+    .bytes(answer.nonce)
+    .copy();
+}
+
+/** A part of the handshake with its length in front. */
+export function withLength(body: Uint8Array): Uint8Array {
   return concatBytes([new ByteWriter(2).u16(body.length).finish(), body]);
 }
 
-/** Throws a `BytesError`. */
-export function decodeHelloAnswer(body: Uint8Array): HelloAnswer {
+/** The whole answer; `proof` is empty where none is given. */
+export function encodeHelloAnswer(fields: Uint8Array, proof: Uint8Array): Uint8Array {
+  return withLength(new ByteWriter(fields.length + 40).raw(fields).bytes(proof).copy());
+}
+
+/** Throws a `BytesError`. `fields` is what the proof is about. */
+export function decodeHelloAnswer(body: Uint8Array): {
+  readonly answer: HelloAnswer;
+  readonly fields: Uint8Array;
+  readonly proof: Uint8Array;
+} {
   const reader = new ByteReader(body);
-  return {
+  const answer: HelloAnswer = {
     status: reader.u8() as HelloStatus,
     protocol: reader.u8(),
     feature: reader.u16(),
     from: reader.u64(),
     message: reader.text(),
+    nonce: new Uint8Array(reader.bytes()),
   };
+  const fields = body.slice(0, reader.offset);
+  return { answer, fields, proof: new Uint8Array(reader.bytes()) };
 }
 
 /** What a node says to a hello. */
@@ -103,7 +139,7 @@ export function answerHello(
   hello: Hello,
   self: { readonly id: number; readonly cluster: string | undefined },
 ): HelloAnswer {
-  const answer = { protocol: 0, feature: featureLevel, from: self.id };
+  const answer = { protocol: 0, feature: featureLevel, from: self.id, nonce: new Uint8Array() };
   const protocol = Math.min(hello.protocolMax, peerProtocol.max);
   if (protocol < Math.max(hello.protocolMin, peerProtocol.min))
     return {

@@ -24,6 +24,7 @@ export async function main(args: readonly string[]): Promise<number | undefined>
     logger = pino({ level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
     server = new Server(options, { logger, onFatal: (error) => end(logger, error), onLeft: () => process.exit(0) });
     endBySignal(server, logger);
+    process.on('SIGHUP', () => server.reload());
     await server.start();
   } catch (error) {
     // Commander has printed its own message, and calls help an error with exit code 0.

@@ -37,11 +37,51 @@ export interface ServerOptions {
   readonly requestTimeoutMs?: number;
   /** Applied log entries kept for followers that lag; who lags more gets a snapshot. Default 10,000. */
   readonly trailingEntries?: number;
+  /** What others dial for Serf, `host:port` or `host`; its host is the RPC address's too. Default the bound address. */
+  readonly advertise?: string;
+  /** Key for Serf, 16, 24 or 32 bytes in base64; peers prove that they know it. Default none. */
+  readonly encrypt?: string;
+  /** The Serf keys as a JSON array of base64; written when keys are rotated. */
+  readonly keyringFile?: string;
+  /** `host:port` on which the `serf` command line is answered. Default none. */
+  readonly serfRpc?: string;
+  /** Certificate and key of the one port, PEM; with them plaintext is refused. */
+  readonly serverTlsCertFile?: string;
+  readonly serverTlsKeyFile?: string;
+  /** CA of the clients: they must show a certificate of it. */
+  readonly serverTlsCaFile?: string;
+  /** Certificate and key that this node shows when it dials another. */
+  readonly peerTlsCertFile?: string;
+  readonly peerTlsKeyFile?: string;
+  /** CA of the nodes: peers must show a certificate of it with their name. */
+  readonly peerTlsCaFile?: string;
+  /** Tokens that clients must show, one a line; `read TOKEN` may only read. */
+  readonly authTokenFile?: string;
+  /** Serve on an address that others can reach without TLS and tokens. Default false. */
+  readonly insecure?: boolean;
   /** A failed member is removed after this time, in milliseconds. Default 30,000 in memory, 600,000 on disk. */
   readonly removeFailedAfterMs?: number;
 }
 
-export interface ResolvedOptions extends Required<Omit<ServerOptions, 'addr' | 'join'>> {
+/** Options that have no default: what is not given stays undefined. */
+type Optional =
+  | 'advertise'
+  | 'encrypt'
+  | 'keyringFile'
+  | 'serfRpc'
+  | 'serverTlsCertFile'
+  | 'serverTlsKeyFile'
+  | 'serverTlsCaFile'
+  | 'peerTlsCertFile'
+  | 'peerTlsKeyFile'
+  | 'peerTlsCaFile'
+  | 'authTokenFile';
+
+export interface ResolvedOptions
+  extends Required<Omit<ServerOptions, 'addr' | 'join' | Optional>>,
+    Pick<ServerOptions, Exclude<Optional, 'advertise' | 'serfRpc'>> {
+  readonly advertise: { readonly host: string; readonly port: number | undefined } | undefined;
+  readonly serfRpc: Address | undefined;
   readonly serfAddress: Address;
   readonly join: readonly Address[];
 }
@@ -66,6 +106,10 @@ export function resolveOptions(options: ServerOptions): ResolvedOptions {
     eviction: policy(options.eviction ?? 'sieve'),
     defaultTtlMs: integer('default-ttl', options.defaultTtlMs ?? 0, 0, maxDurationMs),
     requestTimeoutMs: integer('request-timeout', options.requestTimeoutMs ?? 5_000, 1, 3_600_000),
+    ...given(options),
+    advertise: advertised(options.advertise),
+    serfRpc: options.serfRpc === undefined ? undefined : address('serf-rpc', options.serfRpc),
+    insecure: options.insecure ?? false,
     trailingEntries: integer('trailing-entries', options.trailingEntries ?? 10_000, 0, Number.MAX_SAFE_INTEGER),
     removeFailedAfterMs: integer(
       'remove-failed-after',
@@ -126,4 +170,22 @@ function integer(option: string, value: number, min: number, max: number): numbe
   if (!Number.isSafeInteger(value) || value < min || value > max)
     throw new TypeError(`--${option} is ${value}; it takes an integer from ${min} to ${max}`);
   return value;
+}
+
+/** The files and keys that were given; an empty text counts as not given, as an unset variable does in a script. */
+function given(options: ServerOptions): Pick<ServerOptions, Exclude<Optional, 'advertise' | 'serfRpc'>> {
+  const names = [
+    ...(['encrypt', 'keyringFile', 'authTokenFile', 'serverTlsCertFile', 'serverTlsKeyFile'] as const),
+    ...(['serverTlsCaFile', 'peerTlsCertFile', 'peerTlsKeyFile', 'peerTlsCaFile'] as const),
+  ];
+  return Object.fromEntries(names.filter((name) => options[name]).map((name) => [name, options[name]]));
+}
+
+/** `host`, `host:port` or `[v6]:port`. */
+function advertised(text: string | undefined): ResolvedOptions['advertise'] {
+  if (text === undefined || text === '') return undefined;
+  const whole =
+    parseAddress(text) ?? parseAddress(text.includes(':') && !text.startsWith('[') ? `[${text}]:0` : `${text}:0`);
+  if (!whole) throw new TypeError(`--advertise is ${JSON.stringify(text)}; it takes host or host:port`);
+  return { host: whole.host, port: whole.port === 0 ? undefined : whole.port };
 }

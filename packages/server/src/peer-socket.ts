@@ -1,18 +1,24 @@
 import { connect, type Socket } from 'node:net';
+import { concatBytes } from '@dcache/base';
 import type { Address } from './address.js';
 import {
   answerHello,
   decodeHello,
   decodeHelloAnswer,
+  encodeAnswerFields,
   encodeHello,
   encodeHelloAnswer,
   featureLevel,
   type Hello,
+  type HelloAnswer,
   HelloStatus,
   peerPreface,
   peerProtocol,
   takeHandshake,
+  withLength,
 } from './handshake.js';
+import { isProof, newNonce, type PeerKeys, prove } from './peer-proof.js';
+import type { Tls } from './tls.js';
 
 /** Who this node is to its peers. */
 export interface PeerIdentity {
@@ -25,6 +31,15 @@ export interface PeerIdentity {
 /** How long either side waits for the other's part of the handshake. */
 const handshakeTimeoutMs = 5_000;
 
+/** How peers prove that they are peers; without any of it only the cluster's id is checked. */
+export interface PeerSecurity {
+  /** Keys that every node shares, the one to prove with first. */
+  readonly keys?: (() => PeerKeys | undefined) | undefined;
+  readonly tls?: Pick<Tls, 'dial' | 'peerFault'> | undefined;
+  /** The name of the node that a Raft id belongs to, as far as is known. */
+  readonly nameOf?: (id: number) => string | undefined;
+}
+
 /**
  * Dials a peer and introduces this node. Resolves with the socket, paused and ready for frames; rejects with the reason,
  * which may be `signal`.
@@ -34,26 +49,19 @@ export async function dialPeer(
   to: number,
   self: PeerIdentity,
   signal?: AbortSignal,
+  security: PeerSecurity = {},
 ): Promise<Socket> {
-  if (self.cluster === undefined) throw new Error('this node has not joined a cluster yet');
-  const socket = connect({ host: address.host, port: address.port, noDelay: true, keepAlive: true });
+  const { cluster } = self;
+  if (cluster === undefined) throw new Error('this node has not joined a cluster yet');
+  const socket = security.tls
+    ? security.tls.dial(address, security.nameOf?.(to))
+    : connect({ host: address.host, port: address.port, noDelay: true, keepAlive: true });
+  socket.setNoDelay(true);
   socket.on('error', ignore);
   const abort = (): void => void socket.destroy(new Error('given up'));
   signal?.addEventListener('abort', abort, { once: true });
   try {
-    socket.write(
-      encodeHello({
-        protocolMin: peerProtocol.min,
-        protocolMax: peerProtocol.max,
-        feature: featureLevel,
-        cluster: self.cluster,
-        from: self.id,
-        to,
-        name: self.name,
-      }),
-    );
-    const answer = decodeHelloAnswer(await readHandshake(socket, 0));
-    if (answer.status !== HelloStatus.ok) throw new Error(`refused: ${answer.message}`);
+    await introduce(socket, to, { ...self, cluster }, security.keys?.());
     return socket;
   } catch (error) {
     socket.destroy();
@@ -63,22 +71,92 @@ export async function dialPeer(
   }
 }
 
+async function introduce(
+  socket: Socket,
+  to: number,
+  self: PeerIdentity & { readonly cluster: string },
+  keys: PeerKeys | undefined,
+): Promise<void> {
+  const nonce = newNonce();
+  const hello = encodeHello({
+    protocolMin: peerProtocol.min,
+    protocolMax: peerProtocol.max,
+    feature: featureLevel,
+    cluster: self.cluster,
+    from: self.id,
+    to,
+    name: self.name,
+    nonce,
+  });
+  socket.write(hello);
+  const body = await readHandshake(socket, 0);
+  const { answer, fields, proof } = decodeHelloAnswer(body);
+  if (answer.status !== HelloStatus.ok) throw new Error(`refused: ${answer.message}`);
+  if (keys === undefined) {
+    if (proof.length > 0) throw new Error('the peer has a Serf key and this node has none; give it --encrypt');
+    return;
+  }
+  const said = hello.subarray(peerPreface.length + 2);
+  if (!isProof(proof, keys, 'answer', nonce, answer.nonce, concatBytes([said, fields])))
+    throw new Error('the peer does not know the Serf key of this node');
+  socket.write(withLength(prove(keys, 'dial', nonce, answer.nonce, concatBytes([said, body]))));
+}
+
 /** Answers a peer that dialled. Resolves with who it is, or undefined where it was refused and the socket is ended. */
-export async function acceptPeer(socket: Socket, self: PeerIdentity): Promise<Hello | undefined> {
+export async function acceptPeer(
+  socket: Socket,
+  self: PeerIdentity,
+  security: PeerSecurity = {},
+): Promise<Hello | undefined> {
   // A peer may go away at any moment, also between its refusal and the end of this socket.
   socket.on('error', ignore);
   try {
-    const hello = decodeHello(await readHandshake(socket, peerPreface.length));
-    const answer = answerHello(hello, self);
-    socket.write(encodeHelloAnswer(answer));
-    if (answer.status === HelloStatus.ok) return hello;
-    // Nobody reads this socket any more, so nobody would see the other side end it.
-    socket.destroySoon();
-    return undefined;
+    const said = await readHandshake(socket, peerPreface.length);
+    const hello = decodeHello(said);
+    const fault = security.tls?.peerFault(socket, hello.name);
+    const answer = fault === undefined ? answerHello(hello, self) : notPeer(self, fault);
+    const keys = security.keys?.();
+    if (answer.status !== HelloStatus.ok || keys === undefined) {
+      socket.write(encodeHelloAnswer(encodeAnswerFields(answer), new Uint8Array()));
+      if (answer.status === HelloStatus.ok) return hello;
+      // Nobody reads this socket any more, so nobody would see the other side end it.
+      socket.destroySoon();
+      return undefined;
+    }
+    await demandProof(socket, said, hello, { ...answer, nonce: newNonce() }, keys);
+    return hello;
   } catch (error) {
     socket.destroy();
     throw error;
   }
+}
+
+/** Proves this side, and rejects unless the other proves itself. */
+async function demandProof(
+  socket: Socket,
+  said: Uint8Array,
+  hello: Hello,
+  answer: HelloAnswer,
+  keys: PeerKeys,
+): Promise<void> {
+  const fields = encodeAnswerFields(answer);
+  const mine = prove(keys, 'answer', hello.nonce, answer.nonce, concatBytes([said, fields]));
+  const whole = encodeHelloAnswer(fields, mine);
+  socket.write(whole);
+  const theirs = await readHandshake(socket, 0);
+  if (!isProof(theirs, keys, 'dial', hello.nonce, answer.nonce, concatBytes([said, whole.subarray(2)])))
+    throw new Error(`${hello.name} does not know the Serf key of this node`);
+}
+
+function notPeer(self: PeerIdentity, fault: string): HelloAnswer {
+  return {
+    status: HelloStatus.notPeer,
+    protocol: 0,
+    feature: featureLevel,
+    from: self.id,
+    message: fault,
+    nonce: new Uint8Array(),
+  };
 }
 
 /** The other side's part of the handshake; what follows it is put back into the socket, which is left paused. */

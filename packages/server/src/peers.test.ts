@@ -8,8 +8,10 @@ import { type Message, MessageType, makeMessage } from '@dcache/raft';
 import { HandClock } from './hand-clock.test.helper.js';
 import {
   decodeHelloAnswer,
+  encodeAnswerFields,
   encodeHello,
   encodeHelloAnswer,
+  type HelloAnswer,
   HelloStatus,
   peerPreface,
   takeHandshake,
@@ -196,17 +198,29 @@ test('a message to a peer without a connection or an address is unreachable, not
   assert.deepEqual(a.events, ['unreachable 9']);
 });
 
+const nonce = new Uint8Array(16);
+
 /** Connects and says hello, as a peer does, and gives the answer. */
 async function greet(port: number, hello: Partial<Parameters<typeof encodeHello>[0]>) {
   const socket = connect(port, '127.0.0.1');
   socket.write(
-    encodeHello({ protocolMin: 1, protocolMax: 1, feature: 1, cluster: 'c', from: 8, to: 1, name: 'x', ...hello }),
+    encodeHello({
+      protocolMin: 1,
+      protocolMax: 1,
+      feature: 1,
+      cluster: 'c',
+      from: 8,
+      to: 1,
+      name: 'x',
+      nonce,
+      ...hello,
+    }),
   );
   let bytes = Buffer.alloc(0);
   for await (const chunk of socket) {
     bytes = Buffer.concat([bytes, chunk as Buffer]);
     const taken = takeHandshake(bytes, 0);
-    if (taken) return { answer: decodeHelloAnswer(taken.body), socket };
+    if (taken) return { answer: decodeHelloAnswer(taken.body).answer, socket };
   }
   return { answer: undefined, socket };
 }
@@ -232,7 +246,7 @@ test('a refused peer that neither reads nor ends its side does not keep the conn
   const socket = connect({ port: a.port, host: '127.0.0.1', allowHalfOpen: true });
   socket.pause();
   socket.write(
-    encodeHello({ protocolMin: 1, protocolMax: 1, feature: 1, cluster: 'other', from: 8, to: 1, name: 'x' }),
+    encodeHello({ protocolMin: 1, protocolMax: 1, feature: 1, cluster: 'other', from: 8, to: 1, name: 'x', nonce }),
   );
   cleanups.push(() => void socket.destroy());
   await until('it came', () => a.mux.stats().accepted['peer'] === 1);
@@ -242,7 +256,7 @@ test('a refused peer that neither reads nor ends its side does not keep the conn
 test('a peer that resets its connection anywhere in the handshake harms nobody', async () => {
   const [a, b] = await pair();
   const hello = encodeHello({
-    ...{ protocolMin: 1, protocolMax: 1, feature: 1, cluster: 'other', from: 8, to: 1, name: 'x' },
+    ...{ protocolMin: 1, protocolMax: 1, feature: 1, cluster: 'other', from: 8, to: 1, name: 'x', nonce },
   });
   for (let length = 1; length <= hello.length; length += 3) {
     const socket = connect(a.port, '127.0.0.1');
@@ -276,7 +290,9 @@ test('a peer that sends garbage after its hello is cut off, and others are not',
     const garbage = Uint8Array.from({ length: 1 + random.below(400) }, () => random.below(256));
     // A length that no frame may have, so that the round ends by itself and not by the silence.
     if (round % 2 === 0) garbage.set([0xff, 0xff, 0xff, 0xff].slice(0, garbage.length));
-    socket.write(encodeHello({ protocolMin: 1, protocolMax: 1, feature: 1, cluster: 'c', from: 8, to: 1, name: 'x' }));
+    socket.write(
+      encodeHello({ protocolMin: 1, protocolMax: 1, feature: 1, cluster: 'c', from: 8, to: 1, name: 'x', nonce }),
+    );
     socket.end(garbage);
     socket.resume();
     await once(socket, 'close');
@@ -317,9 +333,11 @@ test('a dialler hears why it was refused, whatever way the answer is cut, and wh
   const address = { host: '127.0.0.1', port: (server.address() as { port: number }).port };
   const self = { id: 1, name: 'n', cluster: 'c' };
 
-  answer = encodeHelloAnswer({ status: 2, protocol: 0, feature: 1, from: 5, message: 'it was started anew' });
+  const say = (said: Omit<HelloAnswer, 'nonce'>) =>
+    encodeHelloAnswer(encodeAnswerFields({ ...said, nonce: new Uint8Array() }), new Uint8Array());
+  answer = say({ status: 2, protocol: 0, feature: 1, from: 5, message: 'it was started anew' });
   await assert.rejects(dialPeer(address, 4, self), /refused: it was started anew/);
-  answer = encodeHelloAnswer({ status: 0, protocol: 1, feature: 1, from: 4, message: '' });
+  answer = say({ status: 0, protocol: 1, feature: 1, from: 4, message: '' });
   const socket = await dialPeer(address, 4, self);
   let rest = '';
   socket.on('data', (chunk) => {
@@ -365,7 +383,9 @@ test('who was accepted is told by its hello, with what it sent right after', asy
   cleanups.push(() => void server.close());
   const socket = connect((server.address() as { port: number }).port, '127.0.0.1');
   socket.on('error', () => {});
-  const hello = encodeHello({ protocolMin: 1, protocolMax: 4, feature: 2, cluster: 'c', from: 9, to: 6, name: 'n9' });
+  const hello = encodeHello({
+    ...{ protocolMin: 1, protocolMax: 4, feature: 2, cluster: 'c', from: 9, to: 6, name: 'n9', nonce },
+  });
   socket.write(Buffer.concat([hello, Buffer.from('first frame')]));
   await until('it was accepted', () => accepted.length === 1);
   assert.equal(await accepted[0], '9 n9 first frame');

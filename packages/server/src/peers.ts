@@ -13,7 +13,7 @@ import {
 } from '@dcache/raft';
 import type { Address } from './address.js';
 import type { FrameSender } from './forwarder.js';
-import { acceptPeer, dialPeer, type PeerIdentity } from './peer-socket.js';
+import { acceptPeer, dialPeer, type PeerIdentity, type PeerSecurity } from './peer-socket.js';
 
 export interface PeersOptions {
   /** Who this node is; asked anew at each handshake, because the cluster's id may be learnt later. */
@@ -26,6 +26,7 @@ export interface PeersOptions {
   readonly onLinkDown: (id: NodeId) => void;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly security?: PeerSecurity;
   readonly connection?: PeerConnectionOptions;
 }
 
@@ -95,12 +96,12 @@ export class Peers implements Transport, FrameSender {
 
   /** Takes over a socket whose first bytes are the peer preface. */
   accept(socket: Socket): void {
-    acceptPeer(socket, this.#options.identity()).then(
+    acceptPeer(socket, this.#options.identity(), this.#options.security).then(
       (hello) => {
         if (hello) this.#open(hello.from, socket);
         else this.#options.logger.info({ from: socket.remoteAddress }, 'a peer was refused');
       },
-      (error) => this.#options.logger.debug({ err: error }, 'a peer handshake failed'),
+      (error) => this.#options.logger.warn({ err: error, from: socket.remoteAddress }, 'a peer handshake failed'),
     );
   }
 
@@ -124,7 +125,7 @@ export class Peers implements Transport, FrameSender {
     const address = addressOf(id);
     if (!address) return;
     dial.isUnderWay = true;
-    dialPeer(address, id, identity(), this.#stopping.signal).then(
+    dialPeer(address, id, identity(), this.#stopping.signal, this.#options.security).then(
       (socket) => {
         dial.isUnderWay = false;
         dial.retryMs = firstRetryMs;

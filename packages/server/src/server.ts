@@ -1,6 +1,5 @@
-import { join } from 'node:path';
-import { assert, BytesError, ByteWriter, type Clock, type Logger, silentLogger, systemClock } from '@dcache/base';
-import { http1, http2, Mux, preface } from '@dcache/mux';
+import { assert, ByteWriter, type Clock, type Logger, silentLogger, systemClock } from '@dcache/base';
+import type { Mux } from '@dcache/mux';
 import {
   type Command,
   type CommandHandler,
@@ -14,28 +13,32 @@ import {
   type ServerInfo,
 } from '@dcache/protocol';
 import { RaftNode } from '@dcache/raft';
-import { lan, Serf } from '@dcache/serf';
+import { type AgentRpc, type Serf, startAgentRpc } from '@dcache/serf';
 import { type Address, formatAddress, parseAddress } from './address.js';
 import { Admin } from './admin.js';
+import type { Authorize } from './api/access.js';
 import { GrpcApi, type GrpcApiOptions } from './api/grpc.js';
 import { HttpApi } from './api/http.js';
 import { answerInternal } from './api/internal.js';
 import { newClusterId } from './cluster-id.js';
 import { ClusterWatch } from './cluster-watch.js';
 import { withDefaultTtl } from './default-ttl.js';
-import { Departure, departureResponse } from './departure.js';
+import { Departure } from './departure.js';
 import { writeIdentity } from './directory.js';
-import { answerForwarded, Forwarder, ForwardFrame } from './forwarder.js';
+import { Forwarder } from './forwarder.js';
+import { makeGossip } from './gossip.js';
 import { GroupCommit } from './group-commit.js';
-import { peerPreface } from './handshake.js';
 import { Joiner } from './joiner.js';
 import { LogHome } from './log-home.js';
 import { LogTime } from './log-time.js';
 import { Membership, memberTags } from './membership.js';
 import { type ResolvedOptions, resolveOptions, type ServerOptions } from './options.js';
+import { type FrameTargets, handlePeerFrame } from './peer-frames.js';
 import { Peers, type Reply as ReplyFrame } from './peers.js';
+import { makePort } from './port.js';
 import { RaftReplicatedLog } from './replicated-log.js';
 import { Router } from './router.js';
+import { Security } from './security.js';
 import { CacheStateMachine } from './state-machine.js';
 import { isReady, type ServerStatus, serverStatus } from './status.js';
 
@@ -86,6 +89,7 @@ export class Server implements CommandHandler {
   readonly #onLeft: () => void;
   readonly #stateMachine: CacheStateMachine;
   readonly #time: LogTime;
+  readonly #security: Security;
   readonly #serf: Serf;
   readonly #mux: Mux;
   readonly #http: HttpApi | undefined;
@@ -97,6 +101,7 @@ export class Server implements CommandHandler {
   #home: LogHome | undefined;
   #watch: ClusterWatch | undefined;
   #running: Running | undefined;
+  #serfRpc: AgentRpc | undefined;
   #rpcAddr = '';
   #isStopping = false;
   #starting: Promise<void> | undefined;
@@ -119,14 +124,33 @@ export class Server implements CommandHandler {
       { maxBytes: this.#options.maxBytes, eviction: this.#options.eviction },
       (stampMs) => this.#time.observe(stampMs),
     );
-    this.#serf = this.#makeSerf();
+    this.#security = new Security(this.#options, this.#clock, this.#logger);
+    this.#serf = makeGossip(this.#options, this.#security, this.#clock, this.#logger, {
+      onChange: () => {
+        void this.#lookForCluster();
+        this.#running?.membership.look();
+      },
+      onNameLost: () => {
+        const { id } = this.#options;
+        this.#onFatal(new Error(`another live node of the cluster is called ${id}; give this one another --id`));
+      },
+    });
     this.#joiner = new Joiner(this.#serf, this.#options.join, this.#clock, this.#logger);
     this.#peers = this.#makePeers();
     this.#forwarder = new Forwarder(this.#peers, this.#clock, this.#options.requestTimeoutMs);
-    const api = { handler: this, limits: this.#limits, logger: this.#logger };
+    const { tokens, tls } = this.#security;
+    const authorize: Authorize = (authorization, access) => tokens?.check(authorization, access);
+    const api = { handler: this, limits: this.#limits, logger: this.#logger, ...(tokens ? { authorize } : {}) };
     if (this.#options.http) this.#http = new HttpApi({ ...api, internal: (path) => answerInternal(path, this) });
     if (this.#options.grpc) this.#grpc = this.#makeGrpc(api);
-    this.#mux = this.#makeMux();
+    this.#mux = makePort({
+      peers: (socket) => this.#peers.accept(socket),
+      grpc: this.#grpc?.accept.bind(this.#grpc),
+      http: this.#http?.accept.bind(this.#http),
+      tls,
+      maxKeyBytes: this.#limits.maxKeyBytes,
+      logger: this.#logger,
+    });
   }
 
   /** `host:port` that clients and peers reach; empty before `start`. */
@@ -158,6 +182,11 @@ export class Server implements CommandHandler {
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
+  }
+
+  /** Reads certificates and tokens again; what cannot be used is said, and the old goes on. */
+  reload(): void {
+    this.#security.reload();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -200,16 +229,18 @@ export class Server implements CommandHandler {
   }
 
   async #startUp(): Promise<void> {
-    const { inMemory, dataDir, id, serfAddress, rpcPort, bootstrap } = this.#options;
+    const { inMemory, dataDir, id, serfAddress, rpcPort, bootstrap, advertise, serfRpc } = this.#options;
     const { host } = serfAddress;
     this.#home = await LogHome.open({ inMemory, dataDir, name: id, clock: this.#clock, logger: this.#logger });
     const adopt = (cluster: string) => this.#belongTo(cluster);
     this.#watch = new ClusterWatch(this.#serf, this.#home, adopt, this.#onFatal, this.#logger);
     this.#goOn();
     const bound = await this.#mux.listen(host, rpcPort);
-    this.#rpcAddr = formatAddress(host, bound.port);
+    this.#rpcAddr = formatAddress(advertise?.host ?? host, bound.port);
     this.#goOn();
     await this.#serf.start();
+    this.#security.start();
+    if (serfRpc) this.#serfRpc = await startAgentRpc(this.#serf, { bind: formatAddress(serfRpc.host, serfRpc.port) });
     await this.#serf.setTags(this.#tags());
     this.#goOn();
     const founds = bootstrap && !this.#home.hasHistory && !(await this.#findsCluster());
@@ -262,10 +293,13 @@ export class Server implements CommandHandler {
       running?.stopExpiry();
       this.#joiner.stop();
       this.#mux.close();
+      this.#security.stop();
+      await this.#attempt('serf rpc', () => this.#serfRpc?.stop());
       await this.#attempt('gossip', () => this.#serf.stop());
       await this.#attempt('log', () => running?.node.stop() ?? this.#home?.storage.close());
       await this.#attempt('peers', () => this.#peers.stop());
       this.#grpc?.close(0);
+      this.#http?.close();
       this.#mux.destroyConnections();
     })();
     return this.#takingDown;
@@ -284,7 +318,7 @@ export class Server implements CommandHandler {
     return this.#home;
   }
 
-  #makeGrpc(api: Pick<GrpcApiOptions, 'handler' | 'limits' | 'logger'>): GrpcApi {
+  #makeGrpc(api: Pick<GrpcApiOptions, 'handler' | 'limits' | 'logger' | 'authorize'>): GrpcApi {
     const admin = new Admin({
       name: this.#options.id,
       running: () => this.#checkRunning(),
@@ -303,51 +337,20 @@ export class Server implements CommandHandler {
     return new GrpcApi({ ...api, admin, clock: this.#clock, nowMs: () => this.#time.nowMs() });
   }
 
-  #makeSerf(): Serf {
-    const { serfAddress, id, inMemory, dataDir } = this.#options;
-    const serf = new Serf({
-      ...lan(),
-      // Who leaves was taken out of the log's configuration before: gossip is told, but not waited for longer than that.
-      broadcastTimeoutMs: 1_000,
-      leavePropagateDelayMs: 500,
-      name: id,
-      bind: formatAddress(serfAddress.host, serfAddress.port),
-      // A durable node finds its pool again by itself, without --join.
-      ...(inMemory ? {} : { snapshotPath: join(dataDir, 'serf.snapshot') }),
-      logger: this.#logger,
-      clock: this.#clock,
-    });
-    const look = (): void => {
-      void this.#lookForCluster();
-      this.#running?.membership.look();
-    };
-    for (const event of ['member-join', 'member-update', 'member-leave', 'member-failed'] as const)
-      serf.on(event, look);
-    serf.on('conflict', (report) => this.#logger.warn({ report }, 'another node claims the name of this one'));
-    serf.on('shutdown', () =>
-      this.#onFatal(new Error(`another live node of the cluster is called ${id}; give this one another --id`)),
-    );
-    return serf;
-  }
-
   #makePeers(): Peers {
     return new Peers({
       identity: () => ({ id: this.#known.raftId, name: this.#options.id, cluster: this.#known.cluster }),
       addressOf: (id) => this.#addressOf(id),
       onFrame: (from, kind, payload, reply) => this.#onFrame(from, kind, payload, reply),
       onLinkDown: (id) => this.#forwarder.linkDown(id),
+      security: {
+        keys: () => this.#security.keyring?.keys,
+        tls: this.#security.tls,
+        nameOf: (id) => this.#stateMachine.directory.get(id)?.name,
+      },
       clock: this.#clock,
       logger: this.#logger,
     });
-  }
-
-  #makeMux(): Mux {
-    const routes = [
-      { name: 'peer', matcher: preface(peerPreface), accept: this.#peers.accept.bind(this.#peers) },
-      ...(this.#grpc ? [{ name: 'grpc', matcher: http2, accept: this.#grpc.accept.bind(this.#grpc) }] : []),
-      ...(this.#http ? [{ name: 'http', matcher: http1, accept: this.#http.accept.bind(this.#http) }] : []),
-    ];
-    return new Mux({ routes, maxSniffBytes: this.#limits.maxKeyBytes * 3 + 16_384, logger: this.#logger });
   }
 
   async #run(home: LogHome, founds: boolean): Promise<Running> {
@@ -454,33 +457,14 @@ export class Server implements CommandHandler {
   }
 
   #onFrame(from: number, kind: number, payload: Uint8Array, reply: ReplyFrame): void {
-    switch (kind) {
-      case ForwardFrame.request: {
-        const groupCommit = this.#running?.groupCommit;
-        if (!groupCommit) return;
-        answerForwarded(payload, (command) => groupCommit.append(command)).then(
-          (response) => void reply(ForwardFrame.response, response),
-          (error) => this.#logger.warn({ err: error, from }, 'a forwarded batch could not be read'),
-        );
-        return;
-      }
-      case ForwardFrame.response:
-        this.#forwarder.receive(from, payload);
-        return;
-      case ForwardFrame.leaveRequest: {
-        const removed = this.#running?.membership.remove(from) ?? Promise.reject(new Error('starting'));
-        removed.then(
-          () => void reply(ForwardFrame.leaveResponse, departureResponse(true)),
-          () => void reply(ForwardFrame.leaveResponse, departureResponse(false)),
-        );
-        return;
-      }
-      case ForwardFrame.leaveResponse:
-        this.#running?.departure.receive(payload);
-        return;
-      default:
-        throw new BytesError(`a peer frame of unknown kind ${kind}`);
-    }
+    const running = this.#running;
+    const targets: FrameTargets = {
+      append: running && ((command) => running.groupCommit.append(command)),
+      remove: running && ((id) => running.membership.remove(id)),
+      onForwarded: (sender, bytes) => this.#forwarder.receive(sender, bytes),
+      onLeaveAnswered: (bytes) => running?.departure.receive(bytes),
+    };
+    handlePeerFrame(from, kind, payload, reply, targets, this.#logger);
   }
 
   async #request<Result>(run: (router: Router) => Promise<Result>): Promise<Result> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ByteReader, ByteWriter } from '@dcache/base';
 import { ReplyType } from '@dcache/protocol';
-import { maxSessions, maxUnanswered, SessionTable } from './session-table.js';
+import { maxReplies, maxSessions, maxUnanswered, SessionTable } from './session-table.js';
 
 const ok = (revision: number) => ({ type: ReplyType.ok, revision });
 const expired = { type: ReplyType.sessionExpired, revision: 0 };
@@ -97,4 +97,28 @@ test('what is below the lowest unanswered write is forgotten, whether it rises b
   assert.deepEqual(kept(), [5, 4, 6, 7]);
   table.once(stamp(7, 2 ** 52, 2 ** 52), 0, () => ok(8));
   assert.deepEqual(kept(), [2 ** 52]);
+});
+
+test('the answers of all sessions together are bounded too, and the count of them survives a snapshot', () => {
+  let table = new SessionTable();
+  const sessions = maxReplies / 4_096;
+  for (let id = 1; id <= sessions + 3; id++) table.open(id, 1e9, 0);
+  const fill = (id: number): void => {
+    for (let sequence = 1; sequence <= 4_096; sequence++) table.once(stamp(id, sequence), 1, () => ok(sequence));
+  };
+  for (let id = 1; id <= sessions; id++) fill(id);
+  assert.equal(table.size, sessions + 3);
+  const writer = new ByteWriter();
+  table.write(writer);
+  table = SessionTable.read(new ByteReader(writer.copy()));
+  // Sessions without answers make room first where they are unused for longest; then the oldest with answers.
+  table.once(stamp(sessions + 1, 1), 2, () => ok(1));
+  assert.ok(table.size < sessions + 3);
+  assert.deepEqual(table.once(stamp(sessions + 1, 1), 3, never), ok(1), 'the one in use stays');
+  table.close(2);
+  table.once(stamp(3, 5_000, 5_000), 4, () => ok(1));
+  const { size } = table;
+  for (let sequence = 2; sequence <= 4_000; sequence++)
+    table.once(stamp(sessions + 1, sequence), 5, () => ok(sequence));
+  assert.equal(table.size, size, 'what was closed or forgotten makes room for others');
 });

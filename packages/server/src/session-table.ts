@@ -3,6 +3,8 @@ import { type Reply, ReplyType, readReply, type SessionStamp, writeReply } from 
 
 /** Sessions at once; the one unused for longest makes room. */
 export const maxSessions = 10_000;
+/** Replies kept for all sessions together; then the sessions unused for longest make room. */
+export const maxReplies = 262_144;
 /** Replies kept for one session; a client with more writes unanswered is refused. */
 export const maxUnanswered = 4_096;
 
@@ -20,6 +22,8 @@ interface Session {
 export class SessionTable {
   /** By id, the one unused for longest first. */
   readonly #sessions = new Map<number, Session>();
+  /** Replies of all sessions. */
+  #replyCount = 0;
 
   get size(): number {
     return this.#sessions.size;
@@ -28,19 +32,21 @@ export class SessionTable {
   /** `id` is the revision of the entry that opened it, so it is never used again. */
   open(id: number, ttlMs: number, nowMs: number): void {
     this.expire(nowMs);
-    if (this.#sessions.size >= maxSessions) this.#sessions.delete(this.#sessions.keys().next().value!);
+    if (this.#sessions.size >= maxSessions) this.#dropOldest();
     this.#sessions.set(id, { ttlMs, lastUsedMs: nowMs, lowestUnanswered: 1, replies: new Map() });
   }
 
   close(id: number): boolean {
-    return this.#sessions.delete(id);
+    const session = this.#sessions.get(id);
+    if (session) this.#drop(id, session);
+    return session !== undefined;
   }
 
   /** Runs `apply` unless this write was applied before; then its reply of that time is given again. */
   once(stamp: SessionStamp, nowMs: number, apply: () => Reply): Reply {
     const session = this.#sessions.get(stamp.session);
     if (!session || nowMs - session.lastUsedMs > session.ttlMs) {
-      if (session) this.#sessions.delete(stamp.session);
+      if (session) this.#drop(stamp.session, session);
       return { type: ReplyType.sessionExpired, revision: 0 };
     }
     session.lastUsedMs = nowMs;
@@ -53,6 +59,9 @@ export class SessionTable {
       return { type: ReplyType.sessionExpired, revision: 0 };
     const reply = apply();
     session.replies.set(stamp.sequence, reply);
+    this.#replyCount++;
+    // The one just used is the last to go, and alone it stays below the bound.
+    while (this.#replyCount > maxReplies) this.#dropOldest();
     return reply;
   }
 
@@ -60,7 +69,7 @@ export class SessionTable {
   expire(nowMs: number): void {
     for (const [id, session] of this.#sessions) {
       if (nowMs - session.lastUsedMs <= session.ttlMs) return;
-      this.#sessions.delete(id);
+      this.#drop(id, session);
     }
   }
 
@@ -95,8 +104,19 @@ export class SessionTable {
         replies.set(sequence, readReply(reader));
       }
       table.#sessions.set(id, { ttlMs, lastUsedMs, lowestUnanswered, replies });
+      table.#replyCount += replies.size;
     }
     return table;
+  }
+
+  #dropOldest(): void {
+    const [oldest] = this.#sessions;
+    if (oldest) this.#drop(...oldest);
+  }
+
+  #drop(id: number, session: Session): void {
+    this.#sessions.delete(id);
+    this.#replyCount -= session.replies.size;
   }
 
   /** Costs what it forgets, or one look at all that is kept where the lowest leaps. */
@@ -105,8 +125,10 @@ export class SessionTable {
     if (lowest <= from) return;
     session.lowestUnanswered = lowest;
     const { replies } = session;
+    this.#replyCount -= replies.size;
     if (lowest - from <= replies.size)
       for (let sequence = from; sequence < lowest; sequence++) replies.delete(sequence);
     else for (const sequence of replies.keys()) if (sequence < lowest) replies.delete(sequence);
+    this.#replyCount += replies.size;
   }
 }

@@ -206,6 +206,28 @@ test('the cache stays within its bytes by evicting, and with policy none says th
   assert.equal(full.inner.revision, revision);
 });
 
+test('no command that a log can hold makes apply throw: it would end every node at once', () => {
+  const full = new Machine(1_000, 'none');
+  full.apply(set('k', 'v'.repeat(420)), set('other', 'v'.repeat(420)));
+  const write = (key: string, bytes: number) => ({ key: utf8(key), value: new Uint8Array(bytes), ttlMs: 0, flags: 0 });
+  // What the first replaces must not be counted as room for a second time.
+  const twice = [write('k', 10), write('k', 10), write('new', 850)];
+  assert.equal(full.one({ type: CommandType.setMany, sets: twice }).type, ReplyType.full);
+
+  const machine = new Machine();
+  const edge = Number.MAX_SAFE_INTEGER;
+  assert.equal(machine.one(set('a', 'x', { ttlMs: edge })).type, ReplyType.ok);
+  machine.one({ type: CommandType.configure, maxBytes: 0, eviction: 'sieve' });
+  assert.equal(machine.one(set('a', 'x')).type, ReplyType.tooLarge);
+  machine.one({ type: CommandType.configure, maxBytes: edge, eviction: 'sieve' });
+  machine.apply({ type: CommandType.openSession, ttlMs: edge }, { type: CommandType.closeSession, id: edge });
+  machine.apply({ type: CommandType.touch, keys: [new Uint8Array(), utf8('none')] });
+  const session = { session: machine.inner.revision, sequence: edge, lowestUnanswered: edge };
+  machine.one(set('', '', { session }));
+  machine.one(del('', { type: ConditionType.revision, revision: edge }));
+  assert.throws(() => machine.one({ ...set('a', 'x'), flags: 2 ** 32 } as Command), /flags are from 0 to 2\^32-1/);
+});
+
 test('configure sets the bound at once; the policy can change only while nothing is kept', () => {
   const machine = new Machine();
   assert.deepEqual(machine.one({ type: CommandType.configure, maxBytes: 5_000, eviction: 'fifo' }), ok(1));

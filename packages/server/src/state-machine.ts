@@ -228,7 +228,7 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
   #put(entry: EntryWrite): SetResult {
     return this.store.set(entry.key, entry.value, {
       revision: this.#revision + 1,
-      expiresAtMs: entry.ttlMs === 0 ? 0 : this.#stampMs + entry.ttlMs,
+      expiresAtMs: entry.ttlMs === 0 ? 0 : Math.min(this.#stampMs + entry.ttlMs, Number.MAX_SAFE_INTEGER),
       flags: entry.flags,
     });
   }
@@ -239,6 +239,7 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
     const { liveBytes, maxBytes } = this.store.stats();
     let newBytes = 0;
     let oldBytes = 0;
+    const counted = new Set<string>();
     for (let i = 0; i < sets.length; i++) {
       const { key, value, condition } = sets[i]!;
       const failed = this.#failedCondition(key, condition);
@@ -246,7 +247,10 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
       newBytes += key.length + value.length + ENTRY_OVERHEAD_BYTES;
       // Together they must fit, or the first would be evicted for the last.
       if (newBytes > maxBytes || key.length > maxKeyBytes) return { type: ReplyType.tooLarge, revision: 0, count: i };
-      const old = this.store.peekMeta(key);
+      if (this.#eviction !== 'none') continue;
+      const name = Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1');
+      const old = counted.has(name) ? undefined : this.store.peekMeta(key);
+      counted.add(name);
       if (old) oldBytes += key.length + old.valueBytes + ENTRY_OVERHEAD_BYTES;
     }
     if (this.#eviction === 'none') {

@@ -25,7 +25,7 @@ export interface Ready {
   readonly softState?: SoftState;
   /** Present when it changed. */
   readonly hardState?: HardState;
-  /** Reads that may be served once their index is applied. */
+  /** Reads that may be served once their index is applied. A context may come twice if the network repeats messages. */
   readonly readStates: readonly ReadState[];
   readonly entries: readonly Entry[];
   /** Present when a leader sent one that is ahead of the log. `entries` beside it follow it. */
@@ -96,7 +96,9 @@ export type StepResult =
   /** Its type is for this node's own use and may not come from a peer. */
   | 'local-message'
   /** It is an answer from a node that is no member. */
-  | 'unknown-peer';
+  | 'unknown-peer'
+  /** No core sends such a message. */
+  | 'malformed';
 
 /** How far one member is. (Thesis §10.2.1; probe, replicate and snapshot as etcd has them) */
 export interface PeerStatus {

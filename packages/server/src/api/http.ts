@@ -10,12 +10,14 @@ import {
   checkReply,
   type DcacheError,
   formatEtag,
+  type HttpRequest,
   httpFoundHeaders,
   httpWriteCommand,
   type Limits,
   parseHttpRequest,
   toDcacheError,
 } from '@dcache/protocol';
+import type { Authorize } from './access.js';
 import { readBody } from './body.js';
 import type { InternalAnswer } from './internal.js';
 import { checkOrigin } from './origin.js';
@@ -26,32 +28,93 @@ export interface HttpApiOptions {
   /** Answers the server's own paths, `/-/…`; undefined where there is none. */
   readonly internal: (path: string) => InternalAnswer | undefined;
   readonly logger: Logger;
+  /** Default: everybody may do everything. */
+  readonly authorize?: Authorize;
+  /** How long a client may take, in milliseconds: for the headers, for a whole request. Default 60,000 and 300,000. */
+  readonly headersTimeoutMs?: number;
+  readonly requestTimeoutMs?: number;
+}
+
+/** Requests that a client may have unanswered on one connection; one that sends more without reading is cut off. */
+const maxPending = 1_000;
+
+/** What is under way on one connection; more than one request only where the client does not wait for answers. */
+interface Connection {
+  readonly pending: Set<IncomingMessage>;
+  /** Those of `pending` that may change something. */
+  unsafe: number;
+  /** Settles when all requests so far are answered. */
+  tail: Promise<unknown>;
+  /** What is still to be said once they are. */
+  last?: () => void;
 }
 
 /** HTTP/1.1 on sockets that somebody else accepted. All meaning is in `@dcache/protocol`; here are only sockets. */
 export class HttpApi {
   readonly #options: HttpApiOptions;
   readonly #server: Server;
+  readonly #connections = new WeakMap<Duplex, Connection>();
 
   constructor(options: HttpApiOptions) {
     this.#options = options;
     // A key of the longest kind may stand in the request line with every byte escaped.
     const maxHeaderSize = options.limits.maxKeyBytes * 3 + 16_384;
-    this.#server = createServer({ maxHeaderSize, keepAliveTimeout: 60_000, noDelay: true });
-    // Idle connections end; a server that does not listen itself has no header timer of its own.
+    const headersTimeout = options.headersTimeoutMs ?? 60_000;
+    const requestTimeout = options.requestTimeoutMs ?? 300_000;
+    this.#server = createServer({
+      maxHeaderSize,
+      headersTimeout,
+      requestTimeout,
+      connectionsCheckingInterval: Math.min(30_000, headersTimeout),
+      keepAliveTimeout: 60_000,
+      noDelay: true,
+    });
     this.#server.timeout = 120_000;
-    this.#server.on('request', (request, response) => void this.#serve(request, response));
+    // `printf 'GET /k HTTP/1.1…' | nc` ends its side before the answer is there.
+    Object.assign(this.#server, { httpAllowHalfOpen: true });
+    // A server that does not listen itself looks after its clients' time only when it is told that it does.
+    this.#server.emit('listening');
+    this.#server.on('request', (request, response) => this.#queue(request, response));
     this.#server.on('checkContinue', (request, response) => {
       // Who asks before sending a body that is too large is told at once and need not send it.
       if (Number(request.headers['content-length'] ?? 0) <= options.limits.maxValueBytes) response.writeContinue();
-      void this.#serve(request, response);
+      this.#queue(request, response);
     });
-    this.#server.on('clientError', refuseBrokenRequest);
+    this.#server.on('clientError', (error, socket) => this.#onBrokenRequest(error, socket));
   }
 
   accept(socket: Socket): void {
     this.#server.emit('connection', socket);
     socket.resume();
+  }
+
+  /** Ends the connections that wait for nothing, and the timers. */
+  close(): void {
+    this.#server.close();
+  }
+
+  /** Serves a request, after those before it on its connection unless all of them only read. (RFC 9112 §9.3.2) */
+  #queue(request: IncomingMessage, response: ServerResponse): void {
+    const { socket, method } = request;
+    const connection = this.#connections.get(socket) ?? { pending: new Set(), unsafe: 0, tail: Promise.resolve() };
+    this.#connections.set(socket, connection);
+    if (connection.pending.size >= maxPending) {
+      this.#options.logger.warn({ from: socket.remoteAddress }, `more than ${maxPending} unanswered requests`);
+      socket.destroy();
+      return;
+    }
+    const weight = method === 'GET' || method === 'HEAD' ? 0 : 1;
+    const mayOvertake = connection.pending.size === 0 || weight + connection.unsafe === 0;
+    connection.pending.add(request);
+    connection.unsafe += weight;
+    response.once('close', () => {
+      connection.pending.delete(request);
+      connection.unsafe -= weight;
+      if (connection.pending.size === 0) connection.last?.();
+    });
+    if (connection.pending.size === 1) connection.tail = this.#serve(request, response);
+    else if (mayOvertake) connection.tail = Promise.all([connection.tail, this.#serve(request, response)]);
+    else connection.tail = connection.tail.then(() => this.#serve(request, response));
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -68,6 +131,7 @@ export class HttpApi {
     const { handler, limits } = this.#options;
     const parsed = parseHttpRequest(request.method ?? '', request.url ?? '', request.headers, limits);
     checkOrigin(request.headers.origin, request.headers.host);
+    this.#authorize(request, parsed);
     switch (parsed.kind) {
       case 'read': {
         const found = await handler.read(parsed.key, { level: parsed.level });
@@ -89,6 +153,30 @@ export class HttpApi {
         return sendJson(response, answer ?? { status: 404, body: { error: 'not-found', message: 'no such page' } });
       }
     }
+  }
+
+  /** Probes need no token: who asks for them has none, and they tell nothing. */
+  #authorize(request: IncomingMessage, parsed: HttpRequest): void {
+    if (parsed.kind === 'internal' && (parsed.path === '/-/live' || parsed.path === '/-/ready')) return;
+    const access = parsed.kind === 'read' || parsed.kind === 'internal' ? 'read' : 'write';
+    this.#options.authorize?.(request.headers.authorization, access);
+  }
+
+  /**
+   * What the parser cannot read gets a status all the same, as RFC 9112 §2.2 asks, but never in the place of an answer
+   * that a request before it still waits for: the client would take it for that one's.
+   */
+  #onBrokenRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
+    if (!socket.writable || error.code === 'ECONNRESET') {
+      socket.destroy();
+      return;
+    }
+    const connection = this.#connections.get(socket);
+    const pending = [...(connection?.pending ?? [])];
+    const isBroken = pending.some((request) => !request.complete);
+    if (!connection || pending.length === 0 || (pending.length === 1 && isBroken)) refuseBrokenRequest(error, socket);
+    else if (isBroken) socket.destroy();
+    else connection.last ??= () => refuseBrokenRequest(error, socket);
   }
 
   async #write(response: ServerResponse, command: Command): Promise<void> {
@@ -136,6 +224,7 @@ function refuse(response: ServerResponse, error: DcacheError, request: IncomingM
   response.setHeader('content-type', 'text/plain; charset=utf-8');
   response.setHeader('content-length', Buffer.byteLength(body));
   response.setHeader('dcache-error', error.code);
+  if (error.code === 'unauthenticated') response.setHeader('www-authenticate', 'Bearer');
   if (error.code === 'method-not-allowed') response.setHeader('allow', allowedMethods);
   if (error.code === 'busy' || error.code === 'no-leader') response.setHeader('retry-after', 1);
   if (!request.complete) response.setHeader('connection', 'close');
@@ -144,17 +233,17 @@ function refuse(response: ServerResponse, error: DcacheError, request: IncomingM
   if (!request.complete) request.resume();
 }
 
-/** What the parser cannot read gets a status all the same, as RFC 9112 §2.2 asks. */
 function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (!socket.writable || error.code === 'ECONNRESET') {
-    socket.destroy();
-    return;
-  }
-  const [status, text] =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? ['431 Request Header Fields Too Large', 'the request line and headers are too large']
-      : ['400 Bad Request', `this is not a valid HTTP/1.1 request: ${error.message}`];
+  const [status, text] = brokenStatus[error.code ?? ''] ?? [
+    '400 Bad Request',
+    `this is not a valid HTTP/1.1 request: ${error.message}`,
+  ];
   socket.end(
     `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(text) + 1}\r\n\r\n${text}\n`,
   );
 }
+
+const brokenStatus: Readonly<Record<string, readonly [status: string, text: string]>> = {
+  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'the request line and headers are too large'],
+  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'the request did not come in time'],
+};

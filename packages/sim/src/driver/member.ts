@@ -24,10 +24,13 @@ export interface MemberWorld {
   readonly scheduler: Scheduler;
   readonly connections: Connections;
   readonly isDurable: boolean;
+  readonly isDiskLying: boolean;
   /** How fast the clocks of a new process run. */
   clockRate(): number;
   syncMs(): number;
   note(text: string): void;
+  /** A node begins to lead. */
+  elected(id: NodeId): void;
   /** A machine has applied an entry, or restored a snapshot. */
   applied(id: NodeId, machine: RegisterMachine): void;
   /** Something is wrong that no fault of this run explains. */
@@ -96,10 +99,10 @@ export class Member {
   }
 
   async #open(process: VirtualProcess, isFounder: boolean): Promise<void> {
-    const { scheduler, isDurable, connections, syncMs, note, fail } = this.#world;
+    const { scheduler, isDurable, isDiskLying, connections, syncMs, note, fail } = this.#world;
     const random = new SeededRandom(scheduler.below(2 ** 31));
     const { clock } = process;
-    const files = slowFileSystem(this.#disk.mount(), scheduler, process, syncMs);
+    const files = slowFileSystem(this.#disk.mount(), scheduler, process, syncMs, isDiskLying);
     const storage = isDurable
       ? await DiskStorage.open({
           directory: 'log',
@@ -128,14 +131,17 @@ export class Member {
       snapshotEntries: 40,
       snapshotChunkBytes: 256,
       snapshotWindow: 2,
-      snapshotTimeoutMs: 600,
+      snapshotTimeoutMs: 3_000,
       maxPromotionLag: 10,
     });
     node.on('fatal', (error) => {
       if (process.isEnded) return;
       fail(new Violation('exception', `node ${this.id} has ended: ${error.message} (${String(error.cause)})`));
     });
-    node.on('leader-change', ({ leader, term }) => note(`node ${this.id} sees leader ${leader} in term ${term}`));
+    node.on('leader-change', ({ leader, term }) => {
+      note(`node ${this.id} sees leader ${leader} in term ${term}`);
+      if (leader === this.id && !process.isEnded) this.#world.elected(this.id);
+    });
     node.on('snapshot-installed', ({ from, index }) => note(`node ${this.id} has a snapshot at ${index} from ${from}`));
     await node.start();
     if (process.isEnded) return;

@@ -1,0 +1,50 @@
+import {
+  type Command,
+  type CommandHandler,
+  CommandType,
+  type Found,
+  type Reply,
+  ReplyType,
+  type ServerInfo,
+} from '@dcache/protocol';
+
+/** A cache in a Map, for tests of the protocols; a test can hold its answers back. */
+export class FakeCache implements CommandHandler {
+  readonly values: Map<string, Found> = new Map();
+  readonly commands: Command[] = [];
+  revision = 0;
+  /** Awaited before each answer. */
+  gate: Promise<unknown> = Promise.resolve();
+  failure: Error | undefined;
+  onRead: () => void = () => {};
+
+  async write(command: Command): Promise<Reply> {
+    this.commands.push(command);
+    await this.gate;
+    if (this.failure) throw this.failure;
+    const key = 'key' in command ? Buffer.from(command.key).toString('latin1') : '';
+    if (command.type === CommandType.set) {
+      const { value, flags } = command;
+      this.values.set(key, { value: value.slice(), revision: ++this.revision, expiresAtMs: 0, flags });
+      return { type: ReplyType.ok, revision: this.revision };
+    }
+    return this.values.delete(key)
+      ? { type: ReplyType.ok, revision: ++this.revision }
+      : { type: ReplyType.notFound, revision: 0 };
+  }
+
+  async read(key: Uint8Array): Promise<Found | undefined> {
+    this.onRead();
+    await this.gate;
+    if (this.failure) throw this.failure;
+    return this.values.get(Buffer.from(key).toString('latin1'));
+  }
+
+  async readMany(keys: readonly Uint8Array[]): Promise<readonly (Found | undefined)[]> {
+    return Promise.all(keys.map((key) => this.read(key)));
+  }
+
+  servers(): readonly ServerInfo[] {
+    return [{ id: 'n1', rpcAddr: '127.0.0.1:9200', isLeader: true, voteStatus: 'Voter' }];
+  }
+}

@@ -1,0 +1,51 @@
+import { BytesError, type Logger } from '@dcache/base';
+import type { Command, Reply } from '@dcache/protocol';
+import { departureResponse } from './departure.js';
+import { answerForwarded, ForwardFrame } from './forwarder.js';
+import type { Reply as ReplyFrame } from './peers.js';
+
+/** What a peer's frames may ask of this node; undefined members while it is still starting. */
+export interface FrameTargets {
+  /** Applies a forwarded command, if this node leads. */
+  readonly append: ((command: Command) => Promise<Reply>) | undefined;
+  /** Takes the peer out of the configuration, if this node leads. */
+  readonly remove: ((id: number) => Promise<void>) | undefined;
+  readonly onForwarded: (from: number, payload: Uint8Array) => void;
+  readonly onLeaveAnswered: (payload: Uint8Array) => void;
+}
+
+/** Understands the frames between nodes that are not Raft's own. Throws a `BytesError` for one that it does not know. */
+export function handlePeerFrame(
+  from: number,
+  kind: number,
+  payload: Uint8Array,
+  reply: ReplyFrame,
+  targets: FrameTargets,
+  logger: Logger,
+): void {
+  switch (kind) {
+    case ForwardFrame.request:
+      if (!targets.append) return;
+      answerForwarded(payload, targets.append).then(
+        (response) => void reply(ForwardFrame.response, response),
+        (error) => logger.warn({ err: error, from }, 'a forwarded batch could not be read'),
+      );
+      return;
+    case ForwardFrame.response:
+      targets.onForwarded(from, payload);
+      return;
+    case ForwardFrame.leaveRequest: {
+      const removed = targets.remove?.(from) ?? Promise.reject(new Error('starting'));
+      removed.then(
+        () => void reply(ForwardFrame.leaveResponse, departureResponse(true)),
+        () => void reply(ForwardFrame.leaveResponse, departureResponse(false)),
+      );
+      return;
+    }
+    case ForwardFrame.leaveResponse:
+      targets.onLeaveAnswered(payload);
+      return;
+    default:
+      throw new BytesError(`a peer frame of unknown kind ${kind}`);
+  }
+}
