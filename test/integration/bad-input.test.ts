@@ -126,7 +126,7 @@ test('a join address nobody answers is said, and tried again until somebody does
 test('the client says in one line what is wrong', async () => {
   const client = (...args: string[]) => run(process.execPath, [clientBin, ...args], { input: 'x' });
   const nobody = await client('--addr', `127.0.0.1:${await freePort()}`, '--key', 'k');
-  assert.equal(nobody.code, 1);
+  assert.equal(nobody.code, 5, 'unavailable');
   assert.match(nobody.stderr, /^dcache-client: 127\.0\.0\.1:\d+: .*\n$/);
   const empty = await client('--addr', `127.0.0.1:${node.rpcPort}`, '--key', '');
   assert.equal(empty.code, 1);
