@@ -133,7 +133,7 @@ test('the client says in one line what is wrong', async () => {
   assert.match(empty.stderr, /^dcache-client: the key is empty; a key has 1 to 65536 bytes\n$/);
   const address = await client('--addr', 'nonsense', '--get-servers');
   assert.match(address.stderr, /^dcache-client: address is "nonsense"; it takes host:port/);
-  assert.match((await client()).stderr, /give either --get-servers or --key KEY/);
+  assert.match((await client()).stderr, /either --get-servers or --key KEY/);
 });
 
 /** Sends text over a bare socket and gives all that comes back until the server ends it. */
