@@ -58,7 +58,7 @@ export class FakeServer {
       get: (call: { metadata: Metadata }, callback: sendUnaryData<unknown>) => {
         this.gets++;
         this.tokens.push(call.metadata.get('authorization')[0]);
-        this.#behave(this.onGet.shift(), callback, v1GetResponse(new Uint8Array(), undefined, 0));
+        this.#behave(this.onGet.shift(), callback, v1GetResponse(undefined, 0));
       },
       getMany: unanswered,
       set: (call: { request: SetRequest }, callback: sendUnaryData<unknown>) => {
