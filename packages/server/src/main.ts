@@ -22,7 +22,12 @@ export async function main(args: readonly string[]): Promise<number | undefined>
       return 0;
     }
     logger = pino({ level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
-    server = new Server(options, { logger, onFatal: (error) => end(logger, error), onLeft: () => process.exit(0) });
+    server = new Server(options, {
+      logger,
+      logsRequests: logger.isLevelEnabled('debug'),
+      onFatal: (error) => end(logger, error),
+      onLeft: () => process.exit(0),
+    });
     endBySignal(server, logger);
     process.on('SIGHUP', () => server.reload());
     await server.start();

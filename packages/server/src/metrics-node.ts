@@ -20,7 +20,12 @@ export interface NodeStats {
 
 /** Every metric of a node but its clients' requests. `docs/observability.md` tells what to watch. */
 export function nodeFamilies(node: NodeStats): Family[] {
-  return [...serverFamilies(node), ...raftFamilies(node.raft), ...serfFamilies(node.serf), ...storeFamilies(node.store)];
+  return [
+    ...serverFamilies(node),
+    ...raftFamilies(node.raft),
+    ...serfFamilies(node.serf),
+    ...storeFamilies(node.store),
+  ];
 }
 
 function serverFamilies({ isReady, sessions, revision, stampMs, version, mux }: NodeStats): Family[] {
@@ -69,7 +74,11 @@ function raftFamilies(raft: NodeStats['raft']): Family[] {
     ),
     counter('raft_leader_changes_total', 'Times that another leader, or none, was seen.', stats.leaderChanges),
     counter('raft_proposals_total', 'Entries proposed here.', stats.proposals),
-    counter('raft_proposals_refused_total', 'Entries refused here, mostly for want of a leader.', stats.proposalsRefused),
+    counter(
+      'raft_proposals_refused_total',
+      'Entries refused here, mostly for want of a leader.',
+      stats.proposalsRefused,
+    ),
     gauge('raft_proposals_pending', 'Entries proposed here and not applied yet.', stats.pendingProposals),
     gauge('raft_reads_pending', 'Reads that wait for their round to a quorum.', stats.pendingReads),
     counter('raft_read_rounds_total', 'Rounds to a quorum for reads; many reads share one.', stats.readRounds),
@@ -93,7 +102,10 @@ function serfFamilies(serf: SerfStats): Family[] {
     gauge(
       'serf_members',
       'Members by status.',
-      ...(['alive', 'leaving', 'left', 'failed'] as const).map((status) => ({ labels: { status }, value: serf[status] })),
+      ...(['alive', 'leaving', 'left', 'failed'] as const).map((status) => ({
+        labels: { status },
+        value: serf[status],
+      })),
     ),
     gauge('serf_health_score', '0 is healthy, 7 the worst: how much this node doubts itself.', serf.healthScore),
     counter('serf_probes_total', 'Probes of other members.', serf.probes),

@@ -1,5 +1,7 @@
+import type { Logger } from '@dcache/base';
 import type { DcacheError, ErrorCode } from '@dcache/protocol';
-import { SlowLog } from './slow-log.js';
+import { printableKey, type SlowLog } from './slow-log.js';
+import type { TraceHeaders, Tracing } from './tracing.js';
 
 /** Upper bounds of the buckets, in seconds: a local read takes 20 µs, a durable write milliseconds, a wait seconds. */
 export const requestBoundsSeconds: readonly number[] = [
@@ -29,6 +31,15 @@ export class RequestSeries {
   }
 }
 
+/** What is known of a request beside its time. */
+export interface RequestDetails {
+  readonly id?: number | undefined;
+  readonly key?: Uint8Array | undefined;
+  readonly error?: DcacheError | undefined;
+  /** Its headers or metadata, for the client's trace. */
+  readonly headers?: TraceHeaders | undefined;
+}
+
 /**
  * What the clients' requests do to this node: durations by protocol and verb, errors by code, hits and misses. Kept in
  * plain numbers, because a request must not pay for a metric that is looked at every few seconds; `metrics.ts` turns
@@ -38,11 +49,23 @@ export class RequestMetrics {
   readonly slow: SlowLog;
   readonly #series: RequestSeries[] = [];
   readonly #errors = new Map<string, number>();
+  readonly #tracing: Tracing | undefined;
+  /** Set where each request has its line. */
+  readonly #debug: Logger | undefined;
+  #lastId = 0;
   hits: number = 0;
   misses: number = 0;
 
-  constructor(slow: SlowLog) {
+  /** `debug` is a logger that writes debug lines; left out, no request gets an id. */
+  constructor(slow: SlowLog, parts: { readonly tracing?: Tracing; readonly debug?: Logger | undefined } = {}) {
     this.slow = slow;
+    this.#tracing = parts.tracing;
+    this.#debug = parts.debug;
+  }
+
+  /** The number of the next request in the debug log; undefined where there is none. */
+  nextId(): number | undefined {
+    return this.#debug && ++this.#lastId;
   }
 
   get series(): readonly RequestSeries[] {
@@ -67,12 +90,26 @@ export class RequestMetrics {
     return series;
   }
 
-  /** A request that began at `startMs` of `performance.now()` has its answer. `key` and `id` are for the slow log. */
-  done(series: RequestSeries, startMs: number, key?: Uint8Array, error?: DcacheError): void {
+  /** A request that began at `startMs` of `performance.now()` has its answer. The rest is for who looks closer. */
+  done(series: RequestSeries, startMs: number, about: RequestDetails = {}): void {
     const ms = performance.now() - startMs;
+    const { error } = about;
     series.observe(ms / 1_000);
     if (error) this.failed(series.protocol, error.code);
-    if (ms >= this.slow.floorMs) this.slow.note(series, ms, key, error?.code);
+    if (ms >= this.slow.floorMs) this.slow.note(series, ms, about.key, error?.code);
+    if (this.#debug) this.#tell(this.#debug, series, ms, about);
+    if (this.#tracing?.isOn) {
+      const endMs = Date.now();
+      const { protocol, verb } = series;
+      this.#tracing.tell({
+        protocol,
+        verb,
+        startMs: endMs - ms,
+        endMs,
+        error: error?.code,
+        headers: about.headers ?? {},
+      });
+    }
   }
 
   /** Codes are a fixed set, so this stays small. */
@@ -84,5 +121,10 @@ export class RequestMetrics {
   observeRead(isHit: boolean): void {
     if (isHit) this.hits++;
     else this.misses++;
+  }
+
+  #tell(debug: Logger, { protocol, verb }: RequestSeries, ms: number, { id, key, error }: RequestDetails): void {
+    const fields = { request: id, protocol, verb, key: printableKey(key), ms: Math.round(ms * 1_000) / 1_000 };
+    debug.debug(error ? { ...fields, error: error.code } : fields, 'request');
   }
 }

@@ -35,6 +35,8 @@ export interface ServerOptions {
   readonly defaultTtlMs?: number;
   /** How long a request waits for a leader or an answer, in milliseconds. Default 5,000. */
   readonly requestTimeoutMs?: number;
+  /** A request that takes this long gets a line in the log, in milliseconds; 0 for none. Default 100. */
+  readonly slowRequestMs?: number;
   /** Applied log entries kept for followers that lag; who lags more gets a snapshot. Default 10,000. */
   readonly trailingEntries?: number;
   /** What others dial for Serf, `host:port` or `host`; its host is the RPC address's too. Default the bound address. */
@@ -106,6 +108,7 @@ export function resolveOptions(options: ServerOptions): ResolvedOptions {
     eviction: policy(options.eviction ?? 'sieve'),
     defaultTtlMs: integer('default-ttl', options.defaultTtlMs ?? 0, 0, maxDurationMs),
     requestTimeoutMs: integer('request-timeout', options.requestTimeoutMs ?? 5_000, 1, 3_600_000),
+    slowRequestMs: integer('slow-request', options.slowRequestMs ?? 100, 0, maxDurationMs),
     ...given(options),
     advertise: advertised(options.advertise),
     serfRpc: options.serfRpc === undefined ? undefined : address('serf-rpc', options.serfRpc),

@@ -32,20 +32,29 @@ import { Joiner } from './joiner.js';
 import { LogHome } from './log-home.js';
 import { LogTime } from './log-time.js';
 import { Membership, memberTags } from './membership.js';
+import { metricsContentType, metricsText, requestFamilies } from './metrics.js';
+import { type NodeStats, nodeFamilies } from './metrics-node.js';
+import { RequestMetrics } from './metrics-requests.js';
 import { type ResolvedOptions, resolveOptions, type ServerOptions } from './options.js';
+import { type Overview, overview } from './overview.js';
 import { type FrameTargets, handlePeerFrame } from './peer-frames.js';
 import { Peers, type Reply as ReplyFrame } from './peers.js';
 import { makePort } from './port.js';
 import { RaftReplicatedLog } from './replicated-log.js';
 import { Router } from './router.js';
 import { Security } from './security.js';
+import { SlowLog } from './slow-log.js';
 import { CacheStateMachine } from './state-machine.js';
 import { isReady, type ServerStatus, serverStatus } from './status.js';
 import { TouchFeed } from './touch-feed.js';
+import { Tracing } from './tracing.js';
+import { version } from './version.js';
 
 export interface ServerParts {
   /** Default silent. */
   readonly logger?: Logger;
+  /** Give each request an id and a line at level debug. Default false. */
+  readonly logsRequests?: boolean;
   /** Default the machine's. */
   readonly clock?: Clock;
   /** Called once when the node has to end by itself: its disk or log failed, or its name is taken. */
@@ -89,6 +98,9 @@ export class Server implements CommandHandler {
   readonly #clock: Clock;
   readonly #onFatal: (error: Error) => void;
   readonly #onLeft: () => void;
+  readonly #tracing: Tracing = new Tracing();
+  readonly #metrics: RequestMetrics;
+  #startedMs = 0;
   readonly #stateMachine: CacheStateMachine;
   readonly #time: LogTime;
   readonly #security: Security;
@@ -143,7 +155,17 @@ export class Server implements CommandHandler {
     this.#forwarder = new Forwarder(this.#peers, this.#clock, this.#options.requestTimeoutMs);
     const { tokens, tls } = this.#security;
     const authorize: Authorize = (authorization, access) => tokens?.check(authorization, access);
-    const api = { handler: this, limits: this.#limits, logger: this.#logger, ...(tokens ? { authorize } : {}) };
+    this.#metrics = new RequestMetrics(new SlowLog(this.#options.slowRequestMs, this.#clock, this.#logger), {
+      tracing: this.#tracing,
+      debug: parts.logsRequests ? this.#logger : undefined,
+    });
+    const api = {
+      handler: this,
+      limits: this.#limits,
+      logger: this.#logger,
+      metrics: this.#metrics,
+      ...(tokens ? { authorize } : {}),
+    };
     if (this.#options.http) this.#http = new HttpApi({ ...api, internal: (path) => answerInternal(path, this) });
     if (this.#options.grpc) this.#grpc = this.#makeGrpc(api);
     this.#mux = makePort({
@@ -201,12 +223,16 @@ export class Server implements CommandHandler {
     return this.#request((router) => router.write(withDefaultTtl(command, defaultTtlMs)));
   }
 
-  read(key: Uint8Array, options?: ReadOptions): Promise<Found | undefined> {
-    return this.#request((router) => router.read(key, options));
+  async read(key: Uint8Array, options?: ReadOptions): Promise<Found | undefined> {
+    const found = await this.#request((router) => router.read(key, options));
+    this.#metrics.observeRead(found !== undefined);
+    return found;
   }
 
-  readMany(keys: readonly Uint8Array[], options?: ReadOptions): Promise<readonly (Found | undefined)[]> {
-    return this.#request((router) => router.readMany(keys, options));
+  async readMany(keys: readonly Uint8Array[], options?: ReadOptions): Promise<readonly (Found | undefined)[]> {
+    const many = await this.#request((router) => router.readMany(keys, options));
+    for (const found of many) this.#metrics.observeRead(found !== undefined);
+    return many;
   }
 
   servers(): readonly ServerInfo[] {
@@ -231,7 +257,46 @@ export class Server implements CommandHandler {
     });
   }
 
+  /** All metrics in Prometheus' text format. */
+  async metrics(): Promise<{ readonly text: string; readonly type: string }> {
+    const families = [...requestFamilies(this.#metrics), ...nodeFamilies(this.#stats())];
+    return { text: await metricsText(families), type: metricsContentType };
+  }
+
+  /** What the page shows. */
+  overview(): Overview {
+    const { directory } = this.#stateMachine;
+    const known = this.#running?.membership.gossip() ?? [];
+    const monotonicMs = this.#clock.monotonicMs();
+    return overview({
+      status: this.status(),
+      stats: this.#stats(),
+      requests: this.#metrics,
+      monotonicMs,
+      uptimeSeconds: (monotonicMs - this.#startedMs) / 1_000,
+      gossip: (name) => known.find((member) => member.name === name)?.status,
+      raftId: (name) => [...directory.entries()].find(([, identity]) => identity.name === name)?.[0],
+    });
+  }
+
+  #stats(): NodeStats {
+    const { node, log } = this.#running ?? {};
+    return {
+      raft: node && log && { stats: node.stats(), status: log.status() },
+      serf: this.#serf.stats(),
+      store: this.#stateMachine.store.stats(),
+      mux: this.#mux.stats(),
+      isReady: this.isReady,
+      sessions: this.#stateMachine.sessionCount,
+      revision: this.#stateMachine.revision,
+      stampMs: this.#stateMachine.stampMs,
+      version,
+    };
+  }
+
   async #startUp(): Promise<void> {
+    this.#startedMs = this.#clock.monotonicMs();
+    await this.#tracing.load();
     const { inMemory, dataDir, id, serfAddress, rpcPort, bootstrap, advertise, serfRpc } = this.#options;
     const { host } = serfAddress;
     this.#home = await LogHome.open({ inMemory, dataDir, name: id, clock: this.#clock, logger: this.#logger });
@@ -323,7 +388,7 @@ export class Server implements CommandHandler {
     return this.#home;
   }
 
-  #makeGrpc(api: Pick<GrpcApiOptions, 'handler' | 'limits' | 'logger' | 'authorize'>): GrpcApi {
+  #makeGrpc(api: Pick<GrpcApiOptions, 'handler' | 'limits' | 'logger' | 'authorize' | 'metrics'>): GrpcApi {
     const admin = new Admin({
       name: this.#options.id,
       running: () => this.#checkRunning(),

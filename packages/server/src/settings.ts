@@ -102,6 +102,13 @@ export const settings: readonly Setting[] = [
     description: 'how long a request waits for a leader',
   },
   {
+    name: 'slow-request',
+    kind: 'duration',
+    placeholder: 'time',
+    byDefault: '100ms',
+    description: 'a request that takes this long gets a line in the log; 0 for none',
+  },
+  {
     name: 'trailing-entries',
     kind: 'count',
     placeholder: 'count',

@@ -49,7 +49,7 @@ export class SlowLog {
     error?: string,
   ): void {
     const { protocol, verb } = request;
-    const slow = { protocol, verb, key: printable(key), ms, atMs: this.#clock.wallMs(), error };
+    const slow = { protocol, verb, key: printableKey(key), ms, atMs: this.#clock.wallMs(), error };
     if (this.#thresholdMs > 0 && ms >= this.#thresholdMs) this.#say(slow);
     this.#remember(slow);
   }
@@ -107,7 +107,7 @@ export class SlowLog {
 const maxShownBytes = 64;
 
 /** Safe in a log line and on a page, whatever bytes a client sent. */
-function printable(key: Uint8Array | undefined): string {
+export function printableKey(key: Uint8Array | undefined): string {
   if (!key) return '';
   const text = Buffer.from(key.buffer, key.byteOffset, Math.min(key.length, maxShownBytes)).toString('utf8');
   const escaped = text.replace(/[\p{C}\ufffd]/gu, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`);

@@ -1,6 +1,7 @@
-import type { Logger } from '@dcache/base';
+import { type Logger, utf8 } from '@dcache/base';
 import { errorMetadata, type GrpcMethod, toDcacheError } from '@dcache/protocol';
 import { type handleUnaryCall, Metadata, type ServiceError, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import type { RequestMetrics } from '../metrics-requests.js';
 
 /** What implements the unary methods of a service. */
 export type UnaryCalls<Methods> = {
@@ -13,20 +14,52 @@ export type UnaryCalls<Methods> = {
 export function unary<Request, Response>(
   run: (request: Request, metadata: Metadata) => Promise<Response>,
   logger: Logger,
+  timed?: { readonly metrics: RequestMetrics; readonly verb: string } | undefined,
 ): handleUnaryCall<Request, Response> {
+  if (!timed)
+    return (call, callback) => {
+      run(call.request, call.metadata).then(
+        (response) => callback(null, response),
+        (thrown) => callback(toServiceError(thrown, logger)),
+      );
+    };
+  const { metrics } = timed;
+  const series = metrics.of('grpc', timed.verb);
   return (call, callback) => {
+    const startMs = performance.now();
+    const about = { id: metrics.nextId(), key: keyOf(call.request), headers: call.metadata };
     run(call.request, call.metadata).then(
-      (response) => callback(null, response),
-      (thrown) => callback(toServiceError(thrown, logger)),
+      (response) => {
+        callback(null, response);
+        metrics.done(series, startMs, about);
+      },
+      (thrown) => {
+        callback(toServiceError(thrown, logger));
+        metrics.done(series, startMs, { ...about, error: toDcacheError(thrown) });
+      },
     );
   };
 }
 
 /** All unary methods of a service. */
-export function unaryCalls<Methods>(calls: UnaryCalls<Methods>, logger: Logger): UntypedServiceImplementation {
+export function unaryCalls<Methods>(
+  calls: UnaryCalls<Methods>,
+  logger: Logger,
+  metrics?: RequestMetrics | undefined,
+): UntypedServiceImplementation {
   return Object.fromEntries(
-    Object.entries(calls).map(([name, run]) => [name, unary(run as (request: object) => Promise<object>, logger)]),
+    Object.entries(calls).map(([name, run]) => {
+      const verb = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+      return [name, unary(run as (request: object) => Promise<object>, logger, metrics && { metrics, verb })];
+    }),
   );
+}
+
+/** The key that a request names, for the slow log; of several none. */
+function keyOf(request: unknown): Uint8Array | undefined {
+  const { key } = request as { readonly key?: unknown };
+  if (typeof key === 'string') return utf8(key);
+  return key instanceof Uint8Array ? key : undefined;
 }
 
 /** Any thrown thing as gRPC shows it: the status and message, and the exact code in the trailing metadata. */

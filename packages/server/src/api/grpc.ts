@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Clock, Logger } from '@dcache/base';
 import { adminService, type CommandHandler, cacheService, cacheServiceV1, type Limits } from '@dcache/protocol';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
+import type { RequestMetrics } from '../metrics-requests.js';
 import { type Authorize, tokenInterceptor } from './access.js';
 import { type AdminHandler, adminCalls } from './grpc-admin.js';
 import { unaryCalls } from './grpc-answer.js';
@@ -16,6 +17,8 @@ export interface GrpcApiOptions {
   readonly clock: Clock;
   /** Default: everybody may do everything. */
   readonly authorize?: Authorize;
+  /** Where calls are counted; default nowhere. */
+  readonly metrics?: RequestMetrics;
   /** Log time, in milliseconds. */
   readonly nowMs: () => number;
 }
@@ -33,7 +36,7 @@ export class GrpcApi {
   readonly #health: GrpcHealth;
 
   constructor(options: GrpcApiOptions) {
-    const { handler, admin, limits, logger, clock, nowMs, authorize } = options;
+    const { handler, admin, limits, logger, clock, nowMs, authorize, metrics } = options;
     this.#server = new Server({
       // Room for the key and the framing around the largest value, so that our own error answers what is just above.
       'grpc.max_receive_message_length': limits.maxValueBytes + limits.maxKeyBytes + 65_536,
@@ -44,8 +47,8 @@ export class GrpcApi {
       'grpc.keepalive_timeout_ms': 10_000,
       ...(authorize ? { interceptors: [tokenInterceptor(authorize)] } : {}),
     });
-    this.#server.addService(cacheService, unaryCalls(originalCacheCalls(handler, limits), logger));
-    this.#server.addService(cacheServiceV1, unaryCalls(cacheCalls(handler, limits, nowMs), logger));
+    this.#server.addService(cacheService, unaryCalls(originalCacheCalls(handler, limits), logger, metrics));
+    this.#server.addService(cacheServiceV1, unaryCalls(cacheCalls(handler, limits, nowMs), logger, metrics));
     this.#server.addService(adminService, adminCalls(admin, clock, logger));
     this.#health = new GrpcHealth(['pb.Cache', 'dcache.v1.Cache', 'dcache.v1.Admin'], () => admin.isReady(), clock);
     this.#health.addTo(this.#server);

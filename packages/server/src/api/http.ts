@@ -8,7 +8,7 @@ import {
   type CommandHandler,
   CommandType,
   checkReply,
-  type DcacheError,
+  DcacheError,
   formatEtag,
   type HttpRequest,
   httpFoundHeaders,
@@ -17,19 +17,22 @@ import {
   parseHttpRequest,
   toDcacheError,
 } from '@dcache/protocol';
+import type { RequestMetrics, RequestSeries } from '../metrics-requests.js';
 import type { Authorize } from './access.js';
 import { readBody } from './body.js';
-import type { InternalAnswer } from './internal.js';
+import { type InternalAnswer, isOpenPath } from './internal.js';
 import { checkOrigin } from './origin.js';
 
 export interface HttpApiOptions {
   readonly handler: CommandHandler;
   readonly limits: Limits;
   /** Answers the server's own paths, `/-/…`; undefined where there is none. */
-  readonly internal: (path: string) => InternalAnswer | undefined;
+  readonly internal: (path: string) => InternalAnswer | undefined | Promise<InternalAnswer | undefined>;
   readonly logger: Logger;
   /** Default: everybody may do everything. */
   readonly authorize?: Authorize;
+  /** Where requests are counted; default nowhere. */
+  readonly metrics?: RequestMetrics;
   /** How long a client may take, in milliseconds: for the headers, for a whole request. Default 60,000 and 300,000. */
   readonly headersTimeoutMs?: number;
   readonly requestTimeoutMs?: number;
@@ -54,9 +57,14 @@ export class HttpApi {
   readonly #options: HttpApiOptions;
   readonly #server: Server;
   readonly #connections = new WeakMap<Duplex, Connection>();
+  readonly #series: Readonly<Record<string, RequestSeries>>;
 
   constructor(options: HttpApiOptions) {
     this.#options = options;
+    const { metrics } = options;
+    this.#series = metrics
+      ? Object.fromEntries(Object.entries(verbs).map(([method, verb]) => [method, metrics.of('http', verb)] as const))
+      : {};
     // A key of the longest kind may stand in the request line with every byte escaped.
     const maxHeaderSize = options.limits.maxKeyBytes * 3 + 16_384;
     const headersTimeout = options.headersTimeoutMs ?? 60_000;
@@ -118,20 +126,39 @@ export class HttpApi {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { metrics } = this.#options;
+    const startMs = metrics ? performance.now() : 0;
+    const id = metrics?.nextId();
+    if (id !== undefined) response.setHeader('dcache-request', id);
+    let parsed: HttpRequest | undefined;
+    let error: DcacheError | undefined;
     try {
-      await this.#answer(request, response);
+      parsed = this.#parse(request);
+      await this.#answer(parsed, request, response);
     } catch (thrown) {
-      const error = toDcacheError(thrown);
+      error = toDcacheError(thrown);
+      // In the turn of its head a request without a body does not know yet that it is complete.
+      await undefined;
       if (error.code === 'internal') this.#options.logger.error({ err: thrown, url: request.url }, 'a request failed');
       refuse(response, error, request);
     }
+    if (!metrics) return;
+    const series = parsed?.kind === 'internal' ? undefined : this.#series[request.method ?? ''];
+    const key = parsed && 'key' in parsed ? parsed.key : undefined;
+    if (series) metrics.done(series, startMs, { id, key, error, headers: request.headers });
+    else if (error) metrics.failed('http', error.code);
   }
 
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { handler, limits } = this.#options;
-    const parsed = parseHttpRequest(request.method ?? '', request.url ?? '', request.headers, limits);
-    checkOrigin(request.headers.origin, request.headers.host);
+  #parse(request: IncomingMessage): HttpRequest {
+    const { method = '', url = '', headers } = request;
+    const parsed = parseHttpRequest(method, url, headers, this.#options.limits);
+    checkOrigin(headers.origin, headers.host);
     this.#authorize(request, parsed);
+    return parsed;
+  }
+
+  async #answer(parsed: HttpRequest, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { handler, limits } = this.#options;
     switch (parsed.kind) {
       case 'read': {
         const found = await handler.read(parsed.key, { level: parsed.level });
@@ -149,15 +176,18 @@ export class HttpApi {
         request.resume();
         return this.#write(response, { type: CommandType.delete, key: parsed.key, condition: parsed.condition });
       case 'internal': {
-        const answer = this.#options.internal(parsed.path);
-        return sendJson(response, answer ?? { status: 404, body: { error: 'not-found', message: 'no such page' } });
+        const { method } = request;
+        if (method !== 'GET' && method !== 'HEAD')
+          throw new DcacheError('method-not-allowed', `${method} is not supported here; use GET or HEAD`);
+        const answer = await this.#options.internal(parsed.path);
+        return sendAnswer(response, answer ?? noSuchPage, method === 'HEAD');
       }
     }
   }
 
-  /** Probes need no token: who asks for them has none, and they tell nothing. */
+  /** Probes and the files of the page need no token: who asks for them has none, and they tell nothing. */
   #authorize(request: IncomingMessage, parsed: HttpRequest): void {
-    if (parsed.kind === 'internal' && (parsed.path === '/-/live' || parsed.path === '/-/ready')) return;
+    if (parsed.kind === 'internal' && isOpenPath(parsed.path)) return;
     const access = parsed.kind === 'read' || parsed.kind === 'internal' ? 'read' : 'write';
     this.#options.authorize?.(request.headers.authorization, access);
   }
@@ -204,15 +234,22 @@ function sendValue(response: ServerResponse, value: Uint8Array): void {
   else response.end(Buffer.from(value.buffer, value.byteOffset, value.length).toString('latin1'), 'latin1');
 }
 
-function sendJson(response: ServerResponse, answer: InternalAnswer): void {
-  const body = `${JSON.stringify(answer.body)}\n`;
+function sendAnswer(response: ServerResponse, answer: InternalAnswer, isHead: boolean): void {
+  const content = answer.content ?? `${JSON.stringify(answer.body)}\n`;
   response.writeHead(answer.status, {
     'content-type': 'application/json; charset=utf-8',
-    'content-length': Buffer.byteLength(body),
+    'content-length': Buffer.byteLength(content),
     'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    ...answer.headers,
   });
-  response.end(body);
+  response.end(isHead ? undefined : content);
 }
+
+const noSuchPage: InternalAnswer = { status: 404, body: { error: 'not-found', message: 'no such page' } };
+
+/** What a method is called in the metrics. */
+const verbs: Readonly<Record<string, string>> = { GET: 'get', HEAD: 'head', POST: 'set', PUT: 'set', DELETE: 'delete' };
 
 /** One line that says what happened; the connection goes on unless a body is left that nobody will read. */
 function refuse(response: ServerResponse, error: DcacheError, request: IncomingMessage): void {

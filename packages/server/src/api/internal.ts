@@ -1,10 +1,16 @@
 import type { ServerInfo } from '@dcache/protocol';
+import type { Overview } from '../overview.js';
+import { pageFile, pagePaths } from '../page/files.js';
 import type { ServerStatus } from '../status.js';
 
-/** An answer of the server about itself, as JSON. */
+/** An answer of the server about itself. */
 export interface InternalAnswer {
   readonly status: number;
-  readonly body: unknown;
+  /** Sent as JSON, unless there is `content`. */
+  readonly body?: unknown;
+  readonly content?: string;
+  /** Beside, and instead of, those of JSON that is not to be kept. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** What the server can tell about itself. */
@@ -13,10 +19,18 @@ export interface SelfKnowledge {
   readonly isReady: boolean;
   status(): ServerStatus;
   servers(): readonly ServerInfo[];
+  overview(): Overview;
+  /** Prometheus' text and its type. */
+  metrics(): Promise<{ readonly text: string; readonly type: string }>;
+}
+
+/** Whether a path tells nothing that a token would protect. */
+export function isOpenPath(path: string): boolean {
+  return path === '/-/live' || path === '/-/ready' || pagePaths.has(path);
 }
 
 /** The server's own paths, `/-/…`; undefined where there is no such page. */
-export function answerInternal(path: string, self: SelfKnowledge): InternalAnswer | undefined {
+export async function answerInternal(path: string, self: SelfKnowledge): Promise<InternalAnswer | undefined> {
   switch (path) {
     case '/-/live':
       return { status: 200, body: { live: true } };
@@ -28,7 +42,13 @@ export function answerInternal(path: string, self: SelfKnowledge): InternalAnswe
       return { status: 200, body: self.servers() };
     case '/-/status':
       return { status: 200, body: self.status() };
+    case '/-/overview':
+      return { status: 200, body: self.overview() };
+    case '/-/metrics': {
+      const { text, type } = await self.metrics();
+      return { status: 200, content: text, headers: { 'content-type': type } };
+    }
     default:
-      return undefined;
+      return pageFile(path);
   }
 }
