@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import { Cluster, eventually } from './harness.js';
+
+const executablePath = '/usr/bin/chromium';
+/** Where screenshots go, for a person to look at; without it none are taken. */
+const shots = process.env['PAGE_SCREENSHOTS'];
+/** How long the page watches before they are taken, in milliseconds. */
+const shotDelayMs = Number(process.env['PAGE_SCREENSHOT_DELAY_MS'] ?? 5_000);
+
+// On a developer's machine the browser may be missing; where everything is checked it may not.
+const isMissing = !existsSync(executablePath);
+if (isMissing && process.env['DCACHE_CI'])
+  throw new Error('chromium is not installed; on Debian: apt-get install chromium');
+const skip = isMissing ? `${executablePath} is not there` : false;
+
+const flags = [
+  ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'],
+  ...['--disable-background-networking', '--disable-component-update'],
+];
+
+let cluster: Cluster;
+const cleanups: (() => Promise<unknown>)[] = [];
+
+before(async () => {
+  if (skip) return;
+  cluster = await Cluster.start(3);
+  cleanups.push(() => cluster.destroy());
+});
+
+after(async () => {
+  for (const cleanUp of cleanups.reverse()) await cleanUp();
+});
+
+/** A browser of its own for each kind of screen; what the page gets wrong is kept in `faults`. */
+async function open(
+  options: BrowserContextOptions,
+): Promise<{ context: BrowserContext; page: Page; faults: string[] }> {
+  const profile = await mkdtemp(join(tmpdir(), 'dcache-page-'));
+  const context = await chromium.launchPersistentContext(profile, { executablePath, args: flags, ...options });
+  cleanups.push(async () => {
+    await context.close();
+    await rm(profile, { recursive: true, force: true });
+  });
+  const page = context.pages()[0] ?? (await context.newPage());
+  const faults: string[] = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error') faults.push(message.text());
+  });
+  page.on('pageerror', (error) => faults.push(String(error)));
+  page.on('request', (request) => {
+    if (new URL(request.url()).hostname !== '127.0.0.1') faults.push(`asked for ${request.url()}`);
+  });
+  return { context, page, faults };
+}
+
+/** Requests to all nodes until it is ended; few enough to leave the machine to the browser. */
+function load(): () => Promise<void> {
+  let isEnded = false;
+  const run = async (): Promise<void> => {
+    for (let i = 0; !isEnded; i++) {
+      const node = cluster.nodes[i % 3]!;
+      const rank = Math.floor(2 ** (((i * 7_919) % 1_000) / 100));
+      if ((await node.get(`user:${rank}`)).status === 404 && rank < 900)
+        await node.set(`user:${rank}`, 'x'.repeat(200 + rank));
+    }
+  };
+  const running = run();
+  return async () => {
+    isEnded = true;
+    await running;
+  };
+}
+
+/** Asked from here again and again: the page's own policy forbids to evaluate text inside it. */
+function holds(page: Page, expression: string): Promise<unknown> {
+  return eventually(expression, () => page.evaluate<boolean>(expression));
+}
+
+const text = (page: Page, id: string): Promise<string> => page.locator(`#${id}`).innerText();
+
+test('the page shows members, live rates and the slowest requests, on every node and every screen', {
+  skip,
+  timeout: 240_000,
+}, async (context) => {
+  const end = load();
+  context.after(end);
+  const screens = [
+    ['light', { viewport: { width: 1280, height: 900 }, colorScheme: 'light' }],
+    ['dark', { viewport: { width: 1280, height: 900 }, colorScheme: 'dark' }],
+    ['phone', { viewport: { width: 375, height: 812 }, colorScheme: 'dark', deviceScaleFactor: 2, isMobile: true }],
+  ] as const;
+  const pages = [];
+  for (const [i, [name, options]] of screens.entries()) {
+    const { page, faults } = await open(options);
+    const node = cluster.nodes[i]!;
+    await page.goto(`http://127.0.0.1:${node.rpcPort}${i === 0 ? '/-' : '/-/'}`);
+    pages.push({ name, page, faults, node });
+  }
+  for (const { name, page, faults, node } of pages) {
+    await holds(page, `document.getElementById('state').textContent === 'Healthy'`);
+    assert.equal(await text(page, 'node'), node.name);
+    assert.equal(await page.locator('#members li').count(), 3);
+    assert.equal(await page.locator('#members .role.leader').count(), 1);
+    assert.equal(await page.locator('#members .dot[data-state="good"]').count(), 3);
+    await holds(page, `Number(document.getElementById('ops').textContent) > 0`);
+    await holds(page, `/%$/.test(document.getElementById('ratio').textContent)`);
+    await holds(page, `document.querySelectorAll('#ops-chart path.line').length === 2`);
+    assert.ok((await page.locator('#slow tr').count()) > 1);
+    const applied = await text(page, 'applied');
+    await holds(page, `document.getElementById('applied').textContent !== ${JSON.stringify(applied)}`);
+    const overflow = await page.evaluate('document.documentElement.scrollWidth - window.innerWidth');
+    assert.ok((overflow as number) <= 0, `${name}: the page is ${overflow} pixels wider than the screen`);
+    assert.deepEqual(faults, [], name);
+  }
+  if (shots) {
+    await pages[0]!.page.waitForTimeout(shotDelayMs);
+    for (const { name, page } of pages) await page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
+  }
+});
+
+test('a key that is markup is shown as text', { skip, timeout: 120_000 }, async () => {
+  const { page, faults } = await open({ viewport: { width: 1280, height: 900 } });
+  const node = cluster.nodes[0]!;
+  const key = '<img src=x onerror=alert(1)>';
+  await page.goto(`http://127.0.0.1:${node.rpcPort}/-/`);
+  await page.route('**/-/overview', async (route) => {
+    const answer = await route.fetch();
+    const overview = (await answer.json()) as { slowest: object[] };
+    overview.slowest = [{ protocol: 'http', verb: 'get', key, ms: 120_000, atMs: Date.now() }];
+    await route.fulfill({ json: overview });
+  });
+  await holds(page, `document.querySelector('#slow td:nth-child(2)')?.textContent.startsWith('<img')`);
+  assert.equal(await page.locator('#slow img').count(), 0);
+  assert.deepEqual(faults, []);
+});
+
+test('when its node is gone the page says so, and it comes back with it', { skip, timeout: 180_000 }, async () => {
+  const { page } = await open({ viewport: { width: 1280, height: 900 } });
+  const node = cluster.nodes[2]!;
+  await page.goto(`http://127.0.0.1:${node.rpcPort}/-/`);
+  await holds(page, `document.getElementById('state').textContent === 'Healthy'`);
+  const other = await open({ viewport: { width: 1280, height: 900 } });
+  await other.page.goto(`http://127.0.0.1:${cluster.nodes[0]!.rpcPort}/-/`);
+  await node.kill();
+  await holds(page, `document.getElementById('state').textContent === 'No answer'`);
+  assert.equal(await page.locator('#notice').isVisible(), true);
+  await holds(other.page, `document.querySelectorAll('#members .dot[data-state="bad"]').length === 1`);
+  if (shots) await other.page.screenshot({ path: join(shots, 'failed.png'), fullPage: true });
+  if (shots) await page.screenshot({ path: join(shots, 'gone.png'), fullPage: true });
+  node.start('--join', cluster.nodes[0]!.serfAddress);
+  await eventually('it is ready', async () => (await node.status()).isReady);
+  await holds(page, `document.getElementById('state').textContent !== 'No answer'`);
+  assert.equal(await page.locator('#notice').isVisible(), false);
+});
