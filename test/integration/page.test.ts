@@ -116,6 +116,10 @@ test('the page shows members, live rates and the slowest requests, on every node
     await holds(page, `document.getElementById('applied').textContent !== ${JSON.stringify(applied)}`);
     const overflow = await page.evaluate('document.documentElement.scrollWidth - window.innerWidth');
     assert.ok((overflow as number) <= 0, `${name}: the page is ${overflow} pixels wider than the screen`);
+    const columns = await page.evaluate(
+      `new Set([...document.querySelectorAll('.card')].map((card) => card.offsetLeft)).size`,
+    );
+    assert.equal(columns, name === 'phone' ? 1 : 2, name);
     assert.deepEqual(faults, [], name);
   }
   if (shots) {

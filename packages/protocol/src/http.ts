@@ -25,7 +25,14 @@ export type HttpHeaders = Readonly<Record<string, string | readonly string[] | u
 
 /** What a request asks for; a write still needs its body. */
 export type HttpRequest =
-  | { readonly kind: 'read'; readonly key: Uint8Array; readonly level: ReadLevel | undefined; readonly isHead: boolean }
+  | {
+      readonly kind: 'read';
+      readonly key: Uint8Array;
+      readonly level: ReadLevel | undefined;
+      readonly isHead: boolean;
+      /** What `If-None-Match` lists; an answer with one of these needs no body. */
+      readonly unlessEtag: string | undefined;
+    }
   | {
       readonly kind: 'write';
       readonly key: Uint8Array;
@@ -48,7 +55,13 @@ export function parseHttpRequest(method: string, target: string, headers: HttpHe
   switch (method) {
     case 'GET':
     case 'HEAD':
-      return { kind: 'read', key, level: parseLevel(query?.get('consistency')), isHead: method === 'HEAD' };
+      return {
+        kind: 'read',
+        key,
+        level: parseLevel(query?.get('consistency')),
+        isHead: method === 'HEAD',
+        unlessEtag: etagList(headers['if-none-match']),
+      };
     case 'POST':
     case 'PUT':
       return { kind: 'write', key, ttlMs: parseTtl(query?.get('ttl')), condition: parseCondition(headers) };
@@ -72,6 +85,18 @@ export function httpWriteCommand(request: HttpRequest & { kind: 'write' }, value
     flags: 0,
     condition: request.condition,
   };
+}
+
+/** Whether the client has what was found: an `If-None-Match` names it, weakly compared, or is `*`. (RFC 9110 §13.1.2) */
+export function isUnchanged(request: HttpRequest & { kind: 'read' }, found: Found): boolean {
+  const { unlessEtag } = request;
+  if (unlessEtag === undefined) return false;
+  const etag = formatEtag(found.revision);
+  return unlessEtag.split(',').some((one) => one.trim() === '*' || one.trim().replace(/^W\//, '') === etag);
+}
+
+function etagList(header: string | readonly string[] | undefined): string | undefined {
+  return header === undefined || typeof header === 'string' ? header : header.join();
 }
 
 /** The headers that tell a value's revision. */

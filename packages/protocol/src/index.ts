@@ -113,6 +113,7 @@ export {
   type HttpRequest,
   httpFoundHeaders,
   httpWriteCommand,
+  isUnchanged,
   parseHttpRequest,
 } from './http.js';
 export { checkKey, checkValueBytes, defaultLimits, type Limits } from './limits.js';

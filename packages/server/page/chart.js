@@ -16,7 +16,7 @@ function roundUp(value) {
   return [1, 2, 5, 10].find((step) => step * power >= value) * power;
 }
 
-/** Lines over the last `spanMs`, the newest at the right. A point whose value is null is a gap. */
+/** Lines over the last minutes, the newest at the right. A point whose value is null is a gap. */
 export class Chart {
   #host;
   #options;
@@ -24,7 +24,7 @@ export class Chart {
   #nowMs = 0;
   #pointerX;
 
-  /** `series`: [{ name, className }]; `format` makes text of a value; `max` fixes the axis. */
+  /** `series`: [{ name, className }]; `format` makes text of a value; `max` fixes the axis; of `spansMs` the first that holds all is shown. */
   constructor(host, options) {
     this.#host = host;
     this.#options = options;
@@ -49,7 +49,9 @@ export class Chart {
   #draw() {
     const { clientWidth: width, clientHeight: height } = this.#host;
     if (width === 0) return;
-    const { series, format, max, spanMs } = this.#options;
+    const { series, format, max, spansMs } = this.#options;
+    const ageMs = this.#points.length === 0 ? 0 : this.#nowMs - this.#points[0].atMs;
+    const spanMs = spansMs.find((span) => span >= ageMs) ?? spansMs.at(-1);
     const values = this.#points.flatMap((point) => point.values).filter((value) => value !== null);
     const top = max ?? roundUp(Math.max(10, ...values));
     const right = width - margin.right;

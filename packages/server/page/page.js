@@ -1,6 +1,8 @@
 import { Chart } from './chart.js';
 
-const spanMs = 5 * 60_000;
+/** A page that was just opened shows a minute, not four empty ones. */
+const spansMs = [60_000, 120_000, 300_000];
+const spanMs = spansMs.at(-1);
 const intervalMs = 1_000;
 /** An answer that takes longer is given up, so that the page tells it. */
 const patienceMs = 4_000;
@@ -52,13 +54,13 @@ const opsChart = new Chart(by('ops-chart'), {
     { name: 'writes', className: 'write' },
   ],
   format: short,
-  spanMs,
+  spansMs,
 });
 const ratioChart = new Chart(by('ratio-chart'), {
   series: [{ name: 'hits', className: 'hit' }],
   format: percent,
   max: 1,
-  spanMs,
+  spansMs,
 });
 
 /** One for each answer, with its rates against the one before. Invariant: not older than `spanMs`. */
@@ -181,23 +183,27 @@ function showMemory({ store, memory, uptimeSeconds, connections, version }) {
     ['Entries', `${bytes(store.liveBytes)} of ${bytes(store.maxBytes)}`, store.liveBytes / store.maxBytes],
     ['Taken for entries', bytes(store.allocatedBytes), store.allocatedBytes / memory.rssBytes],
     ['JavaScript heap', bytes(memory.heapBytes), memory.heapBytes / memory.rssBytes],
-    ['Process', bytes(memory.rssBytes), 1],
+    ['Process', bytes(memory.rssBytes), undefined],
+    ['Evicted', `${count(store.evictions)} entries`, undefined],
+    ['Expired', `${count(store.expirations)} entries`, undefined],
   ];
   by('memory').replaceChildren(
     ...rows.map(([name, text, share]) => {
       const row = element('div');
+      row.append(element('dt', '', name), element('dd', '', text));
+      if (share === undefined) return row;
       const track = element('span', 'track');
       const fill = element('span', 'fill');
       fill.style.width = `${Math.min(100, share * 100)}%`;
       track.append(fill);
-      row.append(element('dt', '', name), element('dd', '', text), track);
+      row.append(track);
       return row;
     }),
   );
 }
 
 function showSlowest(slowest) {
-  const rows = slowest.slice(0, 8).map(({ protocol, verb, key, ms, atMs, error }) => {
+  const rows = slowest.slice(0, 7).map(({ protocol, verb, key, ms, atMs, error }) => {
     const row = element('tr');
     const request = element('td', error ? 'failed' : '', `${protocol} ${verb}${error ? ` · ${error}` : ''}`);
     const shown = element('td', '', key);

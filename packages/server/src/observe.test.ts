@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { afterEach, test } from 'node:test';
 import { utf8 } from '@dcache/base';
 import { Server, type ServerParts } from './server.js';
@@ -95,4 +96,32 @@ test('with request lines each request has a number, in the log and in its answer
   assert.equal(line?.message, 'request');
   assert.deepEqual({ ...line.fields, ms: 0 }, { request: id, protocol: 'http', verb: 'set', key: 'b\\u{a}', ms: 0 });
   assert.ok(await server.read(utf8('b\n')));
+});
+
+test('each metric is documented, and each that is documented exists', async () => {
+  const server = await start();
+  const { text } = await server.metrics();
+  const told = [...text.matchAll(/^# TYPE ((?:dcache|raft|serf|store|mux)_\S+)/gm)].map((match) => match[1]);
+  const docs = await readFile(new URL('../../../docs/observability.md', import.meta.url), 'utf8');
+  const documented = [...docs.matchAll(/^\| `(\w+)` \| (?:counter|gauge|histogram) /gm)].map((match) => match[1]);
+  assert.deepEqual(documented, told);
+});
+
+test('a read that names the revision it has gets 304 and no value, until the key changes', async () => {
+  const server = await start();
+  const set = await fetch(at(server, '/a'), { method: 'PUT', body: 'one' });
+  const etag = set.headers.get('etag') ?? '';
+  const ask = (ifNoneMatch: string): Promise<Response> =>
+    fetch(at(server, '/a'), { headers: { 'if-none-match': ifNoneMatch } });
+  for (const same of [etag, `W/${etag}`, `"0", ${etag}`, '*']) {
+    const response = await ask(same);
+    assert.equal(response.status, 304, same);
+    assert.equal(response.headers.get('etag'), etag);
+    assert.equal(await response.text(), '');
+  }
+  assert.equal((await ask('"0"')).status, 200);
+  await fetch(at(server, '/a'), { method: 'PUT', body: 'two' });
+  const changed = await ask(etag);
+  assert.equal(changed.status, 200);
+  assert.equal(await changed.text(), 'two');
 });

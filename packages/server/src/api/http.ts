@@ -13,6 +13,7 @@ import {
   type HttpRequest,
   httpFoundHeaders,
   httpWriteCommand,
+  isUnchanged,
   type Limits,
   parseHttpRequest,
   toDcacheError,
@@ -163,6 +164,11 @@ export class HttpApi {
       case 'read': {
         const found = await handler.read(parsed.key, { level: parsed.level });
         if (!found) return this.#miss(response, parsed.isHead);
+        if (isUnchanged(parsed, found)) {
+          response.writeHead(304, { etag: formatEtag(found.revision) });
+          response.end();
+          return;
+        }
         response.writeHead(200, httpFoundHeaders(found));
         if (parsed.isHead) response.end();
         else sendValue(response, found.value);
