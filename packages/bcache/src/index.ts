@@ -1,1 +1,1 @@
-export {};
+export { Replica, type ReplicaOptions } from './replica.js';

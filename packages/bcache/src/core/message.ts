@@ -41,8 +41,14 @@ export type Message =
   | { readonly type: typeof MessageType.refused; readonly nowMs: number; readonly origin: string; readonly dot: number }
   | { readonly type: typeof MessageType.stateRequest; readonly id: number; readonly isStale: boolean }
   | { readonly type: typeof MessageType.stateBegin; readonly id: number; readonly entries: readonly PositionEntry[] }
-  | { readonly type: typeof MessageType.stateChunk; readonly id: number; readonly body: Uint8Array }
-  | { readonly type: typeof MessageType.stateEnd; readonly id: number }
+  | {
+      readonly type: typeof MessageType.stateChunk;
+      readonly id: number;
+      /** Its place: `stateBegin` is 0, chunks follow, `stateEnd` is the last. */
+      readonly index: number;
+      readonly body: Uint8Array;
+    }
+  | { readonly type: typeof MessageType.stateEnd; readonly id: number; readonly index: number }
   | { readonly type: typeof MessageType.stateMore; readonly id: number }
   | { readonly type: typeof MessageType.stateBusy; readonly id: number };
 
@@ -74,9 +80,11 @@ export function encodeMessage(message: Message): Uint8Array {
       writeEntries(writer, message.entries);
       break;
     case MessageType.stateChunk:
-      writer.varint(message.id).raw(message.body);
+      writer.varint(message.id).varint(message.index).raw(message.body);
       break;
     case MessageType.stateEnd:
+      writer.varint(message.id).varint(message.index);
+      break;
     case MessageType.stateMore:
     case MessageType.stateBusy:
       writer.varint(message.id);
@@ -114,8 +122,9 @@ function decodeFields(reader: ByteReader, type: Message['type']): Message | unde
     case MessageType.stateBegin:
       return { type, id: reader.varint(), entries: readEntries(reader) };
     case MessageType.stateChunk:
-      return { type, id: reader.varint(), body: reader.raw(reader.remaining) };
+      return { type, id: reader.varint(), index: reader.varint(), body: reader.raw(reader.remaining) };
     case MessageType.stateEnd:
+      return { type, id: reader.varint(), index: reader.varint() };
     case MessageType.stateMore:
     case MessageType.stateBusy:
       return { type, id: reader.varint() };

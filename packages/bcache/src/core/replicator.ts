@@ -6,7 +6,7 @@ import type { Holdings } from './holdings.js';
 import { UpdateLog } from './log.js';
 import { decodeMessage, encodeBatch, encodeMessage, type Message, MessageType, type PositionEntry, readBatch } from './message.js';
 import { nodeOf, type Position, Positions } from './positions.js';
-import { StateDonor, StateReceiver } from './state-transfer.js';
+import { StateDonor, type StatePart, StateReceiver } from './state-transfer.js';
 
 export interface ReplicatorOptions {
   /** This node's id, unique among the living. It must not change; the incarnation does at every start. */
@@ -217,9 +217,10 @@ export class Replicator {
     for (const donor of [...this.#donors]) {
       if (!donor.mayGive) continue;
       const body = donor.chunk();
-      if (body !== undefined) this.#send(donor.to, { type: MessageType.stateChunk, id: donor.id, body });
+      if (body !== undefined)
+        this.#send(donor.to, { type: MessageType.stateChunk, id: donor.id, index: donor.index++, body });
       else {
-        this.#send(donor.to, { type: MessageType.stateEnd, id: donor.id });
+        this.#send(donor.to, { type: MessageType.stateEnd, id: donor.id, index: donor.index });
         this.#donors.splice(this.#donors.indexOf(donor), 1);
       }
     }
@@ -272,12 +273,10 @@ export class Replicator {
       case MessageType.stateRequest:
         return this.#onStateRequest(from, message.id, message.isStale);
       case MessageType.stateBegin:
-        return this.#onStateBegin(from, message.id, message.entries);
+        return this.#onStatePart(from, 0, message);
       case MessageType.stateChunk:
-        return this.#onStateChunk(from, message.id, message.body);
       case MessageType.stateEnd:
-        if (this.#isFrom(from, message.id) && this.#receiver!.hasBegun) this.#endState(true);
-        return;
+        return this.#onStatePart(from, message.index, message);
       case MessageType.stateMore: {
         const donor = this.#donors.find((d) => d.to === from && d.id === message.id);
         return donor?.more(this.#monotonicMs);
@@ -540,10 +539,18 @@ export class Replicator {
     this.#send(from, { type: MessageType.stateBegin, id, entries });
   }
 
-  #onStateBegin(from: string, id: number, entries: readonly PositionEntry[]): void {
+  #onStatePart(from: string, index: number, message: StatePart): void {
     const receiver = this.#receiver;
-    if (receiver === undefined || !this.#isFrom(from, id)) return;
+    if (receiver === undefined || !this.#isFrom(from, message.id)) return;
     receiver.heardAtMs = this.#monotonicMs;
+    for (const part of receiver.due(index, message)) {
+      if (part.type === MessageType.stateBegin) this.#beginState(receiver, part.entries);
+      else if (part.type === MessageType.stateChunk) this.#takeChunk(receiver, part.body);
+      else this.#endState(true);
+    }
+  }
+
+  #beginState(receiver: StateReceiver, entries: readonly PositionEntry[]): void {
     receiver.begin(this.#holdings);
     for (const entry of entries) {
       this.#learnVoid(entry.origin, entry.voidAbove);
@@ -552,10 +559,7 @@ export class Replicator {
     }
   }
 
-  #onStateChunk(from: string, id: number, body: Uint8Array): void {
-    const receiver = this.#receiver;
-    if (receiver === undefined || !this.#isFrom(from, id)) return;
-    receiver.heardAtMs = this.#monotonicMs;
+  #takeChunk(receiver: StateReceiver, body: Uint8Array): void {
     const limit = this.#limit(this.#clock.nowMs);
     let refused: Change | undefined;
     receiver.read(
@@ -572,8 +576,8 @@ export class Replicator {
         this.#holdings.bury(tag, stamp);
       },
     );
-    if (refused !== undefined) this.#refuse(from, (refused as Change).origin, (refused as Change).dot);
-    this.#send(from, { type: MessageType.stateMore, id });
+    if (refused !== undefined) this.#refuse(receiver.from, (refused as Change).origin, (refused as Change).dot);
+    this.#send(receiver.from, { type: MessageType.stateMore, id: receiver.id });
   }
 
   #endState(ok: boolean): void {

@@ -2,7 +2,7 @@ import { ByteReader, BytesError, ByteWriter } from '@dcache/base';
 import type { Change } from './change.js';
 import { readChange, writeChange } from './change-codec.js';
 import type { Holdings } from './holdings.js';
-import type { PositionEntry } from './message.js';
+import type { Message, MessageType, PositionEntry } from './message.js';
 
 /** Bytes of one chunk: small, so that building or merging one delays nothing else by more than a fraction of a ms. */
 export const chunkBytes: number = 64 * 1024;
@@ -27,6 +27,8 @@ export class StateDonor {
   readonly #graves: Iterator<readonly [number, number]>;
   readonly #origins = new Map<string, number>();
   #credit = window;
+  /** Place of the next chunk; the beginning was 0. */
+  index = 1;
   /** Monotonic time of the receiver's last sign of life. */
   heardAtMs: number;
 
@@ -79,6 +81,11 @@ export class StateDonor {
   }
 }
 
+export type StatePart = Extract<
+  Message,
+  { readonly type: typeof MessageType.stateBegin | typeof MessageType.stateChunk | typeof MessageType.stateEnd }
+>;
+
 /** The taking side of a full state. */
 export class StateReceiver {
   readonly id: number;
@@ -92,6 +99,9 @@ export class StateReceiver {
   readonly positions: PositionEntry[] = [];
   heardAtMs: number;
   records = 0;
+  /** Place of the next part to take; those that come early wait for it. */
+  #next = 0;
+  readonly #early = new Map<number, StatePart>();
 
   constructor(id: number, from: string, nowMs: number) {
     this.id = id;
@@ -99,8 +109,16 @@ export class StateReceiver {
     this.heardAtMs = nowMs;
   }
 
-  get hasBegun(): boolean {
-    return this.#unnamed !== undefined;
+  /** The parts that are due now, in order, once this one has come. */
+  *due(index: number, part: StatePart): Generator<StatePart> {
+    if (index < this.#next || index > this.#next + window + 1) return;
+    this.#early.set(index, part);
+    for (;;) {
+      const next = this.#early.get(this.#next);
+      if (next === undefined) return;
+      this.#early.delete(this.#next++);
+      yield next;
+    }
   }
 
   begin(holdings: Holdings): void {

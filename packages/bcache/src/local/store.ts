@@ -175,6 +175,12 @@ export class LocalStore implements Holdings {
     return (this.slots.i32[slot * 8 + marksAt]! & extraBit) === 0 ? noExtra : this.#extras.get(slot)!;
   }
 
+  /** A fresh value as a record to hand to another node; undefined where there is none, or where it stays here. */
+  recordOf(space: Space, key: string): Change | undefined {
+    const slot = this.findFresh(space, key);
+    return slot < 0 || space.mode !== 'replicate' ? undefined : this.#changeAt(slot, space);
+  }
+
   /** Fresh keys of a namespace. */
   *keysOf(space: Space): Generator<string> {
     const now = this.#now();
