@@ -1,0 +1,320 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { promisify } from 'node:util';
+import { fromUtf8 } from '@dcache/base';
+import { local, type Member, Serf, SerfError, type SerfOptions } from './index.js';
+
+const running: Serf[] = [];
+after(() => Promise.all(running.map((serf) => serf.stop())));
+
+/** A started node on a free port, with the quick profile. */
+async function start(name: string, options: Partial<SerfOptions> = {}): Promise<Serf> {
+  const serf = new Serf({ ...local(), name, bind: '127.0.0.1:0', ...options });
+  running.push(serf);
+  await serf.start();
+  return serf;
+}
+
+/** Resolves once the node shows the member with the status. */
+async function sees(serf: Serf, name: string, status: Member['status']): Promise<void> {
+  const isSo = (): boolean => serf.member(name)?.status === status;
+  const signal = AbortSignal.timeout(20_000);
+  while (!isSo()) {
+    await Promise.race(
+      (['member-join', 'member-leave', 'member-failed', 'member-update', 'member-reap'] as const).map((event) =>
+        once(serf, event, { signal }),
+      ),
+    );
+  }
+}
+
+const key = Buffer.alloc(32, 1).toString('base64');
+const nextKey = Buffer.alloc(16, 2).toString('base64');
+
+test('members that join see each other with address and tags, and a leave is a leave', async () => {
+  const one = await start('one', { tags: { role: 'seed' } });
+  const two = await start('two', { tags: new Map([['zone', 'b']]) });
+  assert.equal(await two.join([one.address]), 1);
+  await Promise.all([sees(one, 'two', 'alive'), sees(two, 'one', 'alive')]);
+  assert.deepEqual([...two.member('one')!.tags], [['role', 'seed']]);
+  assert.equal(`${two.member('one')!.address}:${two.member('one')!.port}`, one.address);
+  assert.deepEqual(one.localMember().name, 'one');
+  await Promise.all([two.leave(), sees(one, 'two', 'left')]);
+  assert.throws(() => two.userEvent('late'), { code: 'left' });
+  assert.equal(two.members().length, 2, 'what was known stays readable');
+});
+
+test('a member that only stops is failed, and alive again under its name when it is back', async () => {
+  const one = await start('one');
+  const two = await start('two');
+  await two.join([one.address]);
+  await sees(one, 'two', 'alive');
+  const { port } = two.localMember();
+  await two.stop();
+  await sees(one, 'two', 'failed');
+  const again = await start('two', { bind: `127.0.0.1:${port}` });
+  await again.join([one.address]);
+  await sees(one, 'two', 'alive');
+});
+
+test('an address that is taken is named in the error', async () => {
+  const one = await start('one');
+  const two = new Serf({ name: 'two', bind: one.address });
+  await assert.rejects(two.start(), (error: SerfError) => {
+    assert.equal(error.code, 'address-in-use');
+    assert.ok(error.message.includes(one.address), error.message);
+    return true;
+  });
+});
+
+test('a join that nobody answers tells what was wrong with each address', async () => {
+  const closed = createServer().listen(0, '127.0.0.1');
+  await once(closed, 'listening');
+  const { port } = closed.address() as { port: number };
+  await new Promise((resolve) => closed.close(resolve));
+  const one = await start('one');
+  await assert.rejects(one.join([`127.0.0.1:${port}`, '[zz]:1', one.address]), (error: SerfError) => {
+    assert.equal(error.code, 'join-failed');
+    assert.match(error.message, /ECONNREFUSED/);
+    assert.match(error.message, /"\[zz\]:1" is not an address/);
+    assert.match(error.message, /is this member itself/);
+    return true;
+  });
+  await assert.rejects(one.join([]), { code: 'join-failed' });
+});
+
+test('a join counts the addresses that answered and resolves host names', async () => {
+  const one = await start('one');
+  const two = await start('two');
+  const three = await start('three');
+  const { port } = one.localMember();
+  assert.equal(await three.join([`localhost:${port}`, two.address, '127.0.0.1:1']), 2);
+  await Promise.all([sees(one, 'two', 'alive'), sees(two, 'one', 'alive')]);
+});
+
+test('a join can be given up', async () => {
+  const silent = createServer(() => {}).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const { port } = silent.address() as { port: number };
+  const one = await start('one', { streamTimeoutMs: 60_000 });
+  const abort = new AbortController();
+  const joining = one.join([`127.0.0.1:${port}`], { signal: abort.signal });
+  await once(silent, 'connection');
+  abort.abort(new Error('enough'));
+  await assert.rejects(joining, /enough/);
+  silent.close();
+});
+
+test('tags travel, and too many are refused', async () => {
+  const one = await start('one');
+  const two = await start('two');
+  await two.join([one.address]);
+  await sees(one, 'two', 'alive');
+  const updated = once(one, 'member-update');
+  await two.setTags({ version: '2' });
+  const [member] = (await updated) as [Member];
+  assert.equal(member.tags.get('version'), '2');
+  await assert.rejects(two.setTags({ big: 'x'.repeat(600) }), { code: 'too-large' });
+  assert.equal(two.tags.get('version'), '2');
+  assert.throws(() => new Serf({ name: 'x', tags: { big: 'x'.repeat(600) } }), { code: 'too-large' });
+});
+
+test('an event reaches every member once, one that is too large is refused', async () => {
+  const one = await start('one');
+  const two = await start('two');
+  await two.join([one.address]);
+  await sees(one, 'two', 'alive');
+  const heard = [once(one, 'user'), once(two, 'user')];
+  two.userEvent('deploy', 'v1', { coalesce: false });
+  for (const [event] of await Promise.all(heard)) {
+    assert.equal(event.name, 'deploy');
+    assert.equal(fromUtf8(event.payload), 'v1');
+    assert.equal(event.coalesce, false);
+  }
+  assert.throws(() => one.userEvent('deploy', 'x'.repeat(600)), { code: 'too-large' });
+});
+
+test('a query gathers acks and answers, of the members its filters take', async () => {
+  const one = await start('one', { tags: { role: 'db' } });
+  const two = await start('two', { tags: { role: 'web' } });
+  const three = await start('three', { tags: { role: 'web' } });
+  for (const serf of [one, two, three])
+    serf.on('query', (query) => query.respond(new TextEncoder().encode(query.from)));
+  await two.join([one.address]);
+  await three.join([one.address]);
+  await Promise.all([sees(one, 'three', 'alive'), sees(two, 'three', 'alive')]);
+  const answers: string[] = [];
+  const handle = one.query('who', 'payload', { filters: { tags: { role: 'w.b' } }, ack: true, timeoutMs: 10_000 });
+  for await (const item of handle) {
+    answers.push(`${item.from} ${item.type}`);
+    if (item.type === 'response') assert.equal(fromUtf8(item.payload), 'one');
+    if (answers.length === 4) break;
+  }
+  assert.deepEqual(answers.sort(), ['three ack', 'three response', 'two ack', 'two response']);
+  const quick: unknown[] = [];
+  for await (const item of one.query('who', '', { filters: { nodes: ['nobody'] }, timeoutMs: 50 })) quick.push(item);
+  assert.deepEqual(quick, [], 'it ends at its timeout');
+  assert.throws(() => one.query('big', 'x'.repeat(2000)), { code: 'too-large' });
+});
+
+test('an answer that is too large or too late is refused', async () => {
+  const one = await start('one');
+  const asked = once(one, 'query');
+  const handle = one.query('who', '', { timeoutMs: 5000 });
+  const [query] = await asked;
+  assert.throws(() => query.respond(new Uint8Array(2000)), { code: 'too-large' });
+  query.respond(new Uint8Array(3));
+  assert.throws(() => query.respond(new Uint8Array(3)), { code: 'timeout' });
+  const { value } = await handle.next();
+  assert.equal(value?.type, 'response');
+  handle.close();
+});
+
+test('an encrypted pool changes its key without losing a member, and keeps the ring in a file', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'serf-'));
+  const keyringFile = join(folder, 'keyring.json');
+  const one = await start('one', { keyring: [key], keyringFile });
+  const two = await start('two', { keyring: [key] });
+  await two.join([one.address]);
+  await sees(one, 'two', 'alive');
+  const plain = await start('plain');
+  await assert.rejects(plain.join([one.address]), { code: 'join-failed' });
+  for (const step of ['install', 'use'] as const) assert.deepEqual((await one.keys[step](nextKey)).errors, 0);
+  assert.equal((await two.keys.remove(key)).answers, 2);
+  const listed = await one.keys.list();
+  assert.deepEqual([...listed.keys], [[nextKey, 2]]);
+  assert.deepEqual([...listed.primaryKeys], [[nextKey, 2]]);
+  assert.deepEqual(JSON.parse(await readFile(keyringFile, 'utf8')), [nextKey]);
+  const refused = await one.keys.remove(nextKey);
+  assert.equal(refused.errors, 2);
+  assert.match(refused.messages.get('two')!, /primary key is not allowed/);
+  const heard = once(two, 'user');
+  one.userEvent('under the new key');
+  await heard;
+  const third = await start('third', { keyringFile });
+  await third.join([two.address]);
+  await rm(folder, { recursive: true });
+});
+
+test('members with another label do not hear each other', async () => {
+  const one = await start('one', { label: 'blue' });
+  const two = await start('two', { label: 'blue' });
+  const three = await start('three', { label: 'green' });
+  await two.join([one.address]);
+  await assert.rejects(three.join([one.address]), { code: 'join-failed' });
+  assert.equal(one.members().length, 2);
+});
+
+test('the second of two members of one name gives it up, the first keeps it', async () => {
+  const one = await start('one');
+  const two = await start('two');
+  const three = await start('three');
+  await two.join([one.address]);
+  await three.join([one.address]);
+  await Promise.all([sees(one, 'three', 'alive'), sees(two, 'three', 'alive')]);
+  const intruder = await start('three');
+  const conflict = once(one, 'conflict');
+  const shutdown = once(intruder, 'shutdown');
+  await intruder.join([one.address]);
+  const [report] = await conflict;
+  assert.equal(report.name, 'three');
+  const [reason] = await shutdown;
+  assert.equal(reason.code, 'conflict');
+  assert.equal(one.member('three')?.port, three.localMember().port);
+  assert.equal(three.member('one')?.status, 'alive');
+  three.userEvent('still here');
+});
+
+test('a snapshot lets a member find its pool again, unless it left', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'serf-'));
+  const snapshotPath = join(folder, 'snapshot');
+  const one = await start('one');
+  const two = await start('two', { snapshotPath });
+  await two.join([one.address]);
+  await sees(two, 'one', 'alive');
+  two.userEvent('seen before');
+  const { port } = two.localMember();
+  await two.stop();
+  const text = await readFile(snapshotPath, 'utf8');
+  assert.match(text, new RegExp(`^alive: one ${one.address}$`, 'm'));
+  assert.match(text, /^event-clock: 1$/m);
+  const again = new Serf({ ...local(), name: 'two', bind: `127.0.0.1:${port}`, snapshotPath });
+  running.push(again);
+  const repeated: string[] = [];
+  again.on('user', (event) => repeated.push(event.name));
+  await again.start();
+  await sees(again, 'one', 'alive');
+  await sees(one, 'two', 'alive');
+  assert.deepEqual(repeated, []);
+  await again.leave();
+  assert.match(await readFile(snapshotPath, 'utf8'), /^leave$/m);
+  const third = await start('two', { bind: `127.0.0.1:${port}`, snapshotPath });
+  assert.equal(third.members().length, 1);
+  await third.stop();
+  await rm(folder, { recursive: true });
+});
+
+test('a snapshot that cannot be used is an error at the start', async () => {
+  const serf = new Serf({ name: 'one', bind: '127.0.0.1:0', snapshotPath: '/nowhere/snapshot' });
+  await assert.rejects(serf.start(), { code: 'io' });
+  const folder = await mkdtemp(join(tmpdir(), 'serf-'));
+  const keyringFile = join(folder, 'keyring.json');
+  await writeFile(keyringFile, '{"keys": 1}');
+  await assert.rejects(new Serf({ name: 'one', bind: '127.0.0.1:0', keyringFile }).start(), { code: 'keyring' });
+  await rm(folder, { recursive: true });
+});
+
+test('an option that cannot be is named, with what it takes', () => {
+  assert.throws(() => new Serf({ name: '' }), /name takes a string of 1 to 128 characters, got ""/);
+  assert.throws(() => new Serf({ name: 'a', bind: 'nonsense:x' }), /bind takes host:port/);
+  assert.throws(() => new Serf({ name: 'a', probeIntervalMs: 0 }), /probeIntervalMs takes a number from 1, got 0/);
+  assert.throws(() => new Serf({ name: 'a', userEventSizeBytes: 10_000 }), /takes at most 9216/);
+  assert.throws(() => new Serf({ name: 'a', label: 'x'.repeat(300) }), /label takes at most 255 bytes/);
+  assert.throws(() => new Serf({ name: 'a', keyring: ['AAAA'] }), { code: 'keyring' });
+  assert.throws(() => new Serf({ name: 'a', keyring: ['not base64!'] }), { code: 'keyring' });
+});
+
+test('before its start and after its stop a node says so', async () => {
+  const serf = new Serf({ name: 'a', bind: '127.0.0.1:0' });
+  assert.throws(() => serf.members(), { code: 'not-running' });
+  await serf.start();
+  await assert.rejects(serf.start(), { code: 'not-running' });
+  await serf.stop();
+  await serf.stop();
+  assert.throws(() => serf.query('x'), SerfError);
+});
+
+test('a listener that throws does not stop the node, and its error is not swallowed', async () => {
+  const script = `
+    import { local, Serf } from ${JSON.stringify(new URL('./index.js', import.meta.url).href)};
+    process.on('uncaughtException', (error) => console.log('uncaught', error.message));
+    const [one, two] = ['one', 'two'].map((name) => new Serf({ ...local(), name, bind: '127.0.0.1:0' }));
+    await one.start();
+    await two.start();
+    one.once('member-join', () => {
+      throw new Error('from a listener');
+    });
+    await two.join([one.address]);
+    one.on('user', ({ name }) => {
+      console.log(name, one.member('two').status);
+      process.exit(0);
+    });
+    two.userEvent('later');
+  `;
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script]);
+  assert.deepEqual(stdout.trim().split('\n'), ['uncaught from a listener', 'later alive']);
+});
+
+test('a member called __proto__ is one like any other', async () => {
+  const one = await start('__proto__', { tags: { __proto__x: '1' } });
+  const two = await start('constructor');
+  await two.join([one.address]);
+  await sees(one, 'constructor', 'alive');
+  assert.equal(two.member('__proto__')?.status, 'alive');
+});

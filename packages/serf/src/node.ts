@@ -1,0 +1,427 @@
+import { EventEmitter } from 'node:events';
+import { utf8 } from '@dcache/base';
+import { type ConflictReport, ConflictVote } from './conflict.js';
+import { maxMetaBytes } from './core/config.js';
+import type { SerfEvent, UserEvent } from './core/effects.js';
+import { sameEndpoint } from './core/members.js';
+import type { Coordinate, Endpoint } from './core/message.js';
+import type { Member } from './core/roster.js';
+import { SerfCore } from './core/serf.js';
+import { Driver } from './driver.js';
+import { SerfError } from './errors.js';
+import { describe, interfaceAddress, isUnspecified, resolveEndpoints } from './host.js';
+import { answerInternalQuery, isInternal } from './internal-query.js';
+import { KeyManager, loadKeyring } from './keys.js';
+import { checkTags, type ResolvedOptions, resolveOptions, type SerfOptions } from './options.js';
+import { filtersOf, type IncomingQuery, incomingQuery, QueryHandle, type QueryOptions } from './query.js';
+import { Snapshot } from './snapshot.js';
+import { collectStats, type SerfStats } from './stats.js';
+import { Transport } from './transport.js';
+import { CachingCodec, encodeTags } from './wire/codec.js';
+import { encryptionOverheadBytes, type Keyring } from './wire/keyring.js';
+
+/** Events of a `Serf` and what their listeners get. */
+export interface SerfEvents {
+  /** Also for members that come back. */
+  'member-join': [member: Member];
+  'member-leave': [member: Member];
+  'member-failed': [member: Member];
+  /** Other tags or another address. */
+  'member-update': [member: Member];
+  /** Forgotten for good. */
+  'member-reap': [member: Member];
+  user: [event: UserEvent];
+  query: [query: IncomingQuery];
+  /** Two live members use one name. */
+  conflict: [report: ConflictReport];
+  /** The node stopped by itself; so far only because it lost its name (`SerfError` code `conflict`). */
+  shutdown: [reason: SerfError];
+}
+
+export interface JoinOptions {
+  readonly signal?: AbortSignal;
+  /** Also deliver user events that were sent before the join. Default false. */
+  readonly replay?: boolean;
+}
+
+interface Running {
+  readonly core: SerfCore;
+  readonly driver: Driver;
+  readonly transport: Transport;
+  readonly keys: KeyManager;
+  readonly snapshot: Snapshot | undefined;
+  readonly endpoint: Endpoint;
+}
+
+type State = 'new' | 'starting' | 'running' | 'leaving' | 'left' | 'stopped';
+
+/** A member of a Serf pool. Everything it tells comes as events; everything it is asked may fail with a `SerfError`. */
+export class Serf extends EventEmitter<SerfEvents> {
+  readonly #options: ResolvedOptions;
+  readonly #codec = new CachingCodec();
+  readonly #queries = new Map<string, QueryHandle>();
+  readonly #coordinates = new Map<string, Coordinate>();
+  readonly #vote: ConflictVote;
+  #tags: ReadonlyMap<string, string>;
+  #state: State = 'new';
+  #running: Running | undefined;
+  #onLeft: (() => void) | undefined;
+
+  /** A `TypeError` names the option that cannot be. */
+  constructor(options: SerfOptions) {
+    super();
+    this.#options = resolveOptions(options);
+    this.#tags = this.#options.tags;
+    this.#checkMeta(this.#tags);
+    this.#vote = new ConflictVote({
+      ask: (name, payload) => this.query(name, payload),
+      endpoint: () => this.#use().endpoint,
+      report: (report) => this.emit('conflict', report),
+      lost: (reason) => this.#loseName(reason),
+      logger: this.#options.logger,
+    });
+  }
+
+  /**
+   * Binds UDP and TCP on one port and becomes a pool of one. With a snapshot it then tries to rejoin in the
+   * background. Throws `SerfError` `address-in-use`, `address`, `io` or `keyring`.
+   */
+  async start(): Promise<void> {
+    if (this.#state !== 'new') throw new SerfError('not-running', `a Serf is started once; this one is ${this.#state}`);
+    this.#state = 'starting';
+    try {
+      await this.#start();
+    } catch (error) {
+      this.#state = 'stopped';
+      throw error;
+    }
+  }
+
+  /**
+   * Joins the pool of any of the addresses (`host:port` or `host`) and returns how many answered. Throws `SerfError`
+   * `join-failed` with every address's fault when none did.
+   */
+  async join(addresses: readonly string[], options: JoinOptions = {}): Promise<number> {
+    const { driver, core, endpoint } = this.#use();
+    const faults: string[] = [];
+    const attempt = async (address: string): Promise<number> => {
+      let reached = 0;
+      try {
+        for (const target of await resolveEndpoints(address, this.#options.bind.port ?? 7946)) {
+          if (sameEndpoint(target, endpoint)) faults.push(`${address}: is this member itself`);
+          else {
+            await driver.pushPull(target, true, options.replay !== true, options.signal);
+            reached = 1;
+          }
+        }
+      } catch (error) {
+        options.signal?.throwIfAborted();
+        faults.push(`${address}: ${(error as Error).message}`);
+      }
+      return reached;
+    };
+    const reached = (await Promise.all(addresses.map(attempt))).reduce((sum, one) => sum + one, 0);
+    if (reached === 0)
+      throw new SerfError('join-failed', `no address answered: ${faults.join('; ') || 'none was given'}`);
+    for (const fault of faults) this.#options.logger.warn({ fault }, 'an address could not be joined');
+    driver.run((_, nowMs) => core.announceJoin(nowMs));
+    return reached;
+  }
+
+  /** All members that are known, this one included, whatever their status. */
+  members(): readonly Member[] {
+    return this.#used().core.roster.members();
+  }
+
+  member(name: string): Member | undefined {
+    return this.#used().core.roster.get(name);
+  }
+
+  localMember(): Member {
+    return this.#used().core.self;
+  }
+
+  /** `host:port` as others see it. */
+  get address(): string {
+    return describe(this.#used().endpoint);
+  }
+
+  /** Replaces this member's tags and resolves when they were gossiped, or after `broadcastTimeoutMs`. */
+  async setTags(tags: Readonly<Record<string, string>> | ReadonlyMap<string, string>): Promise<void> {
+    const { driver, core } = this.#use();
+    const checked = checkTags(tags);
+    this.#checkMeta(checked);
+    this.#tags = checked;
+    await this.#gossiped((done) => driver.run((_, nowMs) => core.setTags(nowMs, checked, done)));
+  }
+
+  get tags(): ReadonlyMap<string, string> {
+    return this.#tags;
+  }
+
+  /**
+   * Sends an event to every member, this one included; each delivers it at most once, in no promised order. Throws
+   * `SerfError` `too-large`.
+   */
+  userEvent(name: string, payload: Uint8Array | string = '', options: { readonly coalesce?: boolean } = {}): void {
+    const { driver, core } = this.#use();
+    const { coalesce = true } = options;
+    const bytes = typeof payload === 'string' ? utf8(payload) : payload;
+    const limit = this.#options.timing.userEventSizeBytes;
+    const body = { type: 'user-event', lTime: core.clocks.event, name, payload: bytes, coalesce } as const;
+    const size = Math.max(utf8(name).length + bytes.length, this.#codec.sizeOf({ type: 'user', body }) - 1);
+    if (size > limit) throw new SerfError('too-large', `event ${name} takes ${size} bytes, allowed are ${limit}`);
+    driver.run((_, nowMs) => core.userEvent(nowMs, name, new Uint8Array(bytes), coalesce));
+  }
+
+  /** Asks members; iterate what is returned for acks and answers. Throws `SerfError` `too-large`. */
+  query(name: string, payload: Uint8Array | string = '', options: QueryOptions = {}): QueryHandle {
+    const { driver, core } = this.#use();
+    const { filters, timeoutMs = core.defaultQueryTimeoutMs, ack = false, relayFactor = 0 } = options;
+    if (!Number.isInteger(relayFactor) || relayFactor < 0 || relayFactor > 255)
+      throw new TypeError(`relayFactor takes an integer from 0 to 255, got ${relayFactor}`);
+    if (!(timeoutMs > 0)) throw new TypeError(`timeoutMs takes a number above 0, got ${timeoutMs}`);
+    const bytes = typeof payload === 'string' ? utf8(payload) : new Uint8Array(payload);
+    const request = { name, payload: bytes, filters: filtersOf(filters), ack, relayFactor, timeoutMs };
+    const limit = this.#options.timing.querySizeBytes;
+    const size = core.sizeOfQuery(request);
+    if (size > limit) throw new SerfError('too-large', `query ${name} takes ${size} bytes, allowed are ${limit}`);
+    // The handle is registered before the query runs: this member may answer itself within the call.
+    let key = '';
+    const handle = new QueryHandle(() => {
+      this.#queries.delete(key);
+      this.#running?.core.closeQuery(Number(key.split(':')[0]));
+    });
+    driver.run((_, nowMs) => {
+      const { lTime, id } = core.query(nowMs, request);
+      key = `${lTime}:${id}`;
+      this.#queries.set(key, handle);
+    });
+    return handle;
+  }
+
+  /** Declares a failed member to have left, so that nobody waits for it; `prune` forgets it at once. */
+  async forceLeave(name: string, options: { readonly prune?: boolean } = {}): Promise<void> {
+    const { driver, core } = this.#use();
+    await this.#gossiped((done) =>
+      driver.run((_, nowMs) => core.forceLeave(nowMs, name, options.prune === true, done)),
+    );
+  }
+
+  /** Leaves in order: the pool sees a leave, not a failure. Takes a second or more; then the node has stopped. */
+  async leave(): Promise<void> {
+    const { driver, core } = this.#use();
+    this.#state = 'leaving';
+    await new Promise<void>((resolve) => {
+      this.#onLeft = resolve;
+      driver.run((_, nowMs) => core.leave(nowMs));
+    });
+    this.#running?.snapshot?.left();
+    await this.#close('left');
+  }
+
+  /** Stops at once without telling anybody: to the pool it looks like a crash. */
+  async stop(): Promise<void> {
+    await this.#close('stopped');
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  /** Counts and clocks as of now. */
+  stats(): SerfStats {
+    const { core, driver, keys } = this.#used();
+    return collectStats(core, driver.counters, keys.isEncrypted);
+  }
+
+  /** Changes and lists the keys of all members. */
+  get keys(): KeyManager {
+    return this.#use().keys;
+  }
+
+  /** A member's network coordinate, once this member has probed it; distances with `estimateRttSeconds`. */
+  coordinate(name: string): Coordinate | undefined {
+    const { core } = this.#used();
+    return name === core.self.name ? core.coordinate : this.#coordinates.get(name);
+  }
+
+  async #start(): Promise<void> {
+    const { bind, clock, logger, timing, label, compress, random, name } = this.#options;
+    const keyring = await loadKeyring(this.#options.keyring, this.#options.keyringFile);
+    const snapshot = await Snapshot.open(this.#options);
+    const packet = { keyring, label };
+    let driver: Driver;
+    const transport = new Transport({
+      ...packet,
+      compress,
+      clock,
+      streamTimeoutMs: timing.streamTimeoutMs,
+      onPacket: (from, bytes) => driver.onPacket(from, bytes),
+      onStream: (message) => driver.onStream(message),
+      onFault: (where, error) => driver.onFault(where, error),
+    });
+    const port = await transport.bind(bind.host, bind.port ?? 0);
+    const endpoint = await this.#announced(port).catch(async (error: unknown) => {
+      await transport.close();
+      throw error;
+    });
+    const core = new SerfCore({
+      name,
+      endpoint,
+      tags: this.#tags,
+      timing,
+      codec: this.#codec,
+      random,
+      coordinates: this.#options.coordinates,
+      packetOverheadBytes: () => (keyring === undefined ? 0 : encryptionOverheadBytes),
+      nowMs: clock.monotonicMs(),
+    });
+    driver = new Driver({
+      ...packet,
+      core,
+      codec: this.#codec,
+      transport,
+      clock,
+      logger,
+      compress,
+      streamTimeoutMs: timing.streamTimeoutMs,
+      onEvent: (event) => this.#onEvent(event),
+    });
+    const keys = new KeyManager({
+      keyring,
+      file: this.#options.keyringFile,
+      query: (query, payload) => this.query(query, payload),
+      memberCount: () => core.roster.count('alive'),
+    });
+    this.#running = { core, driver, transport, keys, snapshot, endpoint };
+    this.#state = 'running';
+    if (snapshot !== undefined) core.restore(snapshot.clocks);
+    driver.run(() => {});
+    snapshot?.start({
+      clock,
+      clocks: () => core.clocks,
+      alive: () => core.roster.withStatus('alive').filter((member) => member.name !== name),
+      rejoin: (address) => this.join([address]),
+      isRunning: () => this.#state === 'running',
+    });
+    logger.info({ name, address: describe(endpoint) }, 'started');
+  }
+
+  async #announced(port: number): Promise<Endpoint> {
+    const { bind, advertise } = this.#options;
+    const from = advertise ?? bind;
+    const host = from.host.includes(':') ? `[${from.host}]` : from.host;
+    const [first] = await resolveEndpoints(`${host}:${advertise?.port ?? port}`, port);
+    if (first === undefined) throw new SerfError('address', `${from.host} has no address`);
+    return isUnspecified(first.addr) ? { addr: interfaceAddress(), port: first.port } : first;
+  }
+
+  #onEvent(event: SerfEvent): void {
+    const { snapshot } = this.#used();
+    switch (event.type) {
+      case 'member-join':
+      case 'member-leave':
+      case 'member-failed':
+      case 'member-update':
+      case 'member-reap':
+        snapshot?.memberChanged(event.type, event.member);
+        if (event.type === 'member-reap') this.#coordinates.delete(event.member.name);
+        this.emit(event.type, event.member);
+        break;
+      case 'user':
+        this.emit('user', event.event);
+        break;
+      case 'query':
+        this.#onQuery(event);
+        break;
+      case 'query-ack':
+        this.#queries.get(`${event.lTime}:${event.id}`)?.push({ type: 'ack', from: event.from });
+        break;
+      case 'query-response': {
+        const { from, payload } = event;
+        this.#queries.get(`${event.lTime}:${event.id}`)?.push({ type: 'response', from, payload });
+        break;
+      }
+      case 'query-done':
+        this.#queries.get(`${event.lTime}:${event.id}`)?.finish();
+        this.#queries.delete(`${event.lTime}:${event.id}`);
+        break;
+      case 'conflict':
+        this.#vote.onConflict(event);
+        break;
+      case 'coordinate':
+        this.#coordinates.set(event.node, event.coordinate);
+        break;
+      case 'left':
+        this.#onLeft?.();
+    }
+  }
+
+  #onQuery({ query }: Extract<SerfEvent, { type: 'query' }>): void {
+    const { core, driver, keys } = this.#used();
+    const limit = this.#options.timing.queryResponseSizeBytes;
+    const incoming = incomingQuery(query, (payload) => {
+      const size = core.sizeOfResponse(query, payload);
+      if (size > limit)
+        throw new SerfError('too-large', `an answer to ${query.name} takes ${size} bytes, allowed are ${limit}`);
+      return driver.run((_, nowMs) => core.respond(nowMs, query.lTime, query.id, new Uint8Array(payload)));
+    });
+    if (!isInternal(query.name)) this.emit('query', incoming);
+    else answerInternalQuery(incoming, { core, keys, logger: this.#options.logger, responseBytes: limit });
+  }
+
+  /** Waits until something was gossiped, though not longer than `broadcastTimeoutMs`. */
+  #gossiped(start: (done: () => void) => void): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(this.#options.timing.broadcastTimeoutMs, resolve);
+      start(() => {
+        cancel();
+        resolve();
+      });
+    });
+  }
+
+  #loseName(reason: SerfError): void {
+    this.#close('stopped').then(
+      () => this.emit('shutdown', reason),
+      (error: Error) => this.#options.logger.error({ error: error.message }, 'the sockets did not close'),
+    );
+  }
+
+  async #close(state: 'left' | 'stopped'): Promise<void> {
+    if (this.#state === 'stopped' || this.#state === 'left') return;
+    this.#state = state;
+    for (const handle of this.#queries.values()) handle.finish();
+    this.#queries.clear();
+    this.#onLeft?.();
+    if (this.#running === undefined) return;
+    this.#running.driver.stop();
+    await this.#running.snapshot?.close();
+    await this.#running.transport.close();
+  }
+
+  #checkMeta(tags: ReadonlyMap<string, string>): void {
+    const { length } = encodeTags(tags);
+    if (length > maxMetaBytes)
+      throw new SerfError('too-large', `the tags take ${length} bytes encoded, allowed are ${maxMetaBytes}`);
+  }
+
+  /** The parts, when the node runs. */
+  #use(): Running {
+    if (this.#running === undefined || this.#state !== 'running')
+      throw new SerfError(
+        this.#state === 'left' ? 'left' : 'not-running',
+        `the node is ${this.#state}; it works between start() and leave() or stop()`,
+      );
+    return this.#running;
+  }
+
+  /** The parts, also after the end: what was known stays readable. */
+  #used(): Running {
+    if (this.#running === undefined) throw new SerfError('not-running', 'the node was never started');
+    return this.#running;
+  }
+}
+
+export type { Keyring };
