@@ -10,6 +10,10 @@ export type CacheErrorCode =
   | 'too-large'
   /** A peer belongs to another cluster, has no key of ours, or speaks another protocol. */
   | 'handshake-refused'
+  /** A peer could not be reached; it is tried again. */
+  | 'unreachable'
+  /** None of the `peers` answered; they are tried again. */
+  | 'join-failed'
   /** A peer sent what no peer sends; it was dropped. */
   | 'nonsense'
   /** A filler did not settle within `hardTimeout`. */

@@ -4,7 +4,7 @@ import type { Holdings } from '../core/holdings.js';
 import { createPolicy, type EvictionName, type Policy } from './eviction/policy.js';
 import { Graveyard, graveTag } from './graveyard.js';
 import { bytesAt, cloneBit, extraBit, marksAt, policyMask, Slots } from './slots.js';
-import { Names, Space, type SpaceMode, type Tombstone } from './space.js';
+import { Names, Space, type Tombstone } from './space.js';
 
 /** How values become bytes and bytes values. */
 export interface ValueCodec {
@@ -197,11 +197,7 @@ export class LocalStore implements Holdings {
       const invalidated = space.invalidated.get(tag);
       if (invalidated !== undefined && !beats(stamp, origin, invalidated)) return false;
     }
-    const slot = space.slots.get(key);
-    if (slot !== undefined) return this.#beatsSlot(stamp, origin, slot);
-    const tombstone = space.tombstones.get(key);
-    if (tombstone !== undefined) return beats(stamp, origin, tombstone);
-    return stamp > this.#graves.stampOf(graveTag(space.name, key));
+    return this.#beatsHeld(space, key, stamp, origin);
   }
 
   /** Puts a value whose version wins; the caller has asked. */
@@ -256,9 +252,8 @@ export class LocalStore implements Holdings {
   #set(space: Space, change: Change): boolean {
     const { key, stamp, origin } = change;
     if (!this.wins(space, key, change, change.tags)) {
-      // Newer than what is held, but void by a tag: what is held is older still.
-      const slot = space.slots.get(key);
-      if (slot !== undefined && this.#beatsSlot(stamp, origin, slot)) this.#remove(slot, 'delete', stamp);
+      // Newer than what is held, but void by a tag: what is older still is void with it, here or yet to come.
+      if (this.#beatsHeld(space, key, stamp, origin)) this.#outdate(space, key, stamp, 'delete');
       else this.late++;
       return false;
     }
@@ -268,9 +263,7 @@ export class LocalStore implements Holdings {
     const isDead = deadlineMs + change.graceMs <= now || bytes > this.#options.maxBytes;
     if (isDead || space.mode === 'invalidate') {
       // Not kept here, but newer than what is.
-      const slot = space.slots.get(key);
-      if (slot !== undefined) this.#remove(slot, isDead ? 'expire' : 'delete', stamp);
-      else this.#graves.bury(graveTag(space.name, key), stamp);
+      this.#outdate(space, key, stamp, isDead ? 'expire' : 'delete');
       return true;
     }
     const { value, cloneOnGet } = this.#codec.decode(change.value);
@@ -297,7 +290,7 @@ export class LocalStore implements Holdings {
     const { stamp, origin, dot } = change;
     if (space.cleared !== undefined && !beats(stamp, origin, space.cleared)) return false;
     space.cleared = { stamp, dot, origin, atMs: this.#now() };
-    for (const slot of [...space.slots.values()]) if (this.#losesTo(slot, stamp, origin)) this.#remove(slot, 'delete');
+    for (const slot of [...space.slots.values()]) if (this.#beatsSlot(stamp, origin, slot)) this.#remove(slot, 'delete');
     for (const [key, tombstone] of space.tombstones) if (beats(stamp, origin, tombstone)) space.tombstones.delete(key);
     return true;
   }
@@ -309,7 +302,7 @@ export class LocalStore implements Holdings {
     space.invalidated.delete(tag);
     space.invalidated.set(tag, { stamp, dot, origin, atMs: this.#now() });
     for (const slot of [...(space.tagged.get(tag) ?? [])]) {
-      if (this.#losesTo(slot, stamp, origin)) this.#remove(slot, 'delete');
+      if (this.#beatsSlot(stamp, origin, slot)) this.#remove(slot, 'delete');
     }
     return true;
   }
@@ -411,8 +404,13 @@ export class LocalStore implements Holdings {
     if (slot !== undefined) this.#remove(slot, 'delete');
   }
 
-  setMode(space: Space, mode: SpaceMode): void {
-    space.mode = mode;
+  /** Lets go of everything, telling nobody. */
+  release(): void {
+    for (const space of this.#spaces) {
+      for (const slot of [...space.slots.values()]) this.#remove(slot, undefined);
+      space.tombstones.clear();
+      space.invalidated.clear();
+    }
   }
 
   #write(slot: number, space: Space, put: Put): void {
@@ -450,6 +448,13 @@ export class LocalStore implements Holdings {
     if (reason !== undefined) this.#options.onRemove?.(space.name, key, reason);
   }
 
+  /** A version of a key that is not kept here leaves its mark: nothing older stays or comes. */
+  #outdate(space: Space, key: string, stamp: number, reason: RemoveReason): void {
+    const slot = space.slots.get(key);
+    if (slot !== undefined) this.#remove(slot, reason, stamp);
+    else this.#graves.bury(graveTag(space.name, key), stamp);
+  }
+
   #untag(space: Space, slot: number): void {
     if ((this.slots.i32[slot * 8 + marksAt]! & extraBit) === 0) return;
     for (const tag of this.#extras.get(slot)!.tags) {
@@ -474,13 +479,18 @@ export class LocalStore implements Holdings {
     return Math.max(this.slots.f64[slot * 4 + 1]!, this.extraAt(slot).dot);
   }
 
+  /** Whether a version is newer than all that is known of its key. */
+  #beatsHeld(space: Space, key: string, stamp: number, origin: string): boolean {
+    const slot = space.slots.get(key);
+    if (slot !== undefined) return this.#beatsSlot(stamp, origin, slot);
+    const tombstone = space.tombstones.get(key);
+    if (tombstone !== undefined && !beats(stamp, origin, tombstone)) return false;
+    return stamp > this.#graves.stampOf(graveTag(space.name, key));
+  }
+
   #beatsSlot(stamp: number, origin: string, slot: number): boolean {
     const held = this.slots.f64[slot * 4 + 1]!;
     return stamp > held || (stamp === held && compareVersion(stamp, origin, held, this.#originAt(slot)) > 0);
-  }
-
-  #losesTo(slot: number, stamp: number, origin: string): boolean {
-    return this.#beatsSlot(stamp, origin, slot);
   }
 
   #changeAt(slot: number, space: Space): Change {
