@@ -6,7 +6,7 @@ export type ChangeKind = (typeof ChangeKind)[keyof typeof ChangeKind];
  * One versioned record, as it travels and as it is merged. A `set` and a `delete` speak of a key, a `clear` of a whole
  * namespace (its key is empty), an `invalidate` of a tag (its key is the tag).
  *
- * Order is by (`stamp`, `origin`): the higher wins, on every node, in whatever order they arrive.
+ * Order is by (`stamp`, `origin`, see `compareVersion`): the higher wins, on every node, in whatever order they arrive.
  */
 export interface Change {
   readonly kind: ChangeKind;
@@ -29,15 +29,21 @@ export interface Change {
 export const noBytes: Uint8Array = new Uint8Array(0);
 export const noTags: readonly string[] = [];
 
-/** A negative number where version a loses to version b, 0 where they are one, a positive number where it wins. */
+/**
+ * A negative number where version a loses to version b, 0 where they are one, a positive number where it wins. Stamps
+ * decide; two nodes can give the same one, then the rank of their origins does.
+ */
 export function compareVersion(aStamp: number, aOrigin: string, bStamp: number, bOrigin: string): number {
   if (aStamp !== bStamp) return aStamp - bStamp;
-  return aOrigin === bOrigin ? 0 : aOrigin < bOrigin ? -1 : 1;
+  if (aOrigin === bOrigin) return 0;
+  return rankOf(aOrigin) - rankOf(bOrigin) || (aOrigin < bOrigin ? -1 : 1);
 }
 
-/** Whether version a wins over version b. */
-export function isNewer(a: Version, b: Version): boolean {
-  return compareVersion(a.stamp, a.origin, b.stamp, b.origin) > 0;
+/** 32 bits that stand for an origin where there is no room for its name (FNV-1a). */
+export function rankOf(origin: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < origin.length; i++) hash = Math.imul(hash ^ origin.charCodeAt(i), 0x01000193);
+  return hash >>> 0;
 }
 
 /** What two records are compared by. */

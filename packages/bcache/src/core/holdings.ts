@@ -12,11 +12,11 @@ export interface Holdings {
    */
   snapshot(): Iterator<Change>;
   /** Versions of keys no longer held, for a node that takes a full state. */
-  graves(): Iterable<readonly [tag: number, stamp: number]>;
-  bury(tag: number, stamp: number): void;
+  graves(): Iterable<Grave>;
+  bury(grave: Grave): void;
   /** All living keys whose values travel. */
   keys(): Iterable<readonly [space: string, key: string]>;
-  /** Removes a living key whose version `isSeen` by a donor that no longer has it. */
+  /** Removes a living key whose version `isSeen` by a donor that no longer has it, or is older than its grave. */
   dropIf(space: string, key: string, isSeen: (origin: string, dot: number) => boolean): void;
   /** Drops the values of namespaces whose values do not travel: what made them void may have been missed. */
   dropUntravelled(): void;
@@ -27,3 +27,6 @@ export interface Holdings {
   /** Removes exactly this record, leaving no trace. */
   forget(change: Change): void;
 }
+
+/** The newest version known of a key that is no longer held: a hash of the key, a stamp, the rank of its origin. */
+export type Grave = readonly [tag: number, stamp: number, rank: number];

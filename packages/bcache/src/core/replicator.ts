@@ -570,10 +570,10 @@ export class Replicator {
         // Seen, and not held any more: it was overwritten, deleted or evicted here.
         else if (!this.#positions.hasSeen(change.origin, change.dot) || this.#holdings.holds(change)) this.#merge(change);
       },
-      (tag, stamp) => {
-        if (stamp > limit) return;
-        this.#clock.observe(stamp);
-        this.#holdings.bury(tag, stamp);
+      (grave) => {
+        if (grave[1] > limit) return;
+        this.#clock.observe(grave[1]);
+        this.#holdings.bury(grave);
       },
     );
     if (refused !== undefined) this.#refuse(receiver.from, (refused as Change).origin, (refused as Change).dot);

@@ -1,7 +1,7 @@
 import { ByteReader, BytesError, ByteWriter } from '@dcache/base';
 import type { Change } from './change.js';
 import { readChange, writeChange } from './change-codec.js';
-import type { Holdings } from './holdings.js';
+import type { Grave, Holdings } from './holdings.js';
 import type { Message, MessageType, PositionEntry } from './message.js';
 
 /** Bytes of one chunk: small, so that building or merging one delays nothing else by more than a fraction of a ms. */
@@ -17,14 +17,14 @@ const part = { change: 0, grave: 1 } as const;
  *
  * ```
  * u8 0, varint origin index (the next new one: and text), change   a record; its run starts anew
- * u8 1, f64 tag, varint stamp                                      a version of a key no longer held
+ * u8 1, f64 tag, varint stamp, u32 rank                            a version of a key no longer held
  * ```
  */
 export class StateDonor {
   readonly id: number;
   readonly to: string;
   readonly #records: Iterator<Change>;
-  readonly #graves: Iterator<readonly [number, number]>;
+  readonly #graves: Iterator<Grave>;
   readonly #origins = new Map<string, number>();
   #credit = window;
   /** Place of the next chunk; the beginning was 0. */
@@ -56,7 +56,7 @@ export class StateDonor {
     while (writer.length < chunkBytes) {
       const next = this.#graves.next();
       if (next.done) break;
-      writer.u8(part.grave).f64(next.value[0]).varint(next.value[1]);
+      writer.u8(part.grave).f64(next.value[0]).varint(next.value[1]).u32(next.value[2]);
     }
     while (writer.length < chunkBytes) {
       const next = this.#records.next();
@@ -127,11 +127,11 @@ export class StateReceiver {
   }
 
   /** Hands each record of a chunk to `take`, each grave to `bury`. */
-  read(body: Uint8Array, take: (change: Change) => void, bury: (tag: number, stamp: number) => void): void {
+  read(body: Uint8Array, take: (change: Change) => void, bury: (grave: Grave) => void): void {
     const reader = new ByteReader(body);
     while (reader.remaining > 0) {
       const kind = reader.u8();
-      if (kind === part.grave) bury(reader.f64(), reader.varint());
+      if (kind === part.grave) bury([reader.f64(), reader.varint(), reader.u32()]);
       else if (kind === part.change) {
         const origin = this.#readOrigin(reader);
         const change = readChange(reader, { dot: 0, space: undefined }, origin);

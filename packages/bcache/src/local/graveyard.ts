@@ -3,44 +3,48 @@
  * tombstone is gone. An older version that arrives late is refused by it; a miss is right, a stale value is not.
  *
  * A four-way associative table of exact tags, so that nothing is refused by mistake; a full row forgets its oldest.
- * Bounded: 16 bytes an entry, at most 1 MiB.
+ * Bounded: 20 bytes an entry, at most 1.25 MiB. A version is a stamp and the rank of its origin.
  */
 export class Graveyard {
   readonly #rows: number;
   readonly #tags: Float64Array;
   readonly #stamps: Float64Array;
+  readonly #ranks: Uint32Array;
   #size = 0;
 
   constructor(entries: number) {
     this.#rows = 2 ** Math.ceil(Math.log2(Math.min(65_536, Math.max(1_024, entries)) / 4));
     this.#tags = new Float64Array(this.#rows * 4);
     this.#stamps = new Float64Array(this.#rows * 4);
+    this.#ranks = new Uint32Array(this.#rows * 4);
   }
 
   get size(): number {
     return this.#size;
   }
 
-  bury(tag: number, stamp: number): void {
+  bury(tag: number, stamp: number, rank: number): void {
     const row = (tag % this.#rows) * 4;
     let oldest = row;
     for (let at = row; at < row + 4; at++) {
       if (this.#tags[at] === tag) {
-        if (stamp > this.#stamps[at]!) this.#stamps[at] = stamp;
-        return;
+        if (this.#isAbove(at, stamp, rank)) return;
+        oldest = at;
+        break;
       }
       if (this.#stamps[at]! < this.#stamps[oldest]!) oldest = at;
     }
     if (this.#stamps[oldest] === 0) this.#size++;
     this.#tags[oldest] = tag;
     this.#stamps[oldest] = stamp;
+    this.#ranks[oldest] = rank;
   }
 
-  /** Stamp of the newest version known to have been held; 0 where none is known. */
-  stampOf(tag: number): number {
+  /** Whether a version newer than this one is known to have been held. */
+  outdates(tag: number, stamp: number, rank: number): boolean {
     const row = (tag % this.#rows) * 4;
-    for (let at = row; at < row + 4; at++) if (this.#tags[at] === tag) return this.#stamps[at]!;
-    return 0;
+    for (let at = row; at < row + 4; at++) if (this.#tags[at] === tag) return this.#isAbove(at, stamp, rank);
+    return false;
   }
 
   /** Lowers what is known to `highest`: stamps above it are void. */
@@ -48,9 +52,14 @@ export class Graveyard {
     for (let at = 0; at < this.#stamps.length; at++) if (this.#stamps[at]! > highest) this.#stamps[at] = highest;
   }
 
-  *entries(): Generator<readonly [tag: number, stamp: number]> {
+  *entries(): Generator<readonly [tag: number, stamp: number, rank: number]> {
     for (let at = 0; at < this.#tags.length; at++)
-      if (this.#stamps[at] !== 0) yield [this.#tags[at]!, this.#stamps[at]!];
+      if (this.#stamps[at] !== 0) yield [this.#tags[at]!, this.#stamps[at]!, this.#ranks[at]!];
+  }
+
+  #isAbove(at: number, stamp: number, rank: number): boolean {
+    const held = this.#stamps[at]!;
+    return held > stamp || (held === stamp && this.#ranks[at]! > rank);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Version } from '../core/change.js';
+import { rankOf, type Version } from '../core/change.js';
 
 /** Whether values of a namespace travel, or stay where they were loaded. */
 export type SpaceMode = 'replicate' | 'invalidate';
@@ -32,6 +32,7 @@ export class Space {
 /** Maps the names of origins to small numbers, of which an entry holds one. Those nobody uses are given out again. */
 export class Names {
   readonly #names: (string | undefined)[] = [];
+  readonly #ranks: number[] = [];
   readonly #ids = new Map<string, number>();
   readonly #free: number[] = [];
 
@@ -44,6 +45,7 @@ export class Names {
     if (id === undefined) {
       id = this.#free.pop() ?? this.#names.length;
       this.#names[id] = name;
+      this.#ranks[id] = rankOf(name);
       this.#ids.set(name, id);
     }
     return id;
@@ -51,6 +53,10 @@ export class Names {
 
   name(id: number): string {
     return this.#names[id]!;
+  }
+
+  rank(id: number): number {
+    return this.#ranks[id]!;
   }
 
   /** Forgets all names whose numbers are not in `used`. */

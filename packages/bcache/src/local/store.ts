@@ -1,6 +1,6 @@
 import { assert } from '@dcache/base';
-import { type Change, ChangeKind, compareVersion, noBytes, noTags, type Version } from '../core/change.js';
-import type { Holdings } from '../core/holdings.js';
+import { type Change, ChangeKind, compareVersion, noBytes, noTags, rankOf, type Version } from '../core/change.js';
+import type { Grave, Holdings } from '../core/holdings.js';
 import { createPolicy, type EvictionName, type Policy } from './eviction/policy.js';
 import { Graveyard, graveTag } from './graveyard.js';
 import { bytesAt, cloneBit, extraBit, marksAt, policyMask, Slots } from './slots.js';
@@ -231,8 +231,8 @@ export class LocalStore implements Holdings {
   }
 
   /** Remembers a version of a key that another node no longer holds. */
-  bury(tag: number, stamp: number): void {
-    this.#graves.bury(tag, stamp);
+  bury([tag, stamp, rank]: Grave): void {
+    this.#graves.bury(tag, stamp, rank);
   }
 
   apply(change: Change): boolean {
@@ -253,7 +253,7 @@ export class LocalStore implements Holdings {
     const { key, stamp, origin } = change;
     if (!this.wins(space, key, change, change.tags)) {
       // Newer than what is held, but void by a tag: what is older still is void with it, here or yet to come.
-      if (this.#beatsHeld(space, key, stamp, origin)) this.#outdate(space, key, stamp, 'delete');
+      if (this.#beatsHeld(space, key, stamp, origin)) this.#outdate(space, change, 'delete');
       else this.late++;
       return false;
     }
@@ -263,7 +263,7 @@ export class LocalStore implements Holdings {
     const isDead = deadlineMs + change.graceMs <= now || bytes > this.#options.maxBytes;
     if (isDead || space.mode === 'invalidate') {
       // Not kept here, but newer than what is.
-      this.#outdate(space, key, stamp, isDead ? 'expire' : 'delete');
+      this.#outdate(space, change, isDead ? 'expire' : 'delete');
       return true;
     }
     const { value, cloneOnGet } = this.#codec.decode(change.value);
@@ -279,7 +279,7 @@ export class LocalStore implements Holdings {
       return false;
     }
     const slot = space.slots.get(key);
-    if (slot !== undefined) this.#remove(slot, 'delete', stamp);
+    if (slot !== undefined) this.#remove(slot, 'delete');
     // Anew, so that the map stays in the order of age.
     space.tombstones.delete(key);
     space.tombstones.set(key, { stamp, dot: change.dot, origin, atMs: this.#now() });
@@ -321,7 +321,7 @@ export class LocalStore implements Holdings {
       for (const [key, tombstone] of space.tombstones) {
         if (tombstone.atMs > before) break;
         space.tombstones.delete(key);
-        this.#graves.bury(graveTag(space.name, key), tombstone.stamp);
+        this.#graves.bury(graveTag(space.name, key), tombstone.stamp, rankOf(tombstone.origin));
       }
       for (const [tag, tombstone] of space.invalidated) {
         if (tombstone.atMs > before) break;
@@ -350,7 +350,7 @@ export class LocalStore implements Holdings {
     }
   }
 
-  graves(): Iterable<readonly [number, number]> {
+  graves(): Iterable<Grave> {
     return this.#graves.entries();
   }
 
@@ -361,7 +361,12 @@ export class LocalStore implements Holdings {
 
   dropIf(spaceName: string, key: string, isSeen: (origin: string, dot: number) => boolean): void {
     const slot = this.space(spaceName).slots.get(key);
-    if (slot !== undefined && isSeen(this.#originAt(slot), this.#dotAt(slot))) this.#remove(slot, 'delete');
+    if (slot === undefined) return;
+    const stamp = this.slots.f64[slot * 4 + 1]!;
+    const isGone =
+      isSeen(this.#originAt(slot), this.#dotAt(slot)) ||
+      this.#graves.outdates(graveTag(spaceName, key), stamp, rankOf(this.#originAt(slot)));
+    if (isGone) this.#remove(slot, 'delete');
   }
 
   dropUntravelled(): void {
@@ -432,8 +437,8 @@ export class LocalStore implements Holdings {
     this.#bytes += put.bytes;
   }
 
-  /** `reason` undefined leaves no grave and tells nobody; `graveStamp` is the version that made it leave. */
-  #remove(slot: number, reason: RemoveReason | undefined, graveStamp = 0): void {
+  /** `reason` undefined leaves no grave and tells nobody. */
+  #remove(slot: number, reason: RemoveReason | undefined): void {
     const slots = this.slots;
     const space = this.#spaces[slots.owner[slot]! & 0xfff]!;
     const key = slots.keys[slot]!;
@@ -442,17 +447,19 @@ export class LocalStore implements Holdings {
     this.policy.removed(slot);
     this.#bytes -= slots.i32[slot * 8 + bytesAt]!;
     this.#count--;
-    if (reason !== undefined)
-      this.#graves.bury(graveTag(space.name, key), Math.max(graveStamp, slots.f64[slot * 4 + 1]!));
+    if (reason !== undefined) {
+      const rank = this.#origins.rank(Math.floor(slots.owner[slot]! / 4096));
+      this.#graves.bury(graveTag(space.name, key), slots.f64[slot * 4 + 1]!, rank);
+    }
     slots.give(slot);
     if (reason !== undefined) this.#options.onRemove?.(space.name, key, reason);
   }
 
   /** A version of a key that is not kept here leaves its mark: nothing older stays or comes. */
-  #outdate(space: Space, key: string, stamp: number, reason: RemoveReason): void {
+  #outdate(space: Space, { key, stamp, origin }: Change, reason: RemoveReason): void {
     const slot = space.slots.get(key);
-    if (slot !== undefined) this.#remove(slot, reason, stamp);
-    else this.#graves.bury(graveTag(space.name, key), stamp);
+    if (slot !== undefined) this.#remove(slot, reason);
+    this.#graves.bury(graveTag(space.name, key), stamp, rankOf(origin));
   }
 
   #untag(space: Space, slot: number): void {
@@ -485,7 +492,7 @@ export class LocalStore implements Holdings {
     if (slot !== undefined) return this.#beatsSlot(stamp, origin, slot);
     const tombstone = space.tombstones.get(key);
     if (tombstone !== undefined && !beats(stamp, origin, tombstone)) return false;
-    return stamp > this.#graves.stampOf(graveTag(space.name, key));
+    return !this.#graves.outdates(graveTag(space.name, key), stamp, rankOf(origin));
   }
 
   #beatsSlot(stamp: number, origin: string, slot: number): boolean {
