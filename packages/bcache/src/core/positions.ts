@@ -1,6 +1,8 @@
 /** How far this node has seen one origin. An origin is one incarnation of a node: `node/incarnation`. */
 export interface Position {
   readonly origin: string;
+  /** The node that the origin is an incarnation of. */
+  readonly node: string;
   /** All sequence numbers from 1 to this were seen. */
   seen: number;
   /** Dot of number `seen`: every dot of this origin at or below it was seen. */
@@ -19,8 +21,7 @@ export interface Position {
 
 const maxEarly = 65_536;
 
-/** The node that an origin is an incarnation of. */
-export function nodeOf(origin: string): string {
+function nodeOf(origin: string): string {
   return origin.slice(0, origin.lastIndexOf('/'));
 }
 
@@ -64,6 +65,7 @@ export class Positions {
       this.#epitaphs.delete(origin);
       position = {
         origin,
+        node: nodeOf(origin),
         seen: epitaph?.seen ?? 0,
         dot: epitaph?.dot ?? 0,
         early: new Map(),

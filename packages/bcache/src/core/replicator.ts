@@ -5,7 +5,7 @@ import { HybridClock, msOf, stampOf } from './hlc.js';
 import type { Holdings } from './holdings.js';
 import { UpdateLog } from './log.js';
 import { decodeMessage, encodeBatch, encodeMessage, type Message, MessageType, type PositionEntry, readBatch } from './message.js';
-import { nodeOf, type Position, Positions } from './positions.js';
+import { type Position, Positions } from './positions.js';
 import { StateDonor, type StatePart, StateReceiver } from './state-transfer.js';
 
 export interface ReplicatorOptions {
@@ -234,8 +234,9 @@ export class Replicator {
     for (let i = this.#donors.length - 1; i >= 0; i--)
       if (now - this.#donors[i]!.heardAtMs > stateWaitMs * 2) this.#donors.splice(i, 1);
     if (this.#retreatTo !== Infinity && now >= this.#retreatAtMs) this.#retreat();
-    for (const position of this.#positions.all()) this.#watch(position, now);
+    for (const position of this.#positions.all()) this.#pullAgain(position, now);
     if (now >= this.#exchangeAtMs) {
+      for (const position of this.#positions.all()) this.#buryGone(position, now);
       this.#exchangeAtMs = now + this.#exchangeMs * (0.75 + this.#random.next() / 2);
       const peer = this.#randomPeer();
       if (peer !== undefined) this.#sendPositions(peer, true, 0);
@@ -317,8 +318,7 @@ export class Replicator {
     this.#checkGoal();
     if (position.seen >= position.latest) position.pullUntilMs = 0;
     else if (position.seen > before || this.#monotonicMs >= position.pullUntilMs) {
-      const node = nodeOf(batch.origin);
-      this.#pull(this.#peers.includes(node) ? node : from, position);
+      this.#pull(this.#peers.includes(position.node) ? position.node : from, position);
     }
   }
 
@@ -397,15 +397,17 @@ export class Replicator {
     else if (isAhead && message.echoMs > 0) this.#sendPositions(from, false, 0);
   }
 
-  /** Times out what waits and buries who is gone. */
-  #watch(position: Position, now: number): void {
-    if (position === this.#own) return;
-    if (position.seen < position.latest && now >= position.pullUntilMs && !this.isSyncing) {
-      const node = nodeOf(position.origin);
-      const peer = this.#peers.includes(node) && this.#random.next() < 0.5 ? node : this.#randomPeer();
-      if (peer !== undefined) this.#pull(peer, position);
-    }
-    if (this.#isCurrent(position)) position.goneAtMs = -1;
+  /** Pulls what is missing still; half of the time from its origin, else from anybody. */
+  #pullAgain(position: Position, now: number): void {
+    if (position.seen >= position.latest || now < position.pullUntilMs || this.isSyncing) return;
+    const { node } = position;
+    const peer = this.#peers.includes(node) && this.#random.next() < 0.5 ? node : this.#randomPeer();
+    if (peer !== undefined) this.#pull(peer, position);
+  }
+
+  /** Buries who is gone for long. */
+  #buryGone(position: Position, now: number): void {
+    if (position === this.#own || this.#isCurrent(position)) position.goneAtMs = -1;
     else if (position.goneAtMs < 0) position.goneAtMs = now;
     else if (now - position.goneAtMs > this.#deletionDelayMs) {
       this.#positions.bury(position.origin);
@@ -415,10 +417,10 @@ export class Replicator {
 
   /** Whether this origin may still issue updates: its node lives, and is not known under a later incarnation. */
   #isCurrent(position: Position): boolean {
-    const node = nodeOf(position.origin);
+    const { node } = position;
     if (node === this.#node || position.voidAbove !== Infinity || !this.#peers.includes(node)) return false;
     for (const other of this.#positions.all())
-      if (other.dot > position.dot && other.voidAbove === Infinity && nodeOf(other.origin) === node) return false;
+      if (other.dot > position.dot && other.voidAbove === Infinity && other.node === node) return false;
     return true;
   }
 
