@@ -121,10 +121,16 @@ async function memoryChild(candidate) {
   const value = (i) => {
     const text = `${i}`.padStart(100, 'v');
     // Text as it comes from a socket; an object as a program builds it.
-    return kind === 'text' ? Buffer.from(text).toString('latin1') : { id: i, text: Buffer.from(text.slice(20)).toString('latin1') };
+    return kind === 'text'
+      ? Buffer.from(text).toString('latin1')
+      : { id: i, text: Buffer.from(text.slice(20)).toString('latin1') };
   };
   const store =
-    library === 'lru' ? new LRUCache({ max: count, ttl }) : library === 'lru-nottl' ? new LRUCache({ max: count }) : await createCache({ maxKeys: count, ttl });
+    library === 'lru'
+      ? new LRUCache({ max: count, ttl })
+      : library === 'lru-nottl'
+        ? new LRUCache({ max: count })
+        : await createCache({ maxKeys: count, ttl });
   const used = () => {
     for (let i = 0; i < 4; i++) globalThis.gc();
     const { heapUsed, external } = process.memoryUsage();

@@ -52,7 +52,11 @@ for await (const line of lines) {
   if (name === 'quit') break;
   if (name === '') continue;
   try {
-    console.log(commands[name] === undefined ? `commands: ${Object.keys(commands).join(' ')} quit` : await commands[name](...args));
+    console.log(
+      commands[name] === undefined
+        ? `commands: ${Object.keys(commands).join(' ')} quit`
+        : await commands[name](...args),
+    );
   } catch (error) {
     console.log(`error: ${error.message}`);
   }

@@ -1,10 +1,17 @@
 import type { BusMember, BusStats } from './bus.js';
 import type { ReplicatorStats } from './core/replicator.js';
-import { type Duration, show, toMs } from './duration.js';
 import { Driver } from './driver.js';
+import { type Duration, show, toMs } from './duration.js';
 import { CacheError } from './errors.js';
 import type { CacheEvents } from './events.js';
-import { checkTags, type FillDefaults, type FillOptions, type Filler, resolveFill, type SetOptions } from './fill/options.js';
+import {
+  checkTags,
+  type FillDefaults,
+  type Filler,
+  type FillOptions,
+  resolveFill,
+  type SetOptions,
+} from './fill/options.js';
 import type { Space, SpaceMode } from './local/space.js';
 import { type CacheOptions, resolveOptions } from './options.js';
 
@@ -72,7 +79,8 @@ export class Namespace<V> {
    */
   set(key: string, value: V, options?: SetOptions | Duration): this {
     this.#check(key);
-    if (value === undefined) throw new TypeError(`the value of '${key}' is undefined, which means a miss; null is a value`);
+    if (value === undefined)
+      throw new TypeError(`the value of '${key}' is undefined, which means a miss; null is a value`);
     const write = this.#writeOptions(options);
     this.driver.advance();
     if (write.ttlMs <= 0) this.driver.replica.delete(this.#space, key);
@@ -134,7 +142,8 @@ export class Namespace<V> {
    */
   getOrSet(key: string, filler: Filler<V>, options?: FillOptions): Promise<V | undefined> {
     const value = this.get(key);
-    if (value !== undefined && (options?.refreshAhead ?? this.#defaults.refreshAhead) === 0) return Promise.resolve(value);
+    if (value !== undefined && (options?.refreshAhead ?? this.#defaults.refreshAhead) === 0)
+      return Promise.resolve(value);
     return this.#getOrSet(key, value, filler, options);
   }
 
@@ -179,7 +188,8 @@ export class Namespace<V> {
     options: FillOptions | undefined,
   ): Promise<V | undefined> {
     this.#check(key);
-    if (typeof filler !== 'function') throw new TypeError(`getOrSet takes a function as its filler, got ${show(filler)}`);
+    if (typeof filler !== 'function')
+      throw new TypeError(`getOrSet takes a function as its filler, got ${show(filler)}`);
     const fill = resolveFill(options, this.#defaults);
     if (value === undefined) return this.driver.loader.load(this.#space, key, filler, fill, options?.signal);
     if (fill.refreshAhead > 0) this.driver.loader.refreshAhead(this.#space, key, filler, fill);

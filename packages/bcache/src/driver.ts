@@ -37,7 +37,8 @@ export class Driver {
   constructor(options: ResolvedOptions) {
     this.options = options;
     const { clock, random, logger } = options;
-    this.peerId = options.peerId ?? `${hostname().replaceAll('/', '-').slice(0, 64)}-${randomInt(2 ** 40).toString(36)}`;
+    this.peerId =
+      options.peerId ?? `${hostname().replaceAll('/', '-').slice(0, 64)}-${randomInt(2 ** 40).toString(36)}`;
     const incarnation = Math.floor(clock.wallMs()) * 256 + randomInt(256);
     const reads = readClock(clock);
     this.#setReadClock = reads.set;
@@ -247,7 +248,10 @@ export class Driver {
   }
 
   #report(error: Error, fields: object): void {
-    this.options.logger.warn({ ...fields, code: (error as { code?: string }).code, error: error.message }, 'cache error');
+    this.options.logger.warn(
+      { ...fields, code: (error as { code?: string }).code, error: error.message },
+      'cache error',
+    );
     if (this.events.listenerCount('error') > 0) this.events.emit('error', error);
   }
 }

@@ -50,7 +50,9 @@ test('a newcomer takes the state, and is ready when it has it', { timeout: 30_00
   await close([first, second]);
 });
 
-test('with a keyring nodes that have it share, and one without or with another is refused', { timeout: 30_000 }, async () => {
+test('with a keyring nodes that have it share, and one without or with another is refused', {
+  timeout: 30_000,
+}, async () => {
   const keyring = [randomBytes(32).toString('base64')];
   const caches = await three({ keyring });
   caches[0]!.set('secret', 'kept');

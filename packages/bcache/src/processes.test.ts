@@ -95,7 +95,9 @@ test('the example of three servers works as its README says', { timeout: 120_000
   }
 });
 
-test('eight processes, four of them killed and started again one at a time under load, end equal', { timeout: 180_000 }, async () => {
+test('eight processes, four of them killed and started again one at a time under load, end equal', {
+  timeout: 180_000,
+}, async () => {
   const worker = fileURLToPath(new URL('./testing/worker.js', import.meta.url));
   const names = Array.from({ length: 8 }, (_, i) => `w${i}`);
   const workers = new Map<string, Talker>();
@@ -118,7 +120,10 @@ test('eight processes, four of them killed and started again one at a time under
     }
     const stops = [...workers.values()].map((talker) => talker.ask('stop', /^stopped /));
     const writes = (await Promise.all(stops)).map((line) => Number(line.split(' ')[1]));
-    assert.ok(writes.every((count) => count > 0), `every worker wrote: ${writes}`);
+    assert.ok(
+      writes.every((count) => count > 0),
+      `every worker wrote: ${writes}`,
+    );
     for (;;) {
       const sums = await Promise.all([...workers.values()].map((talker) => talker.ask('sum', /^sum /)));
       if (new Set(sums).size === 1) {

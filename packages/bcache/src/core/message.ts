@@ -60,7 +60,10 @@ export function encodeMessage(message: Message): Uint8Array {
   writer.u8(message.type);
   switch (message.type) {
     case MessageType.positions:
-      writer.u8(message.wantsAnswer ? 1 : 0).varint(toMs(message.nowMs)).varint(toMs(message.echoMs));
+      writer
+        .u8(message.wantsAnswer ? 1 : 0)
+        .varint(toMs(message.nowMs))
+        .varint(toMs(message.echoMs));
       writeEntries(writer, message.entries);
       break;
     case MessageType.pull:

@@ -4,7 +4,15 @@ import { type Run, readChange, writeChange } from './change-codec.js';
 import { HybridClock, msOf, stampOf } from './hlc.js';
 import type { Holdings } from './holdings.js';
 import { UpdateLog } from './log.js';
-import { decodeMessage, encodeBatch, encodeMessage, type Message, MessageType, type PositionEntry, readBatch } from './message.js';
+import {
+  decodeMessage,
+  encodeBatch,
+  encodeMessage,
+  type Message,
+  MessageType,
+  type PositionEntry,
+  readBatch,
+} from './message.js';
 import { type Position, Positions } from './positions.js';
 import { StateDonor, type StatePart, StateReceiver } from './state-transfer.js';
 
@@ -261,26 +269,34 @@ export class Replicator {
   #onMessage(from: string, message: Message): void {
     switch (message.type) {
       case MessageType.positions:
-        return this.#onPositions(from, message);
+        this.#onPositions(from, message);
+        return;
       case MessageType.pull:
-        return this.#onPull(from, message.origin, message.from, message.to);
+        this.#onPull(from, message.origin, message.from, message.to);
+        return;
       case MessageType.tooOld:
-        return this.#requestState(from);
+        this.#requestState(from);
+        return;
       case MessageType.refused:
         // Whose clock is wrong shows when we compare them; until then nothing is given a new stamp.
         this.#retreatTo = Math.min(this.#retreatTo, this.#limit(message.nowMs));
         this.#retreatAtMs = this.#monotonicMs + pullWaitMs;
-        return this.#sendPositions(from, true, 0);
+        this.#sendPositions(from, true, 0);
+        return;
       case MessageType.stateRequest:
-        return this.#onStateRequest(from, message.id, message.isStale);
+        this.#onStateRequest(from, message.id, message.isStale);
+        return;
       case MessageType.stateBegin:
-        return this.#onStatePart(from, 0, message);
+        this.#onStatePart(from, 0, message);
+        return;
       case MessageType.stateChunk:
       case MessageType.stateEnd:
-        return this.#onStatePart(from, message.index, message);
+        this.#onStatePart(from, message.index, message);
+        return;
       case MessageType.stateMore: {
         const donor = this.#donors.find((d) => d.to === from && d.id === message.id);
-        return donor?.more(this.#monotonicMs);
+        donor?.more(this.#monotonicMs);
+        return;
       }
       case MessageType.stateBusy:
         if (this.#isFrom(from, message.id)) this.#endState(false);
@@ -386,7 +402,8 @@ export class Replicator {
       if (entry.reach > seen + 1) needsState = true;
       else if (this.#monotonicMs >= position.pullUntilMs) this.#pull(from, position);
     }
-    if (!isAhead) for (const { origin, seen } of this.#positions.all()) if (seen > 0 && !named.has(origin)) isAhead = true;
+    if (!isAhead)
+      for (const { origin, seen } of this.#positions.all()) if (seen > 0 && !named.has(origin)) isAhead = true;
     if (needsState) this.#requestState(from);
     else if (!this.#isReady && this.#goal === undefined) {
       this.#goal = behind;
@@ -570,7 +587,8 @@ export class Replicator {
         if (this.#positions.isVoid(change.origin, change.dot)) this.stats.voided++;
         else if (change.dot > limit) refused = change;
         // Seen, and not held any more: it was overwritten, deleted or evicted here.
-        else if (!this.#positions.hasSeen(change.origin, change.dot) || this.#holdings.holds(change)) this.#merge(change);
+        else if (!this.#positions.hasSeen(change.origin, change.dot) || this.#holdings.holds(change))
+          this.#merge(change);
       },
       (grave) => {
         if (grave[1] > limit) return;

@@ -82,14 +82,18 @@ export class LeaseDesk {
   step(from: string, message: LeaseMessage): void {
     switch (message.type) {
       case LeaseType.ask:
-        return this.#onAsk(from, message);
+        this.#onAsk(from, message);
+        return;
       case LeaseType.grant:
-        return this.#settle(message.id, 'granted');
+        this.#settle(message.id, 'granted');
+        return;
       case LeaseType.done:
         if (message.record !== undefined) this.#options.take(message.record);
-        return this.#settle(message.id, answers[message.outcome]!);
+        this.#settle(message.id, answers[message.outcome]!);
+        return;
       case LeaseType.release:
-        return this.#onRelease(from, message.space, message.key, message.outcome);
+        this.#onRelease(from, message.space, message.key, message.outcome);
+        return;
     }
   }
 

@@ -41,12 +41,21 @@ export function encodeLease(message: LeaseMessage): Uint8Array {
   switch (message.type) {
     case LeaseType.ask: {
       const { id, space, key, leaseMs, waits } = message;
-      return writer.varint(id).text(space).text(key).varint(leaseMs).u8(waits ? 1 : 0).finish();
+      return writer
+        .varint(id)
+        .text(space)
+        .text(key)
+        .varint(leaseMs)
+        .u8(waits ? 1 : 0)
+        .finish();
     }
     case LeaseType.grant:
       return writer.varint(message.id).finish();
     case LeaseType.done:
-      writer.varint(message.id).u8(message.outcome).u8(message.record === undefined ? 0 : 1);
+      writer
+        .varint(message.id)
+        .u8(message.outcome)
+        .u8(message.record === undefined ? 0 : 1);
       if (message.record !== undefined) {
         writer.text(message.record.origin);
         writeChange(writer, { dot: 0, space: undefined }, message.record);

@@ -43,7 +43,9 @@ const change: fc.Arbitrary<Change> = fc
   .map((drawn) => {
     const isSet = drawn.kind === ChangeKind.set;
     // One version is one write: its value follows from it.
-    const value = isSet ? encodeValue(`${drawn.space}/${drawn.key} of ${drawn.stamp} at ${drawn.origin}`) : new Uint8Array();
+    const value = isSet
+      ? encodeValue(`${drawn.space}/${drawn.key} of ${drawn.stamp} at ${drawn.origin}`)
+      : new Uint8Array();
     const key = drawn.kind === ChangeKind.clear ? '' : drawn.key;
     return { ...drawn, key, dot: drawn.stamp, graceMs: 0, value, tags: isSet ? drawn.tags : [] };
   });

@@ -121,7 +121,8 @@ export class LocalStore implements Holdings {
   space(name: string): Space {
     let space = this.#byName.get(name);
     if (space === undefined) {
-      if (this.#spaces.length >= maxSpaces) throw new RangeError(`there are ${maxSpaces} namespaces; no more are allowed`);
+      if (this.#spaces.length >= maxSpaces)
+        throw new RangeError(`there are ${maxSpaces} namespaces; no more are allowed`);
       space = new Space(this.#spaces.length, name);
       this.#spaces.push(space);
       this.#byName.set(name, space);
@@ -268,7 +269,12 @@ export class LocalStore implements Holdings {
     }
     const { value, cloneOnGet } = this.#codec.decode(change.value);
     const { dot, graceMs, tags } = change;
-    this.put(space, key, { stamp, origin, dot, graceMs, tags, fillMs: 0, bytes, deadlineMs, value, cloneOnGet }, change);
+    this.put(
+      space,
+      key,
+      { stamp, origin, dot, graceMs, tags, fillMs: 0, bytes, deadlineMs, value, cloneOnGet },
+      change,
+    );
     return true;
   }
 
@@ -290,7 +296,8 @@ export class LocalStore implements Holdings {
     const { stamp, origin, dot } = change;
     if (space.cleared !== undefined && !beats(stamp, origin, space.cleared)) return false;
     space.cleared = { stamp, dot, origin, atMs: this.#now() };
-    for (const slot of [...space.slots.values()]) if (this.#beatsSlot(stamp, origin, slot)) this.#remove(slot, 'delete');
+    for (const slot of [...space.slots.values()])
+      if (this.#beatsSlot(stamp, origin, slot)) this.#remove(slot, 'delete');
     for (const [key, tombstone] of space.tombstones) if (beats(stamp, origin, tombstone)) space.tombstones.delete(key);
     return true;
   }

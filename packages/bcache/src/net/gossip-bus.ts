@@ -253,7 +253,11 @@ function startFault(error: Error & { code?: string }, { listen, streamPort }: Go
     error.code === 'EADDRNOTAVAIL' ||
     (error instanceof SerfError && error.code === 'address-in-use');
   if (!isTaken) return error;
-  return new CacheError('address-in-use', `cannot listen on ${listen} (streams on port ${streamPort}): ${error.message}`, {
-    cause: error,
-  });
+  return new CacheError(
+    'address-in-use',
+    `cannot listen on ${listen} (streams on port ${streamPort}): ${error.message}`,
+    {
+      cause: error,
+    },
+  );
 }

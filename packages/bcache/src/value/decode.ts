@@ -188,10 +188,15 @@ class Decoder {
   }
 
   #noteLater(): { fill: (object: object) => void } {
-    const objects = (this.#objects ??= []);
+    this.#objects ??= [];
+    const objects = this.#objects;
     const index = objects.length;
     objects.push({});
-    return { fill: (object) => (objects[index] = object) };
+    return {
+      fill: (object) => {
+        objects[index] = object;
+      },
+    };
   }
 
   #mutable<T extends object>(object: T): T {

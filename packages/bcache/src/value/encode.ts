@@ -51,17 +51,24 @@ class Encoder {
   write(value: unknown, path: string, depth: number): void {
     switch (typeof value) {
       case 'string':
-        return this.#text(value);
+        this.#text(value);
+        return;
       case 'number':
-        return this.#number(value);
+        this.#number(value);
+        return;
       case 'boolean':
-        return this.#tag(value ? Tag.true : Tag.false);
+        this.#tag(value ? Tag.true : Tag.false);
+        return;
       case 'undefined':
-        return this.#tag(Tag.undefined);
+        this.#tag(Tag.undefined);
+        return;
       case 'bigint':
-        return this.#bigint(value);
+        this.#bigint(value);
+        return;
       case 'object':
-        return value === null ? this.#tag(Tag.null) : this.#object(value, path, depth);
+        if (value === null) this.#tag(Tag.null);
+        else this.#object(value, path, depth);
+        return;
       default:
         throw refusal(path, `a ${typeof value}`);
     }
@@ -70,10 +77,19 @@ class Encoder {
   #object(value: object, path: string, depth: number): void {
     if (depth > maxDepth) throw refusal(path, `an object nested more than ${maxDepth} deep`);
     if (this.#isReference(value)) return;
-    if (Array.isArray(value)) return this.#array(value, path, depth);
+    if (Array.isArray(value)) {
+      this.#array(value, path, depth);
+      return;
+    }
     const prototype: unknown = Object.getPrototypeOf(value);
-    if (prototype === Object.prototype || prototype === null) return this.#plain(value, path, depth);
-    if (ArrayBuffer.isView(value)) return this.#view(value, path);
+    if (prototype === Object.prototype || prototype === null) {
+      this.#plain(value, path, depth);
+      return;
+    }
+    if (ArrayBuffer.isView(value)) {
+      this.#view(value, path);
+      return;
+    }
     if (value instanceof Map) {
       this.#tag(Tag.map);
       this.#varint(value.size);
@@ -91,25 +107,33 @@ class Encoder {
     }
     if (value instanceof Date) {
       this.#tag(Tag.date);
-      return this.#f64(value.getTime());
+      this.#f64(value.getTime());
+      return;
     }
     if (value instanceof RegExp) {
       this.#tag(Tag.regexp);
       this.#text(value.source);
-      return this.#text(value.flags);
+      this.#text(value.flags);
+      return;
     }
     if (value instanceof ArrayBuffer) {
       this.#tag(Tag.arrayBuffer);
-      return this.#bytes(new Uint8Array(value));
+      this.#bytes(new Uint8Array(value));
+      return;
     }
-    if (value instanceof Error) return this.#error(value, path, depth);
+    if (value instanceof Error) {
+      this.#error(value, path, depth);
+      return;
+    }
     if (isBoxed(value)) {
       this.#tag(Tag.boxed);
-      return this.write(value.valueOf(), path, depth + 1);
+      this.write(value.valueOf(), path, depth + 1);
+      return;
     }
     const refused = refusedClasses.find((type) => value instanceof type);
     if (refused !== undefined) throw refusal(path, `a ${refused.name}`);
-    return this.#plain(value, path, depth);
+    this.#plain(value, path, depth);
+    return;
   }
 
   #plain(value: object, path: string, depth: number): void {
@@ -276,7 +300,10 @@ function isBoxed(value: object): boolean {
 }
 
 function refusal(path: string, what: string): CacheError {
-  return new CacheError('not-cloneable', `the value${path === '' ? '' : ` at ${path}`} is ${what}; it cannot be cached`);
+  return new CacheError(
+    'not-cloneable',
+    `the value${path === '' ? '' : ` at ${path}`} is ${what}; it cannot be cached`,
+  );
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the range of Latin-1 starts with them

@@ -101,7 +101,8 @@ export function runStory(seed: number, nodes = 20): Outcome {
     world.after(random.next() * 4_000, troubleLoop);
   };
   // A deletion that only a crashed node knew of is lost with it, as a write is.
-  const isDeleter = (_: SimNode): boolean => world.nowMs > doomedDeleteMs - 11_000 && world.nowMs < doomedDeleteMs + 30_000;
+  const isDeleter = (_: SimNode): boolean =>
+    world.nowMs > doomedDeleteMs - 11_000 && world.nowMs < doomedDeleteMs + 30_000;
 
   writeLoop();
   splitLoop();
