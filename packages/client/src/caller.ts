@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { assert } from '@dcache/base';
 import { cacheService, type GrpcMethod, grpcEmpty, type ServerInfo } from '@dcache/protocol';
 import { ClientError, type ClientErrorCode, type Failure } from './errors.js';
@@ -44,6 +45,8 @@ export class Caller {
 
   constructor(options: ResolvedOptions) {
     this.#options = options;
+    // Every call that waits listens, and a thousand may.
+    setMaxListeners(0, this.#closing.signal);
     this.#topology = new Topology(
       options.addresses,
       (address) => new Link(address, options),
@@ -107,6 +110,8 @@ export class Caller {
   limit(options: CallOptions): CallLimit {
     const { signal, timeoutMs = this.#options.timeoutMs } = options;
     if (!(timeoutMs > 0)) throw new TypeError(`timeoutMs is ${timeoutMs}; it takes a number above 0`);
+    // One signal may well end a thousand calls.
+    if (signal) setMaxListeners(0, signal);
     return { deadlineMs: performance.now() + timeoutMs, signal };
   }
 

@@ -1,24 +1,95 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CommanderError } from 'commander';
-import { parseCommandLine } from './command-line.js';
+import { type Action, parseCommandLine } from './command-line.js';
 
-test('both spellings of a flag are understood', () => {
+const actionOf = (...args: string[]): Action => parseCommandLine(args, '0').action;
+
+test("the original's flags are understood in both spellings", () => {
   for (const dashes of ['-', '--']) {
-    assert.deepEqual(parseCommandLine([`${dashes}addr`, 'h:1', `${dashes}get-servers`], '0'), {
-      kind: 'get-servers',
-      address: 'h:1',
-    });
-    assert.deepEqual(parseCommandLine([`${dashes}addr=h:1`, `${dashes}key`, 'K'], '0'), {
-      kind: 'set',
-      address: 'h:1',
-      key: 'K',
-    });
+    const servers = parseCommandLine([`${dashes}addr`, 'h:1', `${dashes}get-servers`], '0');
+    assert.deepEqual(servers.connection.addresses, ['h:1']);
+    assert.deepEqual(servers.action, { kind: 'servers' });
+    const set = parseCommandLine([`${dashes}addr=h:1`, `${dashes}key`, 'K'], '0');
+    assert.deepEqual(set.action, { kind: 'set', key: 'K', value: undefined, ttlMs: undefined, conditions: {} });
   }
 });
 
-test('nothing to do, two things to do and an unknown flag are refused', (context) => {
-  context.mock.method(process.stderr, 'write', () => true);
-  for (const args of [[], ['--get-servers', '--key', 'K'], ['--nope'], ['stray']])
+test('each command becomes what is to be done', () => {
+  const key = 'k';
+  assert.deepEqual(actionOf('get', key), { kind: 'get', key, level: undefined });
+  assert.deepEqual(actionOf('get', key, '--consistency', 'local'), { kind: 'get', key, level: 'local' });
+  assert.deepEqual(actionOf('set', key, 'v', '--ttl', '10m', '--if-revision', '7'), {
+    kind: 'set',
+    key,
+    value: 'v',
+    ttlMs: 600_000,
+    conditions: { ifRevision: 7 },
+  });
+  assert.deepEqual(actionOf('set', '--if-absent', '--', '-key', '-value'), {
+    kind: 'set',
+    key: '-key',
+    value: '-value',
+    ttlMs: undefined,
+    conditions: { ifAbsent: true },
+  });
+  assert.deepEqual(actionOf('delete', key, '--if-revision', '7'), { kind: 'delete', key, ifRevision: 7 });
+  assert.deepEqual(actionOf('servers'), { kind: 'servers' });
+  assert.deepEqual(actionOf('status'), { kind: 'status' });
+  assert.deepEqual(actionOf('transfer-leadership'), { kind: 'transfer-leadership', to: undefined });
+  assert.deepEqual(actionOf('transfer-leadership', 'n2'), { kind: 'transfer-leadership', to: 'n2' });
+  assert.deepEqual(actionOf('leave', 'n2'), { kind: 'leave', id: 'n2' });
+  assert.deepEqual(actionOf('snapshot-save', 'f'), { kind: 'snapshot-save', file: 'f' });
+  assert.deepEqual(actionOf('snapshot-restore', '-'), { kind: 'snapshot-restore', file: '-', replace: false });
+  assert.deepEqual(actionOf('snapshot-restore', 'f', '--replace'), {
+    kind: 'snapshot-restore',
+    file: 'f',
+    replace: true,
+  });
+  assert.deepEqual(actionOf('bench', '--duration', '1s', '--reads', '0'), {
+    kind: 'bench',
+    durationMs: 1_000,
+    clients: 32,
+    keys: 1_000,
+    valueBytes: 100,
+    readPercent: 0,
+    level: undefined,
+  });
+});
+
+test('the connection is the same before a command and after it', () => {
+  const flags = ['--addr', 'a:1,b:2', '--timeout', '2s', '--json', '--token', 't', '--tls-ca-file', 'ca.pem'];
+  const before = parseCommandLine([...flags, 'get', 'k'], '0').connection;
+  assert.deepEqual(parseCommandLine(['get', 'k', ...flags], '0').connection, before);
+  assert.deepEqual(before.addresses, ['a:1', 'b:2']);
+  assert.equal(before.timeoutMs, 2_000);
+  assert.equal(before.isJson, true);
+  assert.equal(before.token, 't');
+  assert.equal(before.isTls, true);
+  assert.equal(before.caFile, 'ca.pem');
+  assert.equal(parseCommandLine(['servers'], '0').connection.isTls, false);
+});
+
+test('what is wrong is refused before anything is dialled', (context) => {
+  const said = context.mock.method(process.stderr, 'write', () => true);
+  const wrong = [
+    [],
+    ['--get-servers', '--key', 'K'],
+    ['--nope'],
+    ['stray'],
+    ['get'],
+    ['get', 'a', 'b'],
+    ['get', 'a', '--consistency', 'strong'],
+    ['set', 'a', 'b', '--ttl', '0'],
+    ['set', 'a', 'b', '--if-absent', '--if-present'],
+    ['set', 'a', 'b', '--if-revision', 'x'],
+    ['bench', '--reads', '101'],
+    ['servers', '--timeout', '0'],
+    ['servers', '--tls-cert-file', 'c'],
+  ];
+  for (const args of wrong) {
+    const before = said.mock.callCount();
     assert.throws(() => parseCommandLine(args, '0'), CommanderError, args.join(' '));
+    assert.ok(said.mock.callCount() > before, `it says what is wrong with ${args.join(' ')}`);
+  }
 });

@@ -85,7 +85,8 @@ export function toFailure(error: ServiceError, address: string): Failure {
         ? fail('undone', 'unavailable', true)
         : fail('unknown', 'unavailable', true);
     case status.DEADLINE_EXCEEDED:
-      return /Waiting for LB pick|name resolution/i.test(details)
+      // What the call was waiting for stands last; before it may stand how long earlier steps took.
+      return /(Waiting for LB pick|waiting for name resolution)$/.test(details)
         ? fail('undone', 'unavailable', true, 'no connection in time')
         : fail('unknown', 'timeout', true, 'no answer in time');
     case status.CANCELLED:

@@ -1,4 +1,4 @@
-import type { ServerInfo } from '@dcache/protocol';
+import type { NodeStatus, ServerInfo } from '@dcache/protocol';
 
 /** A server as the original's client prints it: protobuf text on one line, false and empty fields left out. */
 export function formatServer(server: ServerInfo): string {
@@ -8,4 +8,38 @@ export function formatServer(server: ServerInfo): string {
   if (server.isLeader) fields.push('is_leader:true');
   if (server.voteStatus) fields.push(`vote_status:${JSON.stringify(server.voteStatus)}`);
   return fields.join('  ');
+}
+
+/** A table of the servers' own views, one a line. */
+export function formatStatus(
+  views: readonly (NodeStatus | { readonly id: string; readonly rpcAddr: string; readonly error: string })[],
+): string[] {
+  const rows = [['id', 'address', 'role', 'ready', 'term', 'applied', 'entries', 'bytes', 'state hash']];
+  for (const view of views) {
+    if ('error' in view) rows.push([view.id, view.rpcAddr, `no answer: ${view.error}`]);
+    else {
+      const { id, rpcAddr, role, isReady, term, appliedIndex, entries, liveBytes, stateHash } = view;
+      const numbers = [term, appliedIndex, entries].map(String);
+      rows.push([id, rpcAddr, role, isReady ? 'yes' : 'no', ...numbers, formatBytes(liveBytes), stateHash]);
+    }
+  }
+  const full = rows.filter((row) => row.length === rows[0]!.length);
+  const widths = rows[0]!.map((_, at) => Math.max(...(at < 2 ? rows : full).map((row) => (row[at] ?? '').length)));
+  return rows.map((row) =>
+    row
+      .map((text, at) => text.padEnd(widths[at]!))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+/** Such as `512 B`, `1.5 KiB` and `20.0 MiB`. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let power = 0;
+  while (bytes >= 1024 && power < units.length - 1) {
+    bytes /= 1024;
+    power++;
+  }
+  return `${power === 0 ? bytes : bytes.toFixed(1)} ${units[power]}`;
 }

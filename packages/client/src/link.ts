@@ -34,7 +34,7 @@ export class Link {
   readonly address: string;
   readonly #grpc: GrpcClient;
   readonly #token: string | undefined;
-  #pending = 0;
+  readonly #calls = new Set<{ cancel(): void }>();
   #isRetired = false;
   #isClosed = false;
   #downMs = 0;
@@ -104,7 +104,7 @@ export class Link {
     const abort = (): void => call.cancel();
     signal?.addEventListener('abort', abort, { once: true });
     if (signal?.aborted) abort();
-    this.#pending++;
+    this.#calls.add(call);
     try {
       yield* call as AsyncIterable<Response>;
     } catch (error) {
@@ -112,7 +112,7 @@ export class Link {
     } finally {
       signal?.removeEventListener('abort', abort);
       call.cancel();
-      this.#settled();
+      this.#settled(call);
     }
   }
 
@@ -145,12 +145,14 @@ export class Link {
   /** Takes no more calls; closes when those under way have ended. */
   retire(): void {
     this.#isRetired = true;
-    if (this.#pending === 0) this.close();
+    if (this.#calls.size === 0) this.close();
   }
 
   /** Ends every call that is under way. */
   close(): void {
     this.#isClosed = true;
+    // Closing the channel alone would let them go on.
+    for (const call of this.#calls) call.cancel();
     this.#grpc.close();
   }
 
@@ -164,7 +166,6 @@ export class Link {
         reject(new AttemptError({ kind: 'undone', isLinkDown: false, error: stopped(signal) }));
         return;
       }
-      this.#pending++;
       const call = start((error, response) => {
         signal?.removeEventListener('abort', abort);
         if (error) reject(this.#failed(error, signal));
@@ -173,8 +174,9 @@ export class Link {
           this.#downUntilMs = 0;
           resolve(response as Response);
         }
-        this.#settled();
+        this.#settled(call);
       });
+      this.#calls.add(call);
       const abort = (): void => call.cancel();
       signal?.addEventListener('abort', abort, { once: true });
     });
@@ -191,9 +193,9 @@ export class Link {
     return new AttemptError(failure);
   }
 
-  #settled(): void {
-    this.#pending--;
-    if (this.#isRetired && this.#pending === 0) this.close();
+  #settled(call: { cancel(): void }): void {
+    this.#calls.delete(call);
+    if (this.#isRetired && this.#calls.size === 0) this.close();
   }
 
   #metadata(): Metadata {

@@ -1,35 +1,58 @@
+import { readFile } from 'node:fs/promises';
+import { CommanderError } from 'commander';
 import { Client } from './client.js';
-import { parseCommandLine } from './command-line.js';
-import { ClientError } from './errors.js';
-import { formatServer } from './format.js';
+import { type Connection, ExitCode, parseCommandLine } from './command-line.js';
+import { ClientError, type ClientErrorCode } from './errors.js';
+import type { TlsOptions } from './options.js';
+import { run } from './run.js';
 import { version } from './version.js';
 
-/** Runs `dcache-client` with these arguments; resolves with the exit code. */
+const exitCodes: Partial<Record<ClientErrorCode, ExitCode>> = {
+  'not-found': ExitCode.notFound,
+  'precondition-failed': ExitCode.preconditionFailed,
+  unavailable: ExitCode.unavailable,
+  timeout: ExitCode.unavailable,
+  'unknown-outcome': ExitCode.unknownOutcome,
+};
+
+/** Runs `dcache-client` with these arguments; resolves with the exit code. What is wrong is said on stderr in one line. */
 export async function main(args: readonly string[]): Promise<number> {
   try {
-    const request = parseCommandLine(args, version);
-    const client = new Client({ address: request.address });
-    try {
-      if (request.kind === 'get-servers') {
-        for (const server of await client.servers()) process.stdout.write(`${formatServer(server)}\n`);
-      } else {
-        await client.set(request.key, await readAll(process.stdin));
-      }
-      return 0;
-    } finally {
-      await client.close();
-    }
+    const { connection, action } = parseCommandLine(args, version);
+    await using client = await connect(connection);
+    return await run(client, action, { isJson: connection.isJson, progress: process.stderr });
   } catch (error) {
     // Commander has printed its own message, and calls help an error with exit code 0.
-    if (typeof (error as { exitCode?: unknown }).exitCode === 'number') return (error as { exitCode: number }).exitCode;
-    if (!(error instanceof ClientError || error instanceof TypeError)) throw error;
-    process.stderr.write(`dcache-client: ${error.message}\n`);
-    return 1;
+    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
+    if (error instanceof TypeError && isOurs(error)) return fail(error, ExitCode.usage);
+    if (error instanceof ClientError) return fail(error, exitCodes[error.code] ?? ExitCode.error);
+    if (typeof (error as NodeJS.ErrnoException).syscall === 'string') return fail(error as Error, ExitCode.error);
+    throw error;
   }
 }
 
-async function readAll(input: NodeJS.ReadStream): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  for await (const part of input) parts.push(part as Buffer);
-  return Buffer.concat(parts);
+async function connect(connection: Connection): Promise<Client> {
+  const { addresses, timeoutMs, tokenFile } = connection;
+  const token = tokenFile === undefined ? connection.token : (await readFile(tokenFile, 'utf8')).trim();
+  return new Client({
+    address: addresses,
+    timeoutMs,
+    ...(token === undefined ? {} : { token }),
+    ...(connection.isTls ? { tls: await readTls(connection) } : {}),
+  });
+}
+
+async function readTls({ caFile, certFile, keyFile, serverName }: Connection): Promise<TlsOptions> {
+  const read = (file: string | undefined) => (file === undefined ? undefined : readFile(file));
+  return { ca: await read(caFile), cert: await read(certFile), key: await read(keyFile), serverName };
+}
+
+function fail(error: Error, code: ExitCode): ExitCode {
+  process.stderr.write(`dcache-client: ${error.message}\n`);
+  return code;
+}
+
+/** A wrong option says what it takes; any other TypeError is a fault of this program. */
+function isOurs(error: TypeError): boolean {
+  return /; it takes /.test(error.message);
 }

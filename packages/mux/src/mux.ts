@@ -165,6 +165,7 @@ export class Mux {
   }
 
   #hand(socket: Socket, prefix: Buffer, route: Route): void {
+    if (socket.destroyed) return;
     // Removing the last `readable` listener leaves the stream neither flowing nor paused by request: say which.
     socket.pause();
     socket.unshift(prefix);

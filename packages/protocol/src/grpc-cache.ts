@@ -124,22 +124,18 @@ export function v1CloseSessionCommand(session: bigint): Command {
 }
 
 /** `nowMs` is log time. */
-export function v1GetResponse(key: Uint8Array, found: Found | undefined, nowMs: number): GetResponse {
-  return create(GetResponseSchema, found ? { entry: entryMessage(key, found, nowMs) } : {});
+export function v1GetResponse(found: Found | undefined, nowMs: number): GetResponse {
+  return create(GetResponseSchema, found ? { entry: entryMessage(found, nowMs) } : {});
 }
 
-export function v1GetManyResponse(
-  keys: readonly Uint8Array[],
-  found: readonly (Found | undefined)[],
-  nowMs: number,
-): GetManyResponse {
+export function v1GetManyResponse(found: readonly (Found | undefined)[], nowMs: number): GetManyResponse {
   const bytes = found.reduce((sum, one) => sum + (one?.value.length ?? 0), 0);
   if (bytes > maxManyBytes)
     throw new DcacheError(
       'too-large',
       `the values have ${bytes} bytes; at most ${maxManyBytes} are given at once: ask for fewer keys`,
     );
-  return create(GetManyResponseSchema, { results: keys.map((key, at) => v1GetResponse(key, found[at], nowMs)) });
+  return create(GetManyResponseSchema, { results: found.map((one) => v1GetResponse(one, nowMs)) });
 }
 
 export function v1SetResponse(reply: Reply): SetResponse {
@@ -190,9 +186,8 @@ function refuseMany(reply: Reply, at: number): never {
   throw new DcacheError('internal', `a set was refused with reply type ${reply.type}`);
 }
 
-function entryMessage(key: Uint8Array, found: Found, nowMs: number): Entry {
+function entryMessage(found: Found, nowMs: number): Entry {
   return create(EntrySchema, {
-    key,
     value: found.value,
     revision: BigInt(found.revision),
     ttlMs: BigInt(found.expiresAtMs === 0 ? 0 : Math.max(1, found.expiresAtMs - nowMs)),

@@ -106,7 +106,7 @@ export function messageSize(message: Message): number {
 }
 
 function writeMessage(writer: ByteWriter, message: Message): void {
-  assert(wireTypes.has(message.type), `a message of type ${message.type} never leaves its node`);
+  if (!wireTypes.has(message.type)) assert(false, `a message of type ${message.type} never leaves its node`);
   const { term, logTerm, index, commit, vote, rejectHint, context, reject, entries, snapshot } = message;
   let present = 0;
   if (term !== 0) present |= Present.term;

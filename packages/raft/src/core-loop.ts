@@ -24,6 +24,8 @@ export interface CoreLoopHandler {
   onApply(message: Message): void;
   /** A member needs the state. */
   onSnapshotNeeded(to: NodeId): void;
+  /** Whether so much waits to be applied that the log should not grow now. */
+  isBacklogged(): boolean;
   /** After everything of this turn was handed out. */
   onTurnDone(): void;
   /** The node cannot go on. */
@@ -125,9 +127,16 @@ export class CoreLoop {
 
   /** Messages from a node whose identity the transport has proved. */
   receive(from: NodeId, messages: readonly Message[]): void {
+    const isBacklogged = this.#handler.isBacklogged();
     for (const message of messages) {
-      // What is said must not speak for, or to, another.
-      if (message.from !== from || message.to !== this.core.id || this.#isVoteWithheld(message)) {
+      // Raft sends again what was lost, and less of it at a time to a node that loses much.
+      if (isBacklogged && message.type === MessageType.append && message.entries.length > 0) {
+        this.counts.messagesRefused++;
+        continue;
+      }
+      // What is said must not speak for, or to, another; and a snapshot comes with its state, in pieces, or not at all.
+      const isStray = message.from !== from || message.to !== this.core.id || message.type === MessageType.snapshot;
+      if (isStray || this.#isVoteWithheld(message)) {
         this.counts.messagesRefused++;
         continue;
       }

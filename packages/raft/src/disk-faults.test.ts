@@ -44,20 +44,41 @@ async function isSettled(promise: Promise<unknown>): Promise<boolean> {
 test('an append is done only when it is synced, a vote too (pitfalls 2 and 3)', async () => {
   const disk = new SimulatedDisk();
   const storage = await open(disk);
-  await storage.append(entriesOf(1, 1, 1), undefined);
+  await storage.append(entriesOf(1, 1, 1), { term: 2, vote: 0, commit: 0 });
   await settle();
   disk.holdSyncs = true;
-  const entries = storage.append(entriesOf(1, 2, 2), undefined);
-  assert.equal(await isSettled(entries), false);
   const vote = storage.append([], { term: 2, vote: 3, commit: 0 });
   assert.equal(await isSettled(vote), false);
+  const entries = storage.append(entriesOf(1, 2, 2), undefined);
+  assert.equal(await isSettled(entries), false);
+  const term = storage.append([], { term: 3, vote: 3, commit: 0 });
+  assert.equal(await isSettled(term), false);
   disk.holdSyncs = false;
   disk.releaseSyncs();
-  await Promise.all([entries, vote]);
+  await Promise.all([entries, vote, term]);
   disk.crash();
   const after = await open(disk);
-  assert.deepEqual(after.initialState().hardState, { term: 2, vote: 3, commit: 0 });
+  assert.deepEqual(after.initialState().hardState, { term: 3, vote: 3, commit: 0 });
   assert.equal(after.lastIndex(), 2);
+});
+
+test('an answer that needs nothing new written waits for what was written before it', async () => {
+  const disk = new SimulatedDisk();
+  const storage = await open(disk);
+  await storage.append(entriesOf(1, 1, 1), { term: 2, vote: 0, commit: 0 });
+  await settle();
+  const syncs = disk.syncs;
+  await storage.append([], { term: 2, vote: 0, commit: 1 });
+  await storage.append([], undefined);
+  assert.equal(disk.syncs, syncs, 'with nothing before it, it costs no sync');
+  disk.holdSyncs = true;
+  const entries = storage.append(entriesOf(1, 2, 2), undefined);
+  const commitOnly = storage.append([], { term: 2, vote: 0, commit: 1 });
+  const nothing = storage.append([], undefined);
+  assert.deepEqual(await Promise.all([entries, commitOnly, nothing].map(isSettled)), [false, false, false]);
+  disk.holdSyncs = false;
+  disk.releaseSyncs();
+  await Promise.all([entries, commitOnly, nothing]);
 });
 
 test('a commit index alone costs no sync, and is at most late', async () => {
@@ -161,6 +182,14 @@ test('a full disk shows before the write that matters; it recovers when space re
   assert.equal((await open(disk)).lastIndex(), last + 101);
 });
 
+test('a new log on a full disk is an error at once, and leaves nothing locked', async () => {
+  const disk = new SimulatedDisk({ capacityBytes: 10_000 });
+  assert.equal(await codeOf(open(disk)), 'disk-full');
+  disk.capacityBytes = Number.POSITIVE_INFINITY;
+  const storage = await open(disk);
+  await storage.append(entriesOf(1, 1, 1), undefined);
+});
+
 test('a log that waits for space can be closed', async () => {
   const disk = new SimulatedDisk();
   const storage = await open(disk);
@@ -175,7 +204,7 @@ test('a log that waits for space can be closed', async () => {
 });
 
 test('a power cut at any moment loses nothing acknowledged, and only whole appends (pitfalls 6 and 7)', async () => {
-  for (let seed = 1; seed <= 150; seed++) await powerCut(seed);
+  for (let seed = 1; seed <= 60; seed++) await powerCut(seed);
 });
 
 /** Appends at random, cuts the power in the midst of it, and compares what is there with what was said to be. */
@@ -248,7 +277,7 @@ test('a bit that rots in what was acknowledged is an error that names file and o
   };
   const contents = (await make()).contents(fileOf(1));
   const end = contents.findLastIndex((byte) => byte !== 0);
-  for (let at = 0; at <= end; at += 61) {
+  for (let at = 0; at <= end; at += 149) {
     const disk = await make();
     disk.flipBit(fileOf(1), at);
     // Only padding between frames and in the header may rot unseen: nothing is in it.
@@ -283,7 +312,7 @@ test('entries read from the disk later are checked again', async () => {
 });
 
 test('a snapshot is there whole or not at all, whenever the power goes (pitfall 7)', async () => {
-  for (let seed = 1; seed <= 100; seed++) {
+  for (let seed = 1; seed <= 50; seed++) {
     const random = new SeededRandom(seed);
     const disk = new SimulatedDisk({ random });
     const storage = await open(disk);

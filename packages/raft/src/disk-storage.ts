@@ -92,7 +92,7 @@ export class DiskStorage implements LogStorage {
   /**
    * Opens the log of a folder, or makes one. Rejects with a `RaftError`: `foreign` where another process has it, or it
    * belongs to another node or cluster or version; `corrupt` where it is damaged otherwise than by a torn last write,
-   * with the file and the offset.
+   * with the file and the offset; `disk-full` where a new one has no room.
    */
   static async open(options: DiskStorageOptions): Promise<DiskStorage> {
     const { directory, segmentBytes = 16 * 1024 * 1024, fileSystem = nodeFileSystem } = options;
@@ -112,7 +112,9 @@ export class DiskStorage implements LogStorage {
       segments.stopWaiting();
       await segments.close();
       await unlock();
-      throw error;
+      const { code } = error as { code?: string };
+      if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
+      throw new RaftError('disk-full', `${directory}: there is no room for a log`, { cause: error });
     }
   }
 
@@ -186,8 +188,8 @@ export class DiskStorage implements LogStorage {
     if (entries.length === 0 && hardState?.term === term && hardState.vote === vote)
       return this.#writer.writeLazily(hardState);
     for (const entry of entries) {
-      const isNext = entry.index >= this.firstIndex() && entry.index <= this.lastIndex() + 1;
-      assert(isNext, `entry ${entry.index} does not fit a log from ${this.firstIndex()} to ${this.lastIndex()}`);
+      if (entry.index < this.firstIndex() || entry.index > this.lastIndex() + 1)
+        assert(false, `entry ${entry.index} does not fit a log from ${this.firstIndex()} to ${this.lastIndex()}`);
       this.#places.append(entry.index, entry.term, entryWeight(entry));
     }
     this.#keep(entries);

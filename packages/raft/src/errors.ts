@@ -19,6 +19,7 @@ import type { NodeId } from './core/message.js';
  * | `corrupt` | bytes from a peer or a disk that no writer writes; the message names the place | no | replace the disk or the peer |
  * | `foreign` | data or a lock that belongs to another node, cluster or process | no | use another folder |
  * | `io` | the disk or a connection failed; after a disk this node has ended | perhaps | replace the disk |
+ * | `internal` | an invariant is broken, or a listener threw; this node has ended | perhaps | report it |
  * | `state-machine` | `apply` or `restore` threw; this node has ended | perhaps | see `cause` |
  */
 export type RaftErrorCode =
@@ -36,7 +37,8 @@ export type RaftErrorCode =
   | 'corrupt'
   | 'foreign'
   | 'io'
-  | 'state-machine';
+  | 'state-machine'
+  | 'internal';
 
 /** Everything that this package rejects with or throws, apart from a `TypeError` for a wrong option. */
 export class RaftError extends Error {

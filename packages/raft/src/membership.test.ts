@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { utf8 } from '@dcache/base';
 import { codeOf, TestCluster, until } from './cluster.test.helper.js';
-import { noNode, Role } from './core/message.js';
+import { MessageType, makeMessage, noNode, Role } from './core/message.js';
 import type { PeerStatus, Status } from './core/ready.js';
 import { bestSuccessor, isAlreadySo, refusal } from './membership.js';
 
@@ -108,12 +108,15 @@ test('a message that names another sender or receiver than the connection proved
   await using cluster = new TestCluster();
   const leader = await cluster.found(3);
   // Whoever sends for node 9 gets what was meant for it: node 2's transport is asked to speak for node 3.
-  const { makeMessage, MessageType } = await import('./core/message.js');
   const before = leader.status().term;
   const forged = makeMessage(MessageType.appendResponse, 1, { from: 3, term: before + 50, index: 1 });
   const astray = makeMessage(MessageType.appendResponse, 9, { from: 2, term: before + 50, index: 1 });
   const transport = cluster.network.transport(2);
-  transport.send(1, [forged, astray]);
-  await until(() => leader.stats().messagesRefused === 2);
+  // A snapshot without its state would leave the node with a log that its state machine never saw.
+  const metadata = { index: 1000, term: before + 50, confState: leader.status().confState };
+  const snapshot = { metadata, data: new Uint8Array(0) };
+  const bare = makeMessage(MessageType.snapshot, 1, { from: 2, term: before + 50, snapshot });
+  transport.send(1, [forged, astray, bare]);
+  await until(() => leader.stats().messagesRefused === 3);
   assert.equal(leader.status().term, before);
 });

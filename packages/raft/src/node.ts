@@ -2,10 +2,8 @@ import { EventEmitter } from 'node:events';
 import { systemClock } from '@dcache/base';
 import { Applier } from './applier.js';
 import { Compactor, compactionFloor } from './compactor.js';
-import { ConfChangeType, encodeConfChange } from './core/conf-change.js';
 import {
   type ConfState,
-  EntryType,
   MessageType,
   makeMessage,
   type NodeId,
@@ -16,16 +14,18 @@ import {
   type SoftState,
 } from './core/message.js';
 import type { RawNode } from './core/raw-node.js';
-import type { DropReason } from './core/ready.js';
 import { CoreLoop } from './core-loop.js';
 import { RaftError } from './errors.js';
+import { Handover } from './handover.js';
 import { Histogram } from './histogram.js';
 import { Lease } from './lease.js';
 import { bestSuccessor, isAlreadySo, type MembershipChange, refusal, toConfChange } from './membership.js';
 import { type RaftNodeOptions, type ResolvedOptions, resolveOptions } from './options.js';
-import { PendingProposals } from './pending.js';
+import { Proposals } from './proposals.js';
 import { ReadBarriers } from './reads.js';
+import { notLeader, placeOf } from './refusals.js';
 import { SnapshotExchange } from './snapshot-exchange.js';
+import { foundCluster, restoreState } from './startup.js';
 import { describeStatus, type RaftEvents, type RaftStats, type RaftStatus } from './status.js';
 
 /**
@@ -41,7 +41,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
   readonly id: NodeId;
   readonly #options: ResolvedOptions<Reply>;
   readonly #electionTimeoutMs: number;
-  readonly #pending = new PendingProposals<Reply | ConfState | undefined>();
+  readonly #proposals: Proposals<Reply>;
   readonly #applier: Applier<Reply>;
   readonly #compactor: Compactor;
   readonly #exchange: SnapshotExchange;
@@ -54,13 +54,8 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
   #stopped: Promise<void> | undefined;
   #stopTicks: () => void = () => {};
   #soft: SoftState = { leader: noNode, role: Role.follower };
-  /** Term of the proposals that wait. */
-  #proposalTerm = 0;
   #changesMembership = false;
-  #transfer:
-    | { readonly resolve: () => void; readonly reject: (error: RaftError) => void; readonly deadlineMs: number }
-    | undefined;
-  readonly #commitLatency = new Histogram();
+  readonly #handover: Handover;
   readonly #counts = { proposals: 0, proposalsRefused: 0, leaderChanges: 0, snapshotsSent: 0, snapshotsInstalled: 0 };
 
   /** Throws a `TypeError` that names the option that is wrong. Does nothing yet: call `start`. */
@@ -71,12 +66,14 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     this.id = resolved.id;
     this.#electionTimeoutMs = resolved.electionTicks * resolved.tickMs;
     this.#lease = new Lease(resolved.clock, resolved.leaseMs);
+    this.#handover = new Handover(resolved.clock);
+    this.#proposals = new Proposals(resolved);
     this.#applier = new Applier({
       stateMachine: resolved.stateMachine,
       clock: resolved.clock,
       sliceMs: resolved.applySliceMs,
       applyConfEntry: (entry) => this.#core.applyConfEntry(entry),
-      onApplied: (index, term, reply) => this.#onApplied(index, term, reply),
+      onApplied: (index, term, reply) => this.#proposals.applied(index, term, reply),
       onMembership: (change, confState, index) => this.emit('membership-change', { change, confState, index }),
     });
     this.#reads = this.#makeReads();
@@ -102,7 +99,8 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     let loop: CoreLoop;
     try {
       await this.#restoreState();
-      await this.#bootstrap();
+      const { storage, bootstrap } = this.#options;
+      if (bootstrap !== undefined) await foundCluster(storage, this.id, bootstrap.context);
       loop = this.#makeLoop();
     } catch (error) {
       await this.stop();
@@ -147,18 +145,18 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
    * settles, at the latest after `proposalTimeoutMs`.
    */
   propose(data: Uint8Array, options: { readonly signal?: AbortSignal } = {}): Promise<Reply> {
-    const refused = this.#proposalRefusal(data);
-    if (refused !== undefined) return this.#refuse(refused);
     const { signal } = options;
-    if (signal?.aborted === true)
-      return this.#refuse(new RaftError('aborted', 'aborted before it was proposed', { cause: signal.reason }));
-    const result = this.#core.propose(data);
-    if (result.status !== 'appended') return this.#refuse(this.#dropError(result));
-    this.#schedule();
-    this.#counts.proposals++;
-    // What is applied at this place with this term is this entry, so the reply is the state machine's.
-    const reply = this.#wait(result.index, result.term, signal) as Promise<Reply>;
-    return reply;
+    try {
+      this.#assertProposable(data, signal);
+      const { index, term } = placeOf(this.#core, this.#core.propose(data));
+      this.#schedule();
+      this.#counts.proposals++;
+      // What is applied at this place with this term is this entry, so the reply is the state machine's.
+      return this.#proposals.wait(index, term, signal) as Promise<Reply>;
+    } catch (error) {
+      this.#counts.proposalsRefused++;
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -170,11 +168,10 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
    * not use what was read. (Thesis §6.4)
    */
   async readBarrier(level: 'linearizable' | 'lease'): Promise<number> {
-    const stopped = this.#stoppedError();
-    if (stopped !== undefined) throw stopped;
+    this.#assertRunning();
     if (level === 'linearizable') return this.#reads.request();
     const { role, term } = this.#core;
-    if (role !== Role.leader) throw this.#notLeader();
+    if (role !== Role.leader) throw notLeader(this.#core);
     if (this.#lease.isValid(term)) {
       if (this.#lease.isOld(term)) this.#reads.confirm();
       const index = this.#running.commitIndex;
@@ -197,24 +194,22 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
    * changed. Only on the leader, one at a time. Rejects with `refused`, `not-caught-up`, `busy`, or as `propose`.
    */
   async changeMembership(change: MembershipChange): Promise<ConfState> {
-    const stopped = this.#stoppedError();
-    if (stopped !== undefined) throw stopped;
-    if (this.#core.role !== Role.leader) throw this.#notLeader();
+    this.#assertRunning();
+    if (this.#core.role !== Role.leader) throw notLeader(this.#core);
     if (this.#changesMembership) throw new RaftError('busy', 'another membership change is under way');
     const status = this.#core.status();
     if (isAlreadySo(change, status.confState)) return status.confState;
     const refused = refusal(change, status, this.#options.maxPromotionLag);
     if (refused !== undefined) throw refused;
-    const result = this.#core.proposeConfChange(toConfChange(change));
-    if (result.status !== 'appended') throw this.#dropError(result);
+    const place = placeOf(this.#core, this.#core.proposeConfChange(toConfChange(change)));
     this.#schedule();
-    if (result.refusal === 'invalid' || result.refusal === 'malformed')
+    if (place.refusal === 'invalid' || place.refusal === 'malformed')
       throw new RaftError('refused', 'the change does not fit the present members');
-    if (result.refusal !== undefined)
+    if (place.refusal !== undefined)
       throw new RaftError('busy', 'an earlier membership change, or entry that may be one, is not applied yet');
     this.#changesMembership = true;
     try {
-      return (await this.#wait(result.index, result.term, undefined)) as ConfState;
+      return (await this.#proposals.wait(place.index, place.term)) as ConfState;
     } finally {
       this.#changesMembership = false;
     }
@@ -222,13 +217,12 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
 
   /**
    * Hands leadership to `to`, or to the voter that is furthest. Resolves when this node leads no more; rejects with
-   * `busy` when that did not happen within an election timeout. (Thesis §3.10)
+   * `busy` when that did not happen within two election timeouts. (Thesis §3.10)
    */
   async transferLeadership(to?: NodeId): Promise<void> {
-    const stopped = this.#stoppedError();
-    if (stopped !== undefined) throw stopped;
-    if (this.#core.role !== Role.leader) throw this.#notLeader();
-    if (this.#transfer !== undefined) throw new RaftError('busy', 'leadership is being handed over already');
+    this.#assertRunning();
+    if (this.#core.role !== Role.leader) throw notLeader(this.#core);
+    if (this.#handover.isUnderWay) throw new RaftError('busy', 'leadership is being handed over already');
     const target = to ?? bestSuccessor(this.#core.status());
     const { voters } = this.#applier.state.confState;
     if (target === undefined || target === this.id || !voters.includes(target))
@@ -238,10 +232,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     this.#lease.renounce(core.term);
     core.transferLeader(target);
     this.#schedule();
-    const deadlineMs = this.#options.clock.monotonicMs() + 2 * this.#electionTimeoutMs;
-    await new Promise<void>((resolve, reject) => {
-      this.#transfer = { resolve, reject, deadlineMs };
-    });
+    await this.#handover.begin(2 * this.#electionTimeoutMs);
   }
 
   status(): RaftStatus {
@@ -255,14 +246,14 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     return {
       ...this.#counts,
       ...(this.#loop?.counts ?? noCounts),
-      pendingProposals: this.#pending.size,
+      pendingProposals: this.#proposals.size,
       pendingReads: this.#reads.pending,
       readRounds: this.#reads.rounds,
       appliedEntries: this.#applier.appliedEntries,
       snapshotsWritten: this.#compactor.snapshots,
       logBytes: storage.sizeBytes,
       isDiskFull: storage.isFull,
-      commitLatency: this.#commitLatency.snapshot(),
+      commitLatency: this.#proposals.latency.snapshot(),
       appendLatency: (this.#loop?.appendLatency ?? new Histogram()).snapshot(),
     };
   }
@@ -275,30 +266,19 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     this.#loop?.stop();
     this.#stopTicks();
     this.#exchange.stop();
-    await this.#compactor.cancel();
+    // Others hear no more of this node, even if its disk hangs.
     if (this.#loop !== undefined) await this.#options.transport.stop();
+    await this.#compactor.cancel();
     await this.#options.storage.close();
     this.#state = 'stopped';
   }
 
   async #restoreState(): Promise<void> {
     const { storage, stateMachine } = this.#options;
-    const stored = await storage.openSnapshot();
-    if (stored === undefined) return;
-    await stateMachine.restore(stored.chunks(), stored.metadata);
-    this.#applier.restored(stored.metadata);
-    this.#compactor.onSnapshot(stored.metadata.index);
-  }
-
-  /** A cluster begins with one committed entry that makes its founder a voter, so that it is in every log. */
-  async #bootstrap(): Promise<void> {
-    const { storage, bootstrap } = this.#options;
-    const isEmpty = storage.lastIndex() === 0 && storage.initialState().hardState.term === 0;
-    if (bootstrap === undefined || !isEmpty) return;
-    const changes = [{ type: ConfChangeType.addNode, nodeId: this.id }];
-    const data = encodeConfChange({ changes, context: bootstrap.context ?? noBytes });
-    const entry = { index: 1, term: 1, type: EntryType.confChangeV2, data };
-    await storage.append([entry], { term: 1, vote: noNode, commit: 1 });
+    const metadata = await restoreState(storage, stateMachine);
+    if (metadata === undefined) return;
+    this.#applier.restored(metadata);
+    this.#compactor.onSnapshot(metadata.index);
   }
 
   #makeLoop(): CoreLoop {
@@ -318,6 +298,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
       onReadState: (index, context) => this.#reads.onReadState(index, context),
       onApply: (message) => this.#applier.push(message),
       onSnapshotNeeded: (to) => this.#exchange.send(to),
+      isBacklogged: () => this.#isBacklogged(),
       onTurnDone: () => this.#apply(),
       onFailure: (error) => this.#fail(error),
     });
@@ -401,11 +382,11 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     this.#reads.onApplied(this.#applier.index);
   }
 
-  #onApplied(index: number, term: number, reply: Reply | ConfState | undefined): void {
-    if (this.#pending.size === 0) return;
-    const proposedAtMs = this.#pending.applied(index, term, reply);
-    if (proposedAtMs !== undefined)
-      this.#commitLatency.observe((this.#options.clock.monotonicMs() - proposedAtMs) / 1000);
+  #isBacklogged(): boolean {
+    const { storage, maxUnappliedBytes } = this.#options;
+    // The whole log weighs less, nearly always: only then it is worth a look at what of it is not applied.
+    if (storage.sizeBytes <= maxUnappliedBytes) return false;
+    return storage.firstIndexWithin(maxUnappliedBytes) > this.#applier.index + 1;
   }
 
   /** The only voter need not wait for an election timeout: there is nobody whose election it could disturb. */
@@ -419,20 +400,12 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
   }
 
   #tick(loop: CoreLoop): void {
-    const nowMs = this.#options.clock.monotonicMs();
     loop.tick();
     this.#reads.tick();
     this.#exchange.tick();
+    this.#proposals.tick();
+    this.#handover.tick();
     this.#leaveIfStuck(loop);
-    if (this.#pending.size > 0)
-      this.#pending.expire(
-        nowMs,
-        (index) => new RaftError('unknown-outcome', `index ${index} was not applied in time`),
-      );
-    if (this.#transfer !== undefined && nowMs >= this.#transfer.deadlineMs) {
-      this.#transfer.reject(new RaftError('busy', 'leadership was not taken over within two election timeouts'));
-      this.#transfer = undefined;
-    }
   }
 
   /** A leader whose disk hangs sends heartbeats and acknowledges nothing: another does better. */
@@ -449,22 +422,15 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     this.#soft = soft;
     const { term } = this.#core;
     if (before.role === Role.leader && soft.role !== Role.leader) {
-      this.#orphanProposals();
+      this.#proposals.leadershipEnded();
       this.#exchange.abortSending();
-      this.#transfer?.resolve();
-      this.#transfer = undefined;
+      this.#handover.succeed();
     }
     if (soft.leader === before.leader) return;
     this.#counts.leaderChanges++;
     const leader = soft.leader === noNode ? undefined : soft.leader;
     this.#options.logger.info({ leader, term }, 'the leader changed');
     this.emit('leader-change', { leader, term });
-  }
-
-  /** What was proposed in a leadership that ended may still be applied; that is waited for, but not for long. */
-  #orphanProposals(): void {
-    const { clock, outcomeTimeoutMs } = this.#options;
-    this.#pending.leadershipEnded(clock.monotonicMs() + outcomeTimeoutMs);
   }
 
   #stepSnapshot(from: NodeId, term: number, metadata: SnapshotMetadata): void {
@@ -478,7 +444,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     const { index, term, confState } = metadata;
     this.#applier.restored(metadata);
     this.#compactor.onSnapshot(index);
-    this.#pending.coveredBySnapshot(index);
+    this.#proposals.coveredBySnapshot(index);
     this.#counts.snapshotsInstalled++;
     this.#options.logger.info({ from, index }, 'a snapshot was installed');
     this.emit('snapshot-installed', { from, index, term });
@@ -488,83 +454,27 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
 
   // --------------------------------------------------------------------------------------------------------- helpers
 
-  /** Resolves with the reply to what is at (`index`, `term`). */
-  #wait(index: number, term: number, signal: AbortSignal | undefined): Promise<Reply | ConfState | undefined> {
-    const nowMs = this.#options.clock.monotonicMs();
-    // Leadership can be lost and won again between two turns.
-    if (term !== this.#proposalTerm) this.#orphanProposals();
-    this.#proposalTerm = term;
-    return new Promise((resolve, reject) => {
-      const abort = (): void =>
-        give(new RaftError('aborted', `aborted while index ${index} was in flight`, { cause: signal?.reason }));
-      const give = this.#pending.add(
-        index,
-        term,
-        nowMs,
-        nowMs + this.#options.proposalTimeoutMs,
-        (reply) => {
-          signal?.removeEventListener('abort', abort);
-          resolve(reply);
-        },
-        (error) => {
-          signal?.removeEventListener('abort', abort);
-          reject(error);
-        },
-      );
-      signal?.addEventListener('abort', abort, { once: true });
-    });
+  #assertProposable(data: Uint8Array, signal: AbortSignal | undefined): void {
+    this.#assertRunning();
+    const refused = this.#proposals.refusal(data);
+    if (this.#core.role !== Role.leader) throw notLeader(this.#core);
+    if (this.#options.storage.isFull) throw new RaftError('disk-full', 'there is no room for more log on the disk');
+    if (refused !== undefined) throw refused;
+    if (signal?.aborted === true)
+      throw new RaftError('aborted', 'aborted before it was proposed', { cause: signal.reason });
   }
 
-  #proposalRefusal(data: Uint8Array): RaftError | undefined {
-    const { maxProposalBytes, maxPendingProposals, storage } = this.#options;
-    const stopped = this.#stoppedError();
-    if (stopped !== undefined) return stopped;
-    if (!(data instanceof Uint8Array) || data.length === 0)
-      throw new TypeError("data takes a Uint8Array of at least one byte: an empty entry is the core's own");
-    if (data.length > maxProposalBytes)
-      return new RaftError('too-large', `a proposal of ${data.length} bytes; at most ${maxProposalBytes} are allowed`);
-    if (this.#core.role !== Role.leader) return this.#notLeader();
-    if (storage.isFull) return new RaftError('disk-full', 'there is no room for more log on the disk');
-    if (this.#pending.size >= maxPendingProposals)
-      return new RaftError('busy', `${this.#pending.size} proposals wait; at most ${maxPendingProposals} may`);
-    return undefined;
-  }
-
-  #refuse(error: RaftError): Promise<never> {
-    this.#counts.proposalsRefused++;
-    return Promise.reject(error);
-  }
-
-  #dropError(
-    result: { readonly status: 'forwarded' } | { readonly status: 'dropped'; readonly reason: DropReason },
-  ): RaftError {
-    if (result.status === 'forwarded') return this.#notLeader();
-    switch (result.reason) {
-      case 'transferring':
-        return new RaftError('busy', 'leadership is being handed over');
-      case 'too-much-uncommitted':
-        return new RaftError('busy', `${this.#options.maxUncommittedBytes} bytes wait to be committed already`);
-      default:
-        return this.#notLeader();
-    }
-  }
-
-  #notLeader(): RaftError {
-    const { leader, role } = this.#core;
-    if (leader === noNode || role === Role.leader) return new RaftError('no-leader', 'no leader is known');
-    return new RaftError('not-leader', `node ${leader} leads`, { leader });
-  }
-
-  #stoppedError(): RaftError | undefined {
-    if (this.#state === 'running') return undefined;
-    return new RaftError('stopped', `the node is ${this.#state}`, { cause: this.#fatal });
+  #assertRunning(): void {
+    if (this.#state !== 'running') throw new RaftError('stopped', `the node is ${this.#state}`, { cause: this.#fatal });
   }
 
   /** The node cannot go on: everything is settled, and whoever runs it is told. */
   #fail(cause: unknown): void {
     if (this.#fatal !== undefined || this.#stopped !== undefined) return;
     const error =
-      cause instanceof RaftError ? cause : new RaftError('io', `the node cannot go on: ${String(cause)}`, { cause });
+      cause instanceof RaftError
+        ? cause
+        : new RaftError('internal', `the node cannot go on: ${String(cause)}`, { cause });
     this.#fatal = error;
     this.#options.logger.error({ error }, 'the node has ended');
     const told = (): void => {
@@ -579,11 +489,8 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
 
   #settleAll(cause: RaftError | undefined): void {
     const why = cause === undefined ? 'the node was stopped' : `the node has ended: ${cause.message}`;
-    this.#pending.failAll(
-      (index) => new RaftError('unknown-outcome', `index ${index} was in flight when ${why}`, { cause }),
-    );
+    this.#proposals.failAll(why, cause);
     this.#reads.failAll(new RaftError('stopped', why, { cause }));
-    this.#transfer?.reject(new RaftError('stopped', why, { cause }));
-    this.#transfer = undefined;
+    this.#handover.fail(new RaftError('stopped', why, { cause }));
   }
 }

@@ -56,6 +56,11 @@ export interface RaftNodeOptions<Reply> {
   readonly maxInflightBytes?: number;
   /** Bytes of committed entries that wait to be applied. Default 8 MiB. */
   readonly maxApplyingBytes?: number;
+  /**
+   * Bytes of entries in the log that are not applied yet, past which a node takes no more from its leader: one that
+   * applies slower than others write is sent less, and its log does not grow without end. Default 128 MiB.
+   */
+  readonly maxUnappliedBytes?: number;
   /** Milliseconds of applying after which the event loop gets its turn. Default 5. */
   readonly applySliceMs?: number;
 
@@ -134,6 +139,7 @@ export function resolveOptions<Reply>(options: RaftNodeOptions<Reply>): Resolved
     maxInflightMessages: integer('maxInflightMessages', 128, 1),
     maxInflightBytes: integer('maxInflightBytes', 16 * mebibyte, 1),
     maxApplyingBytes: integer('maxApplyingBytes', 8 * mebibyte, 1),
+    maxUnappliedBytes: integer('maxUnappliedBytes', 128 * mebibyte, 1),
     applySliceMs: integer('applySliceMs', 5, 1),
     trailingEntries: integer('trailingEntries', 10_000, 0),
     trailingBytes: integer('trailingBytes', 64 * mebibyte, 0),

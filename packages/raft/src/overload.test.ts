@@ -32,7 +32,7 @@ test('a proposal above the limit is too large, one of no bytes a mistake', async
   await using cluster = new TestCluster({ maxProposalBytes: 100 });
   const leader = await cluster.found(1);
   assert.equal(await codeOf(leader.propose(new Uint8Array(101))), 'too-large');
-  assert.throws(() => void leader.propose(new Uint8Array(0)), TypeError);
+  await assert.rejects(leader.propose(new Uint8Array(0)), TypeError);
 });
 
 test('more reads than may wait are busy', async () => {
@@ -101,6 +101,28 @@ test('heartbeats go on beside an apply that takes far longer than an election ti
   await until(() => [2, 3].every((id) => cluster.map(id).applied.length === 200));
   assert.equal(leader.status().role, 'leader');
   assert.equal(leader.status().term, term);
+});
+
+test('a follower that cannot apply takes no more than a bound into its log, and catches up later', async () => {
+  await using cluster = new TestCluster({ maxUnappliedBytes: 50_000, trailingEntries: 0, maxInflightBytes: 20_000 });
+  const leader = await cluster.found(3);
+  const value = 'v'.repeat(2000);
+  // A state machine that takes 10 ms for each entry, while two others are a quorum.
+  const map = cluster.map(3);
+  const apply = map.apply.bind(map);
+  let isSlow = true;
+  map.apply = (entry) => {
+    for (const endMs = performance.now() + (isSlow ? 10 : 0); performance.now() < endMs; );
+    return apply(entry);
+  };
+  let most = 0;
+  for (let i = 0; i < 20; i++) {
+    await Promise.all(Array.from({ length: 5 }, (_, at) => codeOf(leader.propose(utf8(`k${i}-${at}=${value}`)))));
+    most = Math.max(most, cluster.node(3).stats().logBytes);
+  }
+  assert.ok(most < 50_000 + 2 * 20_000, `${most} bytes were in the log`);
+  isSlow = false;
+  await until(() => map.values.size === cluster.map(1).values.size);
 });
 
 test('what was applied is the same on all nodes, whatever the network lost (pitfall 20)', async () => {

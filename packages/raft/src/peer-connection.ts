@@ -65,7 +65,7 @@ export class PeerConnection {
   readonly #silenceTimeoutMs: number;
   readonly #clock: Clock;
   readonly #stopPings: () => void;
-  readonly #writer = new ByteWriter(4096);
+  #writer = new ByteWriter(4096);
   #queued: Message[] = [];
   #queuedBytes = 0;
   #flushing = false;
@@ -226,6 +226,8 @@ export class PeerConnection {
     const frame = writer.copy();
     writeFrameHeader(frame, FrameKind.raft, frame.length - frameHeaderBytes);
     this.#write(frame);
+    // One large batch does not hold its memory for ever.
+    if (frame.length > maxBatchBytes) this.#writer = new ByteWriter(4096);
   }
 
   #write(frame: Uint8Array): void {

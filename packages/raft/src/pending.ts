@@ -75,7 +75,7 @@ export class PendingProposals<Reply> {
     if (this.#orphanCount > 0) proposedAtMs = this.#settleOrphans(index, term, reply);
     const head = this.#queue[this.#head];
     if (head === undefined || head.index > index) return proposedAtMs;
-    assert(head.index === index, `index ${index} was applied while ${head.index} still waits`);
+    if (head.index !== index) assert(false, `index ${index} was applied while ${head.index} still waits`);
     return settle(this.#shift(), term, reply) ?? proposedAtMs;
   }
 

@@ -57,7 +57,8 @@ export class SegmentStore {
   #number = 1;
   #spare: Promise<Spare> | undefined;
   #spareCount = 0;
-  #isClosed = false;
+  /** Whether a write may wait for space: not before the log is open, and not while it closes. */
+  #maySpaceBeAwaited = false;
   /** Wakes what waits for space. */
   readonly #waiting: Set<() => void> = new Set();
   /** Writes that failed for want of space and were not done since. */
@@ -92,7 +93,7 @@ export class SegmentStore {
 
   /**
    * Reads all segments of the folder and calls `onFrame` for each frame. A torn last frame is erased. Rejects with a
-   * `RaftError` `corrupt` for every other damage.
+   * `RaftError` `corrupt` for every other damage. Makes the first segment of a new log.
    */
   async recover(onFrame: (segment: Segment, payload: Uint8Array, position: number) => void): Promise<void> {
     const { fileSystem, directory } = this.#options;
@@ -105,7 +106,9 @@ export class SegmentStore {
         throw new RaftError('corrupt', `${directory}: ${segmentName(before + 1)} is missing`);
       await this.#recoverSegment(sequence, at === sequences.length - 1, onFrame);
     }
-    if (this.current !== undefined) this.#prepareSpare();
+    if (this.current === undefined) await this.roll(0);
+    this.#maySpaceBeAwaited = true;
+    this.#prepareSpare();
   }
 
   /** Writes one frame into the current segment; resolves with where its payload is, when it is durable. */
@@ -146,7 +149,7 @@ export class SegmentStore {
     this.#segments.push({ sequence, path, file, size, salt, maxIndex: 0, hasFrame: false });
     this.#position = segmentHeaderBytes;
     this.#number = 1;
-    this.#prepareSpare();
+    if (this.#maySpaceBeAwaited) this.#prepareSpare();
   }
 
   /** Removes segments from the front that hold nothing above `index`. */
@@ -171,7 +174,7 @@ export class SegmentStore {
 
   /** From now on, a want of space is an error at once. */
   stopWaiting(): void {
-    this.#isClosed = true;
+    this.#maySpaceBeAwaited = false;
     for (const wake of this.#waiting) wake();
   }
 
@@ -257,7 +260,7 @@ export class SegmentStore {
           return await write();
         } catch (error) {
           const { code } = error as { code?: string };
-          if ((code !== 'ENOSPC' && code !== 'EDQUOT') || this.#isClosed) throw error;
+          if ((code !== 'ENOSPC' && code !== 'EDQUOT') || !this.#maySpaceBeAwaited) throw error;
           if (this.#starved === 0) logger.error({ directory }, 'the disk is full');
           if (!isStarved) this.#starved++;
           isStarved = true;

@@ -55,7 +55,10 @@ export interface RaftStats {
   readonly leaderChanges: number;
   readonly messagesSent: number;
   readonly messagesReceived: number;
-  /** From or to a node that is not who the message says, or a vote asked for while votes are withheld after a start. */
+  /**
+   * Messages that were not taken: from or to a node that is not who they say; votes asked for while none is given after
+   * a start; entries while too much waits to be applied.
+   */
   readonly messagesRefused: number;
   readonly snapshotsSent: number;
   readonly snapshotsInstalled: number;

@@ -186,7 +186,7 @@ export class EntryLog {
   /** As `LogReader.entries`. */
   slice(lo: number, hi: number, maxBytes: number): readonly Entry[] | undefined {
     if (lo <= this.#beforeIndex) return undefined;
-    assert(hi <= this.lastIndex + 1, `entries up to ${hi} were asked for; the last is ${this.lastIndex}`);
+    if (hi > this.lastIndex + 1) assert(false, `entries up to ${hi} were asked for; the last is ${this.lastIndex}`);
     const from = this.#head + lo - this.#beforeIndex - 1;
     let to = from;
     let bytes = 0;
@@ -200,8 +200,8 @@ export class EntryLog {
   /** Adds entries, replacing what has their indexes or higher. The first leaves no gap and is not compacted away. */
   append(entries: readonly Entry[]): void {
     for (const entry of entries) {
-      const isNext = entry.index > this.#beforeIndex && entry.index <= this.lastIndex + 1;
-      assert(isNext, `entry ${entry.index} does not fit a log from ${this.firstIndex} to ${this.lastIndex}`);
+      if (entry.index <= this.#beforeIndex || entry.index > this.lastIndex + 1)
+        assert(false, `entry ${entry.index} does not fit a log from ${this.firstIndex} to ${this.lastIndex}`);
       if (entry.index <= this.lastIndex) this.#truncateFrom(entry.index);
       this.#entries.push(entry);
       this.#sizeBytes += entryWeight(entry);

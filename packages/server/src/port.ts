@@ -25,19 +25,18 @@ export function makePort(options: PortOptions): Mux {
   if (options.http) routes.push({ name: 'http', matcher: http1, accept: options.http });
   const secure = options.tls;
   if (!secure) return new Mux({ routes, maxSniffBytes: options.maxKeyBytes * 3 + 16_384, logger: options.logger });
+  const { logger } = options;
+  const inside = secure.serve(
+    options.http !== undefined,
+    (socket) => {
+      socket.on('error', (error) => logger.debug({ err: error }, 'a TLS connection failed'));
+      mux.route(socket, routes);
+    },
+    (error) => logger.debug({ err: error }, 'a TLS handshake failed'),
+  );
   const mux: Mux = new Mux({
     routes: [
-      {
-        name: 'tls',
-        matcher: tls,
-        accept: (socket) => {
-          const inside = secure.accept(socket);
-          socket.on('error', () => inside.destroy());
-          inside.on('error', (error) => options.logger.debug({ err: error }, 'a TLS connection failed'));
-          inside.on('close', () => socket.destroy());
-          mux.route(inside, routes);
-        },
-      },
+      { name: 'tls', matcher: tls, accept: inside.accept },
       {
         name: 'plaintext',
         matcher: http1,
@@ -49,7 +48,7 @@ export function makePort(options: PortOptions): Mux {
       },
     ],
     maxSniffBytes: options.maxKeyBytes * 3 + 16_384,
-    logger: options.logger,
+    logger,
   });
   return mux;
 }

@@ -5,8 +5,11 @@ import {
   checkServerIdentity,
   connect,
   createSecureContext,
+  createServer,
   type DetailedPeerCertificate,
   type SecureContext,
+  type SecureContextOptions,
+  type Server,
   TLSSocket,
 } from 'node:tls';
 import type { Address } from './address.js';
@@ -25,8 +28,11 @@ export interface TlsFiles {
   readonly peerCa?: string | undefined;
 }
 
+/** How long a client may take to say hello, in milliseconds. */
+const handshakeTimeoutMs = 10_000;
+
 interface Material {
-  readonly server: SecureContext;
+  readonly server: SecureContextOptions;
   readonly dial: SecureContext;
   /** Fingerprints of the peer CA's certificates; empty where peers prove nothing by certificates. */
   readonly peerRoots: ReadonlySet<string>;
@@ -39,6 +45,7 @@ interface Material {
 export class Tls {
   readonly #files: TlsFiles;
   #material: Material;
+  readonly #servers: Server[] = [];
 
   /** Throws a `TypeError` that names the flag and the file that is missing, broken, expired or does not fit its key. */
   constructor(files: TlsFiles, nowMs: number) {
@@ -49,6 +56,7 @@ export class Tls {
   /** Reads the files again. Throws as the constructor does, and then goes on with what it had. */
   reload(nowMs: number): void {
     this.#material = load(this.#files, nowMs);
+    for (const server of this.#servers) server.setSecureContext(this.#material.server);
   }
 
   /** All files that this is made of. */
@@ -56,26 +64,49 @@ export class Tls {
     return Object.values(this.#files).filter((file): file is string => file !== undefined);
   }
 
-  /** The server's side of a connection whose first bytes are back in it. */
-  accept(socket: Socket): TLSSocket {
-    return new TLSSocket(socket, {
-      isServer: true,
-      secureContext: this.#material.server,
-      ALPNProtocols: ['h2', 'http/1.1'],
-      // A peer's certificate is asked for and judged after its hello; a client's is demanded here.
-      requestCert: this.#files.serverCa !== undefined || this.#material.peerRoots.size > 0,
+  /**
+   * The server's side. `accept` takes connections whose first bytes are back in them; each is given to `onSecure` once
+   * its handshake is done, paused. What fails in the handshake is closed.
+   *
+   * Who offers HTTP/1.1 gets it, where `http` is served: tools offer both, but gRPC clients offer HTTP/2 alone.
+   */
+  serve(
+    http: boolean,
+    onSecure: (socket: TLSSocket) => void,
+    onFailure: (error: Error) => void,
+  ): { readonly accept: (socket: Socket) => void } {
+    const server = createServer({
+      ...this.#material.server,
+      handshakeTimeout: handshakeTimeoutMs,
+      ALPNCallback: ({ protocols }) => {
+        if (http && protocols.includes('http/1.1')) return 'http/1.1';
+        return protocols.includes('h2') ? 'h2' : undefined;
+      },
+      // A peer's certificate is asked for and judged after its hello; a client's is demanded in the handshake.
+      requestCert: this.#files.serverCa !== undefined || this.#files.peerCa !== undefined,
       rejectUnauthorized: this.#files.serverCa !== undefined,
     });
+    server.on('secureConnection', onSecure);
+    server.on('tlsClientError', onFailure);
+    this.#servers.push(server);
+    return { accept: (socket) => void server.emit('connection', socket) };
   }
 
-  /** Dials a peer; its certificate must be for the address or for the name it has in the cluster. */
+  /**
+   * Dials a peer. With a peer CA its certificate must be of it and carry the name it has in the cluster, because anybody
+   * may answer at an address; without one it must be for the address.
+   */
   dial(address: Address, name: string | undefined): TLSSocket {
+    const provesName = this.#material.peerRoots.size > 0;
     return connect({
       host: address.host,
       port: address.port,
       secureContext: this.#material.dial,
-      checkServerIdentity: (host, certificate) =>
-        name !== undefined && namesOf(certificate).has(name) ? undefined : checkServerIdentity(host, certificate),
+      checkServerIdentity: (host, certificate) => {
+        if (!provesName) return checkServerIdentity(host, certificate);
+        if (name !== undefined && namesOf(certificate).has(name)) return undefined;
+        return new Error(`the certificate at ${host}:${address.port} is not for ${name ?? 'a node whose name is known'}`);
+      },
     });
   }
 
@@ -95,29 +126,33 @@ function load(files: TlsFiles, nowMs: number): Material {
   const serverCa = readOptional('server-tls-ca-file', files.serverCa, nowMs);
   const peerCa = readOptional('peer-tls-ca-file', files.peerCa, nowMs);
   const clientCas = [serverCa, peerCa].filter((ca): ca is string => ca !== undefined);
+  const dialledCa = peerCa ?? serverCa;
   return {
-    server: secureContext('server', files.serverCert, files.serverKey, clientCas, nowMs),
-    dial: secureContext('peer', files.peerCert, files.peerKey, clientCas, nowMs),
+    server: contextOptions('server', files.serverCert, files.serverKey, clientCas, nowMs),
+    dial: createSecureContext(contextOptions('peer', files.peerCert, files.peerKey, dialledCa === undefined ? [] : [dialledCa], nowMs)),
     peerRoots: new Set(certificatesOf(peerCa ?? '').map((certificate) => certificate.fingerprint256)),
   };
 }
 
-function secureContext(
+/** What a context is made of, tried once, so that a key that does not fit shows here. */
+function contextOptions(
   side: 'server' | 'peer',
   certFile: string | undefined,
   keyFile: string | undefined,
   ca: readonly string[],
   nowMs: number,
-): SecureContext {
+): SecureContextOptions {
   const cert = readOptional(`${side}-tls-cert-file`, certFile, nowMs);
   const key = keyFile === undefined ? undefined : read(`${side}-tls-key-file`, keyFile);
   try {
-    return createSecureContext({
+    const options: SecureContextOptions = {
       minVersion: 'TLSv1.2',
       ...(cert === undefined ? {} : { cert }),
       ...(key === undefined ? {} : { key }),
       ...(ca.length === 0 ? {} : { ca: [...ca] }),
-    });
+    };
+    createSecureContext(options);
+    return options;
   } catch (error) {
     throw new TypeError(
       `--${side}-tls-cert-file ${certFile} and --${side}-tls-key-file ${keyFile} cannot be used: ${(error as Error).message}`,

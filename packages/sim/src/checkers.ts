@@ -252,10 +252,6 @@ export class Checkers {
     else if (known !== hash) this.#fail('state-machine-safety', `node ${id} has another state at index ${index}`);
   }
 
-  restored(id: NodeId, machine: RegisterMachine): void {
-    this.applied(id, machine);
-  }
-
   #fail(check: Check, message: string): void {
     if (!this.#options.without.has(check)) throw new Violation(check, message);
   }

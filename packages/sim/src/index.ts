@@ -32,6 +32,8 @@ export { HistoryFormatError, judgeHistory, parseHistory, type RecordedHistory } 
 export { renderExplanation } from './checker/render.js';
 export { SearchLimitError, type SearchOptions } from './checker/search.js';
 export { type Check, Violation } from './checkers.js';
+export { type DriverMutation, driverMutations } from './driver/cluster.js';
+export type { DriverFault } from './driver/faults.js';
 export { type DriverRunOptions, type DriverRunResult, simulateDriver } from './driver/run.js';
 export { HistoryRecorder, type Operation } from './history.js';
 export { type Mutation, mutations } from './mutation.js';

@@ -34,6 +34,8 @@ export class Compactor {
   readonly #hash: KeyHash;
   readonly #record: RecordView;
   #debtBytes = 0;
+  /** Bytes to be written or freed before it is worth looking for a victim again. */
+  #restBytes = 0;
   #victim = -1;
   #serial = 0;
   #at = 0;
@@ -49,6 +51,7 @@ export class Compactor {
   /** Notes that a record of this length was written or freed. */
   owe(length: number): void {
     this.#debtBytes += length;
+    this.#restBytes -= length;
   }
 
   /** Does the work owed, as far as one step goes; the rest stays owed. */
@@ -64,8 +67,13 @@ export class Compactor {
   #hasVictim(): boolean {
     const arena = this.#arena;
     if (this.#victim >= 0 && arena.serialOf(this.#victim) === this.#serial && !arena.isSeen(this.#victim)) return true;
-    this.#victim = arena.spread > BEGIN ? arena.emptiest() : -1;
-    if (this.#victim < 0) return false;
+    this.#victim = -1;
+    if (this.#restBytes > 0 || arena.spread <= BEGIN) return false;
+    this.#victim = arena.emptiest();
+    if (this.#victim < 0) {
+      this.#restBytes = arena.segmentBytes / 8;
+      return false;
+    }
     this.#serial = arena.serialOf(this.#victim);
     this.#at = 0;
     return true;

@@ -1,45 +1,9 @@
 import { assert, fromUtf8, SeededRandom, utf8 } from '@dcache/base';
 import { type ConfChangeSingle, ConfChangeType, Transition } from '../core/conf-change.js';
-import {
-  type ConfState,
-  type Entry,
-  EntryType,
-  type HardState,
-  isLocalThread,
-  localAppendThread,
-  type Message,
-  type NodeId,
-  Role,
-  type Snapshot,
-} from '../core/message.js';
-import { RawNode } from '../core/raw-node.js';
-import type { Ready } from '../core/ready.js';
+import { membersOf } from '../core/configuration.js';
+import { type Entry, EntryType, type Message, type NodeId, type ReadState, Role } from '../core/message.js';
+import { Machine, type MachineEvents, type MachineOptions } from './machine.js';
 import { MemoryLog } from './memory-log.js';
-
-/** A core, its disk, and what is between the two. */
-interface Machine {
-  readonly id: NodeId;
-  node: RawNode;
-  log: MemoryLog;
-  /** What a crash leaves of the hard state: commit indexes need not be on disk. */
-  synced: HardState;
-  /** Text of each applied entry, by index, since the snapshot that the machine started from. */
-  state: string[];
-  /** A `Ready` whose write is under way. */
-  writing: Ready | undefined;
-  /** Work of the storage threads. */
-  readonly threads: Message[];
-  appliedTo: number;
-  /** The members as of `appliedTo`. */
-  members: ConfState;
-  isUp: boolean;
-}
-
-interface Read {
-  readonly node: NodeId;
-  /** The highest index that anybody had applied when the read was asked. */
-  readonly atLeast: number;
-}
 
 export interface ChaosOptions {
   readonly seed: number;
@@ -48,6 +12,17 @@ export interface ChaosOptions {
   readonly preVote: boolean;
   readonly checkQuorum: boolean;
 }
+
+/** How much happened: whether the world was as wild as intended. */
+export interface ChaosCounts {
+  reads: number;
+  crashes: number;
+  changes: number;
+  snapshots: number;
+  applied: number;
+}
+
+const ids: readonly NodeId[] = [1, 2, 3, 4, 5];
 
 /**
  * Five cores in a world where messages are lost, repeated and overtake each other, writes take their time, machines
@@ -60,76 +35,38 @@ export interface ChaosOptions {
  *
  * and in the end, when all is calm, that the cluster takes proposals again.
  */
-export class Chaos {
+export class Chaos implements MachineEvents {
+  /** Everything that was sent, in order, as one number. */
+  digest = 0;
+  readonly counts: ChaosCounts = { reads: 0, crashes: 0, changes: 0, snapshots: 0, applied: 0 };
   readonly #random: SeededRandom;
   readonly #options: ChaosOptions;
   readonly #machines: Machine[] = [];
-  #inFlight: Message[] = [];
+  readonly #inFlight: Message[] = [];
+  /** Who led which term. */
   readonly #leaders: Map<number, NodeId> = new Map();
+  /** What was applied at which index. */
   readonly #applied: Map<number, string> = new Map();
-  #highest = 0;
-  readonly #reads: Map<number, Read> = new Map();
+  #highestApplied = 0;
+  /** By context: who asked, and the highest index that anybody had applied then. */
+  readonly #reads: Map<number, { readonly id: NodeId; readonly atLeast: number }> = new Map();
   #nextContext = 1;
-  #proposals = 0;
-  /** Calm: nothing is lost, nobody crashes. */
+  #nextProposal = 0;
+  /** Nothing is lost and nobody crashes any more. */
   #isCalm = false;
   /** Nodes that cannot be reached. */
   #cut: ReadonlySet<NodeId> = new Set();
-  /** Reads that were confirmed, crashes: whether the world was as wild as intended. */
-  readonly counts: { reads: number; crashes: number; changes: number; snapshots: number; applied: number } = {
-    reads: 0,
-    crashes: 0,
-    changes: 0,
-    snapshots: 0,
-    applied: 0,
-  };
 
   constructor(options: ChaosOptions) {
     this.#options = options;
     this.#random = new SeededRandom(options.seed);
     const confState = { voters: [1, 2, 3], learners: [], votersOutgoing: [], learnersNext: [], autoLeave: false };
-    for (let id = 1; id <= 5; id++) {
+    for (const id of ids) {
       const log = new MemoryLog();
       log.applySnapshot({ metadata: { index: 1, term: 1, confState }, data: utf8('[]') });
       log.hardState = { term: 1, vote: 0, commit: 1 };
       this.#machines.push(this.#boot(id, log));
     }
-  }
-
-  #boot(id: NodeId, log: MemoryLog): Machine {
-    const { asyncStorage: asyncStorageWrites, preVote, checkQuorum } = this.#options;
-    const node = new RawNode({
-      id,
-      storage: log,
-      random: new SeededRandom(this.#random.below(2 ** 31)),
-      electionTicks: 5,
-      asyncStorageWrites,
-      preVote,
-      checkQuorum,
-      maxSizePerMessage: 40,
-      maxCommittedSizePerReady: 60,
-      maxInflightMessages: 4,
-    });
-    const machine: Machine = {
-      id,
-      node,
-      log,
-      synced: log.hardState,
-      state: JSON.parse(fromUtf8(log.base.data)),
-      writing: undefined,
-      threads: [],
-      appliedTo: log.base.metadata.index,
-      members: log.base.metadata.confState,
-      isUp: true,
-    };
-    log.snapshotSource = () => this.#snapshotOf(machine);
-    return machine;
-  }
-
-  #snapshotOf({ log, state, appliedTo: index, members: confState }: Machine): Snapshot | undefined {
-    const term = log.term(index);
-    if (term === undefined) return undefined;
-    return { metadata: { index, term, confState }, data: utf8(JSON.stringify(state)) };
   }
 
   /** Runs all steps, then calms the world and waits for agreement. Throws when a promise is broken. */
@@ -138,195 +75,130 @@ export class Chaos {
     this.#calm();
   }
 
+  send(messages: readonly Message[]): void {
+    for (const { type, to, from, term, index, commit, entries } of messages)
+      for (const part of [type, to, from, term, index, commit, entries.length])
+        this.digest = (Math.imul(this.digest, 31) + part) | 0;
+    this.#inFlight.push(...messages);
+  }
+
+  onApplied(id: NodeId, { index, term, type, data }: Entry): void {
+    const text = `${term}:${type}:${fromUtf8(data)}`;
+    const known = this.#applied.get(index);
+    assert(known === undefined || known === text, `entry ${index} is ${text} at ${id} and was ${known}`);
+    this.#applied.set(index, text);
+    this.#highestApplied = Math.max(this.#highestApplied, index);
+    this.counts.applied++;
+    if (type !== EntryType.normal) this.counts.changes++;
+  }
+
+  onRead(id: NodeId, { index, context }: ReadState): void {
+    const read = this.#reads.get(context);
+    assert(read !== undefined && read.id === id, `node ${id} was answered a read ${context} that it did not ask`);
+    assert(index >= read.atLeast, `a read got index ${index} although ${read.atLeast} was applied before it`);
+    this.counts.reads++;
+  }
+
+  onSnapshot(): void {
+    this.counts.snapshots++;
+  }
+
+  #boot(id: NodeId, log: MemoryLog): Machine {
+    const { asyncStorage: asyncStorageWrites, preVote, checkQuorum } = this.#options;
+    const options: MachineOptions = {
+      electionTicks: 5,
+      asyncStorageWrites,
+      preVote,
+      checkQuorum,
+      maxSizePerMessage: 40,
+      maxCommittedSizePerReady: 60,
+      maxInflightMessages: 4,
+    };
+    return new Machine(id, log, options, this.#random.below(2 ** 31), this);
+  }
+
   #step(): void {
-    const random = this.#random;
-    const machine = this.#machines[random.below(5)]!;
-    const dice = random.below(1000);
+    const machine = this.#machines[this.#random.below(ids.length)]!;
+    const dice = this.#random.below(1000);
     if (dice < 480) this.#deliver();
-    else if (dice < 770) this.#work(machine);
-    else if (dice < 850) this.#tick(machine);
-    else if (dice < 920) this.#propose(machine);
-    else if (dice < 945) this.#read(machine);
-    else if (dice < 960) this.#change(machine);
-    else if (dice < 975) this.#compact(machine);
-    else if (dice < 979) this.#cut = new Set([1, 2, 3, 4, 5].filter(() => random.below(4) === 0));
-    else if (dice < 986) this.#cut = new Set();
-    else if (dice < 989) this.#crash(machine);
-    else if (dice < 991 && machine.isUp) machine.node.campaign();
-    else if (dice < 994 && machine.isUp) machine.node.transferLeader(1 + random.below(5));
-    else if (dice < 996 && machine.isUp) machine.node.reportUnreachable(1 + random.below(5));
-    else if (machine.isUp) machine.node.reportSnapshot(1 + random.below(5), random.below(2) === 0);
+    else if (dice < 490) this.#cutOff();
+    else if (!machine.isUp) this.#restart(machine);
+    else this.#act(machine, dice);
+  }
+
+  #act(machine: Machine, dice: number): void {
+    const { node } = machine;
+    const other = 1 + this.#random.below(ids.length);
+    if (dice < 780) machine.work();
+    else if (dice < 860) node.tick();
+    else if (dice < 925) this.#propose(machine);
+    else if (dice < 950) this.#read(machine);
+    else if (dice < 965) this.#change(machine);
+    else if (dice < 980) machine.compact();
+    else if (dice < 983) this.#crash(machine);
+    else if (dice < 987) node.campaign();
+    else if (dice < 991) node.transferLeader(other);
+    else if (dice < 994) node.reportUnreachable(other);
+    else if (dice < 996) node.forgetLeader();
+    else node.reportSnapshot(other, this.#random.below(2) === 0);
     this.#watch(machine);
+  }
+
+  /** Cuts some nodes off, or none. */
+  #cutOff(): void {
+    const isCut = this.#random.below(3) === 0;
+    this.#cut = new Set(ids.filter(() => isCut && this.#random.below(4) === 0));
   }
 
   #deliver(): void {
     if (this.#inFlight.length === 0) return;
     const at = this.#isCalm ? 0 : this.#random.below(Math.min(this.#inFlight.length, 8));
-    const [message] = this.#inFlight.splice(at, 1);
-    const machine = this.#machines[message!.to - 1]!;
+    const message = this.#inFlight.splice(at, 1)[0]!;
     if (!this.#isCalm) {
       const fate = this.#random.below(100);
-      if (fate < 6 || this.#cut.has(message!.to) || this.#cut.has(message!.from)) return;
-      if (fate < 10) this.#inFlight.push(message!);
+      if (fate < 6 || this.#cut.has(message.to) || this.#cut.has(message.from)) return;
+      if (fate < 10) this.#inFlight.push(message);
     }
+    const machine = this.#machines[message.to - 1]!;
     if (!machine.isUp) return;
-    machine.node.step(message!);
+    machine.node.step(message);
     this.#watch(machine);
   }
 
-  #tick(machine: Machine): void {
-    if (machine.isUp) machine.node.tick();
+  #propose({ node }: Machine): void {
+    node.propose(utf8(`p${this.#nextProposal++}`));
   }
 
-  #propose({ node, isUp }: Machine): void {
-    if (isUp) node.propose(utf8(`p${this.#proposals++}`));
-  }
-
-  #read({ id, node, isUp }: Machine): void {
-    if (!isUp) return;
+  #read({ id, node }: Machine): void {
     const context = this.#nextContext++;
-    this.#reads.set(context, { node: id, atLeast: this.#highest });
+    this.#reads.set(context, { id, atLeast: this.#highestApplied });
     node.readIndex(context);
   }
 
-  #change({ node, isUp }: Machine): void {
-    if (!isUp || node.role !== Role.leader) return;
+  #change({ node }: Machine): void {
+    if (node.role !== Role.leader) return;
     if (node.status().confState.votersOutgoing.length > 0) {
       node.proposeConfChange({ changes: [] });
       return;
     }
     const random = this.#random;
-    // Without pre-vote and check-quorum a voter that got ahead in terms and was then made a learner hears no leader.
     const { addNode, addLearner, removeNode } = ConfChangeType;
+    // Without pre-vote and check-quorum a voter that got ahead in terms and was then made a learner hears no leader.
     const types = [addNode, addNode, this.#options.checkQuorum ? addLearner : addNode, removeNode];
-    const changes = Array.from(
-      { length: 1 + random.below(3) },
-      (): ConfChangeSingle => ({
-        type: types[random.below(4)]!,
-        nodeId: 1 + random.below(5),
-      }),
-    );
+    const changes: ConfChangeSingle[] = [];
+    for (let i = random.below(3); i >= 0; i--)
+      changes.push({ type: types[random.below(types.length)]!, nodeId: 1 + random.below(ids.length) });
     const transition = [Transition.auto, Transition.jointImplicit, Transition.jointExplicit][random.below(3)]!;
     node.proposeConfChange({ transition, changes });
   }
 
-  #compact(machine: Machine): void {
-    const { log, writing, threads } = machine;
-    if (!machine.isUp || writing !== undefined || threads.length > 0) return;
-    const snapshot = this.#snapshotOf(machine);
-    if (snapshot !== undefined && snapshot.metadata.index >= log.firstIndex()) log.compactTo(snapshot);
-  }
-
-  /** Takes a `Ready`, or goes on with one: a write ends some time after it began. */
-  #work(machine: Machine): void {
-    if (!machine.isUp) {
-      if (this.#random.below(3) > 0 || this.#isCalm)
-        this.#machines[machine.id - 1] = this.#boot(machine.id, machine.log);
-      return;
-    }
-    const message = machine.threads.shift();
-    if (message !== undefined) {
-      this.#workThread(machine, message);
-    } else if (machine.writing !== undefined) {
-      this.#finish(machine, machine.writing);
-    } else if (machine.node.hasReady()) {
-      const ready = machine.node.ready();
-      for (const { index, context } of ready.readStates) this.#checkRead(machine, index, context);
-      if (this.#options.asyncStorage) {
-        for (const sent of ready.messages)
-          if (isLocalThread(sent.to)) machine.threads.push(sent);
-          else this.#inFlight.push(sent);
-      } else {
-        this.#inFlight.push(...ready.messages);
-        machine.writing = ready;
-      }
-    }
-  }
-
-  #workThread(machine: Machine, message: Message): void {
-    const { entries, snapshot, responses, term, vote, commit } = message;
-    if (message.to === localAppendThread) {
-      this.#write(machine, term > 0 ? { term, vote, commit } : undefined, entries, snapshot, true);
-    } else {
-      this.#apply(machine, entries);
-    }
-    for (const response of responses)
-      if (response.to === machine.id) machine.node.step(response);
-      else this.#inFlight.push(response);
-  }
-
-  #finish(machine: Machine, ready: Ready): void {
-    machine.writing = undefined;
-    this.#write(machine, ready.hardState, ready.entries, ready.snapshot, ready.mustSync);
-    this.#inFlight.push(...ready.messagesAfterAppend);
-    this.#apply(machine, ready.committedEntries);
-    machine.node.advance();
-  }
-
-  #write(
-    machine: Machine,
-    hardState: HardState | undefined,
-    entries: readonly Entry[],
-    snapshot: Snapshot | undefined,
-    isSynced: boolean,
-  ): void {
-    const { log } = machine;
-    if (hardState !== undefined) log.hardState = hardState;
-    if (snapshot !== undefined && snapshot.metadata.index > log.base.metadata.index) {
-      this.counts.snapshots++;
-      log.applySnapshot(snapshot);
-      machine.state = JSON.parse(fromUtf8(snapshot.data));
-      machine.appliedTo = snapshot.metadata.index;
-      machine.members = snapshot.metadata.confState;
-    }
-    log.append(entries);
-    if (isSynced || snapshot !== undefined) machine.synced = log.hardState;
-  }
-
-  #apply(machine: Machine, entries: readonly Entry[]): void {
-    for (const entry of entries) {
-      const { index, term, type, data } = entry;
-      assert(index === machine.appliedTo + 1, `node ${machine.id} applied ${index} after ${machine.appliedTo}`);
-      machine.appliedTo = index;
-      const text = `${term}:${type}:${fromUtf8(data)}`;
-      const known = this.#applied.get(index);
-      assert(known === undefined || known === text, `entry ${index} is ${text} at ${machine.id} and was ${known}`);
-      this.#applied.set(index, text);
-      this.#highest = Math.max(this.#highest, index);
-      this.counts.applied++;
-      if (type !== EntryType.normal) {
-        machine.members = machine.node.applyConfEntry(entry);
-        this.counts.changes++;
-      } else if (data.length > 0) machine.state.push(fromUtf8(data));
-    }
-  }
-
-  #checkRead({ id }: Machine, index: number, context: number): void {
-    const read = this.#reads.get(context);
-    assert(read !== undefined && read.node === id, `node ${id} was answered a read ${context} that it did not ask`);
-    assert(index >= read.atLeast, `a read got index ${index} although ${read.atLeast} was applied before it`);
-    this.counts.reads++;
-  }
-
-  /**
-   * Loses what is not on disk. Writes reach it in order: what survives of one, survives of all before it, and a hard
-   * state before the entries that it came with.
-   */
   #crash(machine: Machine): void {
-    if (!machine.isUp) return;
     this.counts.crashes++;
-    const { log, writing } = machine;
-    const random = this.#random;
-    if (writing !== undefined && writing.snapshot === undefined && random.below(2) === 0) {
-      machine.synced = writing.hardState ?? log.hardState;
-      log.append(writing.entries.slice(0, random.below(writing.entries.length + 1)));
-    } else if (random.below(2) === 0) {
-      machine.synced = log.hardState;
-    }
-    const { term, vote } = machine.synced;
-    const commit = Math.max(log.base.metadata.index, Math.min(machine.synced.commit, log.lastIndex()));
-    log.hardState = { term, vote, commit };
-    machine.isUp = false;
+    machine.crash(this.#random);
+  }
+
+  #restart({ id, log }: Machine): void {
+    if (this.#isCalm || this.#random.below(4) === 0) this.#machines[id - 1] = this.#boot(id, log);
   }
 
   #watch({ id, node, isUp }: Machine): void {
@@ -339,9 +211,9 @@ export class Chaos {
   /** Ends all faults, and expects a new entry to reach every member. */
   #calm(): void {
     this.#isCalm = true;
-    this.#cut = new Set();
+    for (const machine of this.#machines) if (!machine.isUp) this.#restart(machine);
     for (let round = 0; round < 400; round++) {
-      for (const machine of this.#machines) this.#tick(machine);
+      for (const { node } of this.#machines) node.tick();
       this.#rest();
       if (round % 20 === 0) {
         for (const machine of this.#machines) this.#propose(machine);
@@ -350,7 +222,8 @@ export class Chaos {
       if (round > 60 && this.#isAgreed()) break;
     }
     this.#checkLogs();
-    assert(this.#isAgreed(), `the cluster did not come to agreement: ${JSON.stringify(this.#summary())}`);
+    const states = this.#machines.map(({ node, appliedTo }) => ({ ...node.status(), appliedTo }));
+    assert(this.#isAgreed(), `the cluster did not come to agreement: ${JSON.stringify(states)}`);
   }
 
   /** A transport knows when a snapshot did not arrive, and says so. */
@@ -361,55 +234,39 @@ export class Chaos {
 
   #rest(): void {
     for (let i = 0; i < 20_000; i++) {
-      let isBusy = false;
-      for (const { id } of this.#machines) {
-        const machine = this.#machines[id - 1]!;
-        if (machine.isUp && machine.threads.length === 0 && machine.writing === undefined && !machine.node.hasReady())
-          continue;
-        this.#work(machine);
-        isBusy = true;
-      }
-      if (this.#inFlight.length > 0) {
-        this.#deliver();
-        isBusy = true;
-      }
-      if (!isBusy) return;
+      const busy = this.#machines.filter((machine) => machine.isBusy);
+      if (busy.length === 0 && this.#inFlight.length === 0) return;
+      for (const machine of busy) machine.work();
+      this.#deliver();
     }
     assert(false, 'the cluster does not come to rest');
   }
 
-  /** The leader's members, those that vote or learn, have applied all that it has. */
+  /** All members that a leader has are in its term and have applied all that it has. */
   #isAgreed(): boolean {
-    const leader = this.#machines.find(({ node }) => node.role === Role.leader && node.status().leader === node.id);
+    const leader = this.#machines.find(({ node }) => node.role === Role.leader);
     if (leader === undefined) return false;
     const { confState, term, lastIndex } = leader.node.status();
-    const members = memberIds(confState);
-    return members.every((id) => {
+    return membersOf(confState).every((id) => {
       const { node, appliedTo } = this.#machines[id - 1]!;
       return node.term === term && appliedTo === lastIndex;
     });
   }
 
   #checkLogs(): void {
-    for (const { log, id } of this.#machines)
-      for (const other of this.#machines) {
-        let isShared = false;
-        const low = Math.max(log.firstIndex(), other.log.firstIndex());
-        for (let index = Math.min(log.lastIndex(), other.log.lastIndex()); index >= low; index--) {
-          const mine = log.entries(index, index + 1, 1)![0]!;
-          const theirs = other.log.entries(index, index + 1, 1)![0]!;
-          isShared ||= mine.term === theirs.term;
-          const isSame = mine.term === theirs.term && fromUtf8(mine.data) === fromUtf8(theirs.data);
-          assert(!isShared || isSame, `the logs of ${id} and ${other.id} share a later entry but not ${index}`);
-        }
-      }
-  }
-
-  #summary(): unknown {
-    return this.#machines.map(({ node, appliedTo }) => ({ ...node.status(), appliedTo }));
+    for (const a of this.#machines) for (const b of this.#machines) checkMatch(a, b);
   }
 }
 
-function memberIds({ voters, votersOutgoing, learners }: ConfState): readonly NodeId[] {
-  return [...new Set([...voters, ...votersOutgoing, ...learners])];
+/** Two logs that have an entry in common have all before it in common. (Raft §5.3) */
+function checkMatch(a: Machine, b: Machine): void {
+  const lowest = Math.max(a.log.firstIndex(), b.log.firstIndex());
+  let isShared = false;
+  for (let index = Math.min(a.log.lastIndex(), b.log.lastIndex()); index >= lowest; index--) {
+    const mine = a.log.entries(index, index + 1, 1)![0]!;
+    const theirs = b.log.entries(index, index + 1, 1)![0]!;
+    isShared ||= mine.term === theirs.term;
+    const isSame = mine.term === theirs.term && fromUtf8(mine.data) === fromUtf8(theirs.data);
+    assert(!isShared || isSame, `the logs of ${a.id} and ${b.id} share a later entry but not ${index}`);
+  }
 }

@@ -52,7 +52,7 @@ export class Interaction {
       command(this.#cluster, directive);
     } catch (error) {
       if (!(error instanceof Error)) throw error;
-      failure = error instanceof ScriptError ? error.message : String(error);
+      failure = error.message;
     }
     const text = output.take() + failure;
     return text === '' ? 'ok' : text;

@@ -78,7 +78,6 @@ function handleAppend(state: RaftState, message: Message): void {
     ownTerm: log.term(index) ?? 0,
     index,
     messageLogTerm: logTerm,
-    messageIndex: index,
   });
   // Entries of a later term than the leader has there cannot be in its log: the hint skips them all at once.
   const hint = log.meetingPoint(Math.min(index, log.lastIndex), logTerm);

@@ -5,14 +5,7 @@ import { type Entry, EntryType, type Message, MessageType, noBytes, noNode } fro
 import { type Progress, ProgressState } from './progress.js';
 import { confirmReads, releaseWaitingReads, requestRead } from './read.js';
 import type { ConfChangeRefusal, DropReason, ProposeResult } from './ready.js';
-import {
-  appendOwn,
-  broadcastAppend,
-  broadcastHeartbeat,
-  sendAppend,
-  sendTimeoutNow,
-  tryCommit,
-} from './replication.js';
+import { appendOwn, broadcastAppend, sendAppend, sendTimeoutNow, tryCommit } from './replication.js';
 import type { RaftState } from './state.js';
 
 // What a leader does with messages. (Raft §5.3)
@@ -20,12 +13,6 @@ import type { RaftState } from './state.js';
 /** A message of the leader's own term, or without term. */
 export function stepLeader(state: RaftState, message: Message): void {
   switch (message.type) {
-    case MessageType.beat:
-      broadcastHeartbeat(state, state.reads.lastSequence);
-      return;
-    case MessageType.checkQuorum:
-      checkQuorum(state);
-      return;
     case MessageType.readIndex:
       requestRead(state, { from: message.from, context: message.context });
       return;
@@ -132,7 +119,7 @@ function traceRefusal(state: RaftState, change: ConfChange | undefined, refusal:
 }
 
 /** Steps down unless a quorum was heard in the last election timeout: it may have another leader. (Thesis §6.2) */
-function checkQuorum(state: RaftState): void {
+export function checkQuorum(state: RaftState): void {
   if (!state.tracker.isQuorumActive()) {
     state.trace?.({ kind: 'quorum-inactive' });
     state.becomeFollower(state.term, noNode);
@@ -195,7 +182,7 @@ function handleHeartbeatResponse(state: RaftState, member: Progress, message: Me
   // Also when its pipe is full: the empty append finds out whether what fills it was lost. And a probe of a member
   // that lacks nothing, so that it replicates again.
   if (member.matchIndex < state.log.lastIndex || member.state === ProgressState.probe) sendAppend(state, member, true);
-  confirmReads(state, message);
+  confirmReads(state, member.id, message.context);
 }
 
 function handleSnapshotStatus(state: RaftState, member: Progress, failed: boolean): void {

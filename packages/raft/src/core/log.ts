@@ -1,4 +1,4 @@
-import { assert } from '@dcache/base';
+import { AssertionError } from '@dcache/base';
 import { countWithin, entriesSize } from './entry-size.js';
 import type { LogReader } from './log-reader.js';
 import { type Entry, noEntries, type Snapshot } from './message.js';
@@ -48,8 +48,7 @@ export class RaftLog {
 
   get lastTerm(): number {
     const term = this.term(this.lastIndex);
-    assert(term !== undefined, `the log does not know the term of its last index ${this.lastIndex}`);
-    return term;
+    return term ?? broken(`the log does not know the term of its last index ${this.lastIndex}`);
   }
 
   /** Term at `index`, from `firstIndex - 1` to `lastIndex`, else undefined. */
@@ -74,7 +73,8 @@ export class RaftLog {
   append(entries: readonly Entry[]): void {
     if (entries.length === 0) return;
     const first = entries[0]!.index;
-    assert(first > this.committed, `entry ${first} would replace a committed one (committed to ${this.committed})`);
+    if (first <= this.committed)
+      broken(`entry ${first} would replace a committed one (committed to ${this.committed})`);
     this.unstable.replaceFrom(entries);
   }
 
@@ -89,7 +89,8 @@ export class RaftLog {
     const fresh = this.#firstConflict(entries);
     if (fresh < entries.length) {
       const index = entries[fresh]!.index;
-      assert(index > this.committed, `entry ${index} conflicts with a committed one (committed to ${this.committed})`);
+      if (index <= this.committed)
+        broken(`entry ${index} conflicts with a committed one (committed to ${this.committed})`);
       this.unstable.replaceFrom(fresh === 0 ? entries : entries.slice(fresh));
     }
     this.commitTo(Math.min(commit, lastNew));
@@ -113,7 +114,8 @@ export class RaftLog {
   commitTo(index: number): void {
     if (index <= this.committed) return;
     const last = this.lastIndex;
-    assert(index <= last, `commit ${index} is past the log's end ${last}: was the log truncated, corrupted or lost?`);
+    if (index > last)
+      broken(`commit ${index} is past the log's end ${last}: was the log truncated, corrupted or lost?`);
     this.committed = index;
   }
 
@@ -132,10 +134,8 @@ export class RaftLog {
 
   /** Entries with `lo <= index < hi`, at most `maxBytes` but at least one; undefined when `lo` is compacted away. */
   slice(lo: number, hi: number, maxBytes: number): readonly Entry[] | undefined {
-    assert(
-      lo <= hi && hi <= this.lastIndex + 1,
-      `entries ${lo} to ${hi} are not in a log that ends at ${this.lastIndex}`,
-    );
+    if (lo > hi || hi > this.lastIndex + 1)
+      broken(`entries ${lo} to ${hi} are not in a log that ends at ${this.lastIndex}`);
     if (lo < this.firstIndex) return undefined;
     if (lo === hi) return noEntries;
     const offset = this.unstable.offset;
@@ -174,13 +174,13 @@ export class RaftLog {
       this.#maxAppliable(allowUnstable) + 1,
       this.#maxApplyingBytes - this.#applyingBytes,
     );
-    assert(entries !== undefined, `committed entries from ${this.applying + 1} on are compacted away unapplied`);
+    if (entries === undefined) broken(`committed entries from ${this.applying + 1} on are compacted away unapplied`);
     return entries;
   }
 
   /** Entries up to `index`, of `bytes` bytes, are being applied. */
   acceptApplying(index: number, bytes: number, allowUnstable: boolean): void {
-    assert(index <= this.committed, `entry ${index} is applied but only ${this.committed} is committed`);
+    if (index > this.committed) broken(`entry ${index} is applied but only ${this.committed} is committed`);
     this.applying = index;
     this.#applyingBytes += bytes;
     // Not everything came: it was cut at the limit, so the next entry would pass it.
@@ -188,10 +188,8 @@ export class RaftLog {
   }
 
   appliedTo(index: number, bytes: number): void {
-    assert(
-      this.applied <= index && index <= this.committed,
-      `applied ${index} is not between ${this.applied} and the commit index ${this.committed}`,
-    );
+    if (index < this.applied || index > this.committed)
+      broken(`applied ${index} is not between ${this.applied} and the commit index ${this.committed}`);
     this.applied = index;
     this.applying = Math.max(this.applying, index);
     this.#applyingBytes = Math.max(0, this.#applyingBytes - bytes);
@@ -236,4 +234,9 @@ export class RaftLog {
   #maxAppliable(allowUnstable: boolean): number {
     return allowUnstable ? this.committed : Math.min(this.committed, this.unstable.offset - 1);
   }
+}
+
+/** An invariant does not hold. Unlike `assert` it costs no text where it does: these are on the path of every write. */
+function broken(what: string): never {
+  throw new AssertionError(what);
 }

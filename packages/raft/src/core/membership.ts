@@ -10,6 +10,7 @@ import {
   membersOf,
 } from './configuration.js';
 import { type ConfState, noNode, Role, type Snapshot } from './message.js';
+import { answerConfirmed } from './read.js';
 import type { ConfChangeRefusal } from './ready.js';
 import { broadcastAppend, sendAppend, tryCommit } from './replication.js';
 import type { RaftState } from './state.js';
@@ -68,6 +69,7 @@ function switchTo(state: RaftState, next: ChangedConfiguration): void {
   if (tryCommit(state)) broadcastAppend(state);
   else for (const member of tracker.members) if (member.id !== state.id) sendAppend(state, member, false);
   if (!isVoter(configuration, state.leadTransferee)) state.leadTransferee = noNode;
+  answerConfirmed(state);
 }
 
 /**

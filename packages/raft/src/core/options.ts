@@ -38,7 +38,11 @@ export interface RawNodeOptions {
   readonly maxInflightMessages?: number;
   /** Bytes of them. Default no limit. */
   readonly maxInflightBytes?: number;
-  /** Storage is written by other threads that get their work as messages. Default false. */
+  /**
+   * Storage is written by other threads that get their work as messages. As in etcd, a candidate's requests then leave
+   * before its term and its last entries are on disk: it must not come back under this id without them while answers to
+   * those requests are still on their way. Default false.
+   */
   readonly asyncStorageWrites?: boolean;
   /** Proposals at a follower are dropped, not forwarded. Default false. */
   readonly disableProposalForwarding?: boolean;

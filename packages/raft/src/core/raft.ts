@@ -3,13 +3,12 @@ import { restoreConfiguration } from './configuration.js';
 import { handleVoteRequest, handleVoteResponse, ignoresVote, rejectVote, standForElection } from './election.js';
 import { entriesSize } from './entry-size.js';
 import { stepCandidate, stepFollower } from './follower.js';
-import { proposeAsLeader, stepLeader } from './leader.js';
+import { checkQuorum, proposeAsLeader, stepLeader } from './leader.js';
 import {
   type Entry,
   EntryType,
   type Message,
   MessageType,
-  makeMessage,
   noBytes,
   noNode,
   Role,
@@ -66,11 +65,11 @@ export function tick(state: RaftState): void {
 }
 
 function tickLeader(state: RaftState): void {
-  const { electionTicks, heartbeatTicks, checkQuorum } = state.options;
+  const { electionTicks, heartbeatTicks } = state.options;
   state.heartbeatElapsed++;
   if (state.electionElapsed >= electionTicks) {
     state.electionElapsed = 0;
-    if (checkQuorum) stepLeader(state, localMessage(MessageType.checkQuorum));
+    if (state.options.checkQuorum) checkQuorum(state);
     if (state.role !== Role.leader) return;
     // The transferee had its time; proposals are taken again.
     state.leadTransferee = noNode;
@@ -192,8 +191,4 @@ function appliedTo(state: RaftState, index: number, bytes: number): void {
   const leave: Entry = { index: 0, term: 0, type: EntryType.confChangeV2, data: noBytes };
   const started = proposeAsLeader(state, [leave]).status === 'appended';
   state.trace?.({ kind: 'joint-leave', started, configuration });
-}
-
-function localMessage(type: MessageType): Message {
-  return makeMessage(type, noNode);
 }

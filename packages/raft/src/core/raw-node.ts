@@ -16,7 +16,6 @@ import {
   MessageType,
   makeMessage,
   type NodeId,
-  noEntries,
   noMessages,
   noNode,
   type ReadState,
@@ -28,6 +27,10 @@ import { propose, startRaft, step, tick } from './raft.js';
 import { requestRead } from './read.js';
 import type { BasicStatus, PeerStatus, ProposeResult, ReadIndexResult, Ready, Status, StepResult } from './ready.js';
 import type { RaftState } from './state.js';
+import { isWellFormed } from './well-formed.js';
+
+type Outbox = Pick<Ready, 'messages' | 'messagesAfterAppend'>;
+type Work = Omit<Ready, keyof Outbox>;
 
 const noReadStates: readonly ReadState[] = Object.freeze([]);
 const stateNames = ['probe', 'replicate', 'snapshot'] as const;
@@ -85,6 +88,7 @@ export class RawNode {
     if (isLocalType(message.type) && !isThread) return 'local-message';
     if (isResponseType(message.type) && !isThread && this.#state.tracker.get(message.from) === undefined)
       return 'unknown-peer';
+    if (!isThread && !isWellFormed(message, this.id)) return 'malformed';
     return step(this.#state, message);
   }
 
@@ -184,68 +188,69 @@ export class RawNode {
   ready(): Ready {
     assert(this.#isAsync || !this.#isAccepted, 'ready() was called again before advance()');
     const state = this.#state;
-    const { log } = state;
-    const entries = log.unstable.next();
-    const committedEntries = log.nextCommitted(!this.#isAsync);
+    const { log, readStates } = state;
     const snapshot = log.unstable.nextSnapshot;
     const softState = this.#isSoftStateNew() ? { leader: state.leader, role: state.role } : undefined;
     const hardState = this.#isHardStateNew() ? state.hardState : undefined;
-    const readStates = state.readStates.length > 0 ? state.readStates : noReadStates;
-    const mustSync = entries.length > 0 || state.term !== this.#hardState.term || state.vote !== this.#hardState.vote;
+    const entries = log.unstable.next();
+    const work: Work = {
+      ...(softState === undefined ? {} : { softState }),
+      ...(hardState === undefined ? {} : { hardState }),
+      readStates: readStates.length > 0 ? readStates : noReadStates,
+      entries,
+      ...(snapshot === undefined ? {} : { snapshot }),
+      committedEntries: log.nextCommitted(!this.#isAsync),
+      mustSync: entries.length > 0 || state.term !== this.#hardState.term || state.vote !== this.#hardState.vote,
+    };
+    const outbox = this.#isAsync ? this.#outboxWithThreads(work) : this.#outboxForDriver(work);
+    this.#accept(work);
+    return { ...work, ...outbox };
+  }
 
-    const isWrite = entries.length > 0 || hardState !== undefined || snapshot !== undefined;
-    const answer = this.#storageAnswer(snapshot);
-    let messages: readonly Message[] = state.messages;
-    let messagesAfterAppend: readonly Message[] = noMessages;
-    if (this.#isAsync) {
-      const threads: Message[] = [];
-      if (isWrite || state.messagesAfterAppend.length > 0) {
-        const responses = answer === undefined ? state.messagesAfterAppend : [...state.messagesAfterAppend, answer];
-        const from = state.id;
-        threads.push(
-          makeMessage(MessageType.storageAppend, localAppendThread, {
-            from,
-            entries,
-            ...hardState,
-            snapshot,
-            responses,
-          }),
-        );
-      }
-      if (committedEntries.length > 0) threads.push(this.#applyMessage(committedEntries));
-      if (threads.length > 0) messages = [...messages, ...threads];
-    } else {
-      const others = state.messagesAfterAppend.filter((message) => message.to !== state.id);
-      this.#onAdvance = state.messagesAfterAppend.filter((message) => message.to === state.id);
-      if (answer !== undefined) this.#onAdvance.push(answer);
-      if (committedEntries.length > 0) this.#onAdvance.push(this.#applyMessage(committedEntries).responses[0]!);
-      // Only a leader's own term, vote and log are known to be durable enough to speak of before this is written:
-      // a candidate's request is about a term that it may forget, and would enter again with another log.
-      const mustWait = mustSync && state.role !== Role.leader;
-      messagesAfterAppend = mustWait ? [...state.messages, ...others] : others;
-      if (mustWait) messages = noMessages;
-      this.#isAccepted = true;
-    }
-
+  /** Takes what is handed out off the lists. */
+  #accept({ softState, hardState, committedEntries }: Work): void {
+    const state = this.#state;
     state.messages = [];
     state.messagesAfterAppend = [];
     state.readStates = [];
-    log.unstable.accept();
-    const lastApplied = committedEntries.at(-1);
-    if (lastApplied !== undefined) log.acceptApplying(lastApplied.index, entriesSize(committedEntries), !this.#isAsync);
+    state.log.unstable.accept();
+    const last = committedEntries.at(-1);
+    if (last !== undefined) state.log.acceptApplying(last.index, entriesSize(committedEntries), !this.#isAsync);
     if (softState !== undefined) this.#softState = softState;
     if (hardState !== undefined) this.#hardState = hardState;
-    return {
-      ...(softState === undefined ? {} : { softState }),
-      ...(hardState === undefined ? {} : { hardState }),
-      readStates,
-      entries: entries.length > 0 ? entries : noEntries,
-      ...(snapshot === undefined ? {} : { snapshot }),
-      committedEntries,
-      messages,
-      messagesAfterAppend,
-      mustSync,
-    };
+    this.#isAccepted = true;
+  }
+
+  /** The driver writes and applies, and `advance` tells this node what the storage threads would answer. */
+  #outboxForDriver({ snapshot, committedEntries, mustSync }: Work): Outbox {
+    const { id, role, messages, messagesAfterAppend } = this.#state;
+    const others = messagesAfterAppend.filter((message) => message.to !== id);
+    this.#onAdvance = messagesAfterAppend.filter((message) => message.to === id);
+    const answer = this.#storageAnswer(snapshot);
+    if (answer !== undefined) this.#onAdvance.push(answer);
+    if (committedEntries.length > 0) this.#onAdvance.push(this.#applyAnswer(committedEntries));
+    // Only a leader's own term, vote and log are known to be durable enough to speak of before this is written: a
+    // candidate's request is about a term that it may forget, and would enter again with another log.
+    if (!mustSync || role === Role.leader) return { messages, messagesAfterAppend: others };
+    return { messages: noMessages, messagesAfterAppend: [...messages, ...others] };
+  }
+
+  /** The storage threads get their work as messages, and with it all that is to be sent when it is done. */
+  #outboxWithThreads({ hardState, entries, snapshot, committedEntries }: Work): Outbox {
+    const { id: from, messages, messagesAfterAppend } = this.#state;
+    const all = [...messages];
+    const answer = this.#storageAnswer(snapshot);
+    const responses = answer === undefined ? messagesAfterAppend : [...messagesAfterAppend, answer];
+    const isWrite = entries.length > 0 || hardState !== undefined || snapshot !== undefined;
+    if (isWrite || messagesAfterAppend.length > 0) {
+      const write = { from, entries, ...hardState, snapshot, responses };
+      all.push(makeMessage(MessageType.storageAppend, localAppendThread, write));
+    }
+    if (committedEntries.length > 0) {
+      const apply = { from, entries: committedEntries, responses: [this.#applyAnswer(committedEntries)] };
+      all.push(makeMessage(MessageType.storageApply, localApplyThread, apply));
+    }
+    return { messages: all, messagesAfterAppend: noMessages };
   }
 
   /** All of the last `Ready` is done: written, sent, applied. With asynchronous storage, responses say so instead. */
@@ -314,9 +319,8 @@ export class RawNode {
     });
   }
 
-  #applyMessage(entries: readonly Entry[]): Message {
-    const { id } = this.#state;
-    const response = makeMessage(MessageType.storageApplyResponse, id, { from: localApplyThread, entries });
-    return makeMessage(MessageType.storageApply, localApplyThread, { from: id, entries, responses: [response] });
+  /** What the state machine answers when these entries are applied. */
+  #applyAnswer(entries: readonly Entry[]): Message {
+    return makeMessage(MessageType.storageApplyResponse, this.id, { from: localApplyThread, entries });
   }
 }

@@ -226,6 +226,17 @@ for (const [half, absent] of [
     assert.equal(network.host(1).reads.length, 1);
   });
 
+test('a read is answered when its quorum shrinks to the leader, though nobody is left to confirm it', () => {
+  const network = new Network([1, 2], { checkQuorum: false });
+  network.elect(1);
+  network.lose(MessageType.heartbeat);
+  network.node(1).proposeConfChange({ type: ConfChangeType.removeNode, nodeId: 2 });
+  network.node(1).readIndex(1);
+  network.settle();
+  assert.deepEqual(network.node(1).status().confState.voters, [1]);
+  assert.deepEqual(network.host(1).reads, [{ index: 2, context: 1 }]);
+});
+
 test('under a lease the leader answers at once, but not before it has committed in its term (thesis §6.4.1)', () => {
   const network = started({ readOnly: 'lease' });
   network.node(1).readIndex(1);

@@ -1,4 +1,4 @@
-import { type Message, MessageType, noNode } from './message.js';
+import { MessageType, type NodeId, noNode } from './message.js';
 import { committedIndex } from './quorum.js';
 import type { PendingRead } from './read-index.js';
 import type { ReadIndexResult } from './ready.js';
@@ -37,10 +37,16 @@ function startRead(state: RaftState, read: PendingRead): void {
 }
 
 /** A member answered a heartbeat that carried `sequence`: it took this node for the leader after those reads came. */
-export function confirmReads(state: RaftState, message: Message): void {
-  if (state.options.readOnly !== 'safe' || message.context === 0) return;
+export function confirmReads(state: RaftState, from: NodeId, sequence: number): void {
+  if (state.options.readOnly !== 'safe' || sequence === 0) return;
+  state.reads.confirm(from, sequence);
+  answerConfirmed(state);
+}
+
+/** Answers what a quorum has confirmed; also when the quorum became smaller, because then nobody may answer any more. */
+export function answerConfirmed(state: RaftState): void {
   const { reads, tracker } = state;
-  reads.confirm(message.from, message.context);
+  if (reads.length === 0) return;
   const { voters, votersOutgoing } = tracker.configuration;
   for (const { index, ...read } of reads.takeTo(committedIndex(voters, votersOutgoing, reads)))
     answerRead(state, read, index);

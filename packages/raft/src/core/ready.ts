@@ -14,9 +14,10 @@ import type { ConfState, Entry, HardState, Message, NodeId, ReadState, Snapshot,
  * vote or entries they rest on; a leader's appends are, because its followers may store an entry before it does.
  * (Raft §5 figure 2; thesis §10.2.1)
  *
- * Writes must reach the disk in order: a crash may lose the newest, but where entries survive, so does the hard state
- * that came with them and every one before. An entry after a change of members comes together with, or after, the commit
- * index of that change; a node that finds the entry but not the index would count votes by members two changes old.
+ * What one `Ready` writes must survive a crash whole or not at all, and in order. A commit index without the entries it
+ * came with would be about others. Entries without the commit index, their own or an earlier one, would be worse: an
+ * entry after a change of members comes with, or after, the commit index of that change, and a node that finds the entry
+ * but not the index would campaign and count by members two changes old.
  *
  * Arrays are snapshots: they never change once handed out.
  */
@@ -25,7 +26,7 @@ export interface Ready {
   readonly softState?: SoftState;
   /** Present when it changed. */
   readonly hardState?: HardState;
-  /** Reads that may be served once their index is applied. */
+  /** Reads that may be served once their index is applied. A context may come twice if the network repeats messages. */
   readonly readStates: readonly ReadState[];
   readonly entries: readonly Entry[];
   /** Present when a leader sent one that is ahead of the log. `entries` beside it follow it. */
@@ -96,7 +97,9 @@ export type StepResult =
   /** Its type is for this node's own use and may not come from a peer. */
   | 'local-message'
   /** It is an answer from a node that is no member. */
-  | 'unknown-peer';
+  | 'unknown-peer'
+  /** No core sends such a message. */
+  | 'malformed';
 
 /** How far one member is. (Thesis §10.2.1; probe, replicate and snapshot as etcd has them) */
 export interface PeerStatus {

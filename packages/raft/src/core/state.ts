@@ -24,7 +24,8 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /**
  * The variables of one node (Raft figure 2, "State") and what every role does with them: fall back to follower, and
- * send. What a role does is in `election.ts`, `leader.ts`, `follower.ts`; nothing else changes these fields.
+ * send. What a role does is in `election.ts`, `leader.ts` and `follower.ts`, what the log and the members do to it in
+ * `replication.ts`, `read.ts` and `membership.ts`: functions of this state, so that each file is one idea.
  */
 export class RaftState {
   readonly id: NodeId;

@@ -70,7 +70,6 @@ type FollowerEvent =
       ownTerm: number;
       index: number;
       messageLogTerm: number;
-      messageIndex: number;
     }
   | { readonly kind: 'snapshot-refused'; reason: 'not-follower' | 'not-member'; confState: ConfState }
   | ({

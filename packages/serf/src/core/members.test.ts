@@ -90,7 +90,7 @@ test('timers run in order of time, then of scheduling, and not when cancelled', 
     timers.at(20, () => ran.push('late'));
   });
   timers.at(20, () => ran.push('b'));
-  timers.at(15, () => ran.push('never')).cancelled = true;
+  timers.cancel(timers.at(15, () => ran.push('never')));
   assert.equal(timers.nextMs, 10);
   timers.run(5);
   assert.deepEqual(ran, []);
@@ -99,6 +99,24 @@ test('timers run in order of time, then of scheduling, and not when cancelled', 
   timers.run(30);
   assert.deepEqual(ran, ['a', 'b', 'late', 'c']);
   assert.equal(timers.nextMs, Number.POSITIVE_INFINITY);
+});
+
+test('cancelled timers do not pile up, and the others stay in order', () => {
+  const timers = new Timers();
+  const ran: number[] = [];
+  for (let i = 0; i < 10_000; i++) {
+    const timer = timers.at(1_000_000 - i, () => ran.push(-1));
+    if (i % 100 === 0) timers.at(i, () => ran.push(i));
+    timers.cancel(timer);
+    timers.cancel(timer);
+  }
+  assert.ok(timers.size < 1000, `${timers.size} are kept`);
+  timers.run(2_000_000);
+  assert.deepEqual(
+    ran,
+    Array.from({ length: 100 }, (_, i) => 100 * i),
+  );
+  assert.equal(timers.size, 0);
 });
 
 test('many timers come out sorted', () => {

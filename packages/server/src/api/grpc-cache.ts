@@ -58,12 +58,12 @@ export function cacheCalls(
     get: async (request, metadata) => {
       const [key] = v1Keys([request.key], limits) as [Uint8Array];
       const level = v1ReadLevel(request.consistency, textOf(metadata, consistencyMetadata));
-      return v1GetResponse(key, await handler.read(key, { level }), nowMs());
+      return v1GetResponse(await handler.read(key, { level }), nowMs());
     },
     getMany: async (request, metadata) => {
       const keys = v1Keys(request.keys, limits);
       const level = v1ReadLevel(request.consistency, textOf(metadata, consistencyMetadata));
-      return v1GetManyResponse(keys, await handler.readMany(keys, { level }), nowMs());
+      return v1GetManyResponse(await handler.readMany(keys, { level }), nowMs());
     },
     set: async (request) => v1SetResponse(await handler.write(v1SetCommand(request, limits))),
     setMany: async (request) =>

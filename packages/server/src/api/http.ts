@@ -28,11 +28,11 @@ export interface HttpApiOptions {
   /** Answers the server's own paths, `/-/…`; undefined where there is none. */
   readonly internal: (path: string) => InternalAnswer | undefined;
   readonly logger: Logger;
+  /** Default: everybody may do everything. */
+  readonly authorize?: Authorize;
   /** How long a client may take, in milliseconds: for the headers, for a whole request. Default 60,000 and 300,000. */
   readonly headersTimeoutMs?: number;
   readonly requestTimeoutMs?: number;
-  /** Default: everybody may do everything. */
-  readonly authorize?: Authorize;
 }
 
 /** Requests that a client may have unanswered on one connection; one that sends more without reading is cut off. */
@@ -155,6 +155,13 @@ export class HttpApi {
     }
   }
 
+  /** Probes need no token: who asks for them has none, and they tell nothing. */
+  #authorize(request: IncomingMessage, parsed: HttpRequest): void {
+    if (parsed.kind === 'internal' && (parsed.path === '/-/live' || parsed.path === '/-/ready')) return;
+    const access = parsed.kind === 'read' || parsed.kind === 'internal' ? 'read' : 'write';
+    this.#options.authorize?.(request.headers.authorization, access);
+  }
+
   /**
    * What the parser cannot read gets a status all the same, as RFC 9112 §2.2 asks, but never in the place of an answer
    * that a request before it still waits for: the client would take it for that one's.
@@ -170,13 +177,6 @@ export class HttpApi {
     if (!connection || pending.length === 0 || (pending.length === 1 && isBroken)) refuseBrokenRequest(error, socket);
     else if (isBroken) socket.destroy();
     else connection.last ??= () => refuseBrokenRequest(error, socket);
-  }
-
-  /** Probes need no token: who asks for them has none, and they tell nothing. */
-  #authorize(request: IncomingMessage, parsed: HttpRequest): void {
-    if (parsed.kind === 'internal' && (parsed.path === '/-/live' || parsed.path === '/-/ready')) return;
-    const access = parsed.kind === 'read' || parsed.kind === 'internal' ? 'read' : 'write';
-    this.#options.authorize?.(request.headers.authorization, access);
   }
 
   async #write(response: ServerResponse, command: Command): Promise<void> {

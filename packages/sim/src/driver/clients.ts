@@ -11,6 +11,8 @@ export interface DriverClientWorld {
   readonly history: HistoryRecorder<RegisterAction>;
   /** Whether reads by lease are made too; they need clocks that run nearly alike. */
   readonly usesLease: boolean;
+  /** Leaves the barrier out at a leader, for a mutation test. */
+  readonly skipsBarrier: boolean;
   members(): readonly Member[];
   note(text: string): void;
   nextClient(): number;
@@ -63,15 +65,18 @@ export class DriverClient {
     this.#isWorking = false;
   }
 
-  async read(key: string): Promise<boolean> {
+  /** Asks `only` once if it is given, else one node after the other. */
+  async read(key: string, only?: Member): Promise<boolean> {
     const { scheduler, history, note, usesLease } = this.#world;
     const operation = history.invoke(String(this.#id), key, { f: 'read', value: undefined });
-    for (let attempt = 0; attempt < maxAttempts; attempt++) {
+    for (let attempt = 0; attempt < (only === undefined ? maxAttempts : 1); attempt++) {
       const isLease = usesLease && scheduler.chance(0.5);
-      const member = isLease ? this.#target() : scheduler.pick(this.#world.members());
+      const member = only ?? (isLease ? this.#target() : scheduler.pick(this.#world.members()));
       const result = await this.#readAt(member, key, isLease ? 'lease' : 'linearizable');
       if (result.status === 'ok') {
-        note(`client ${this.#id} read ${result.value} from ${key} at ${member.id}${isLease ? ' by lease' : ''}`);
+        note(
+          `client ${this.#id} read ${result.value.slice(0, 9)} from ${key} at ${member.id}${isLease ? ' by lease' : ''}`,
+        );
         this.#seen.set(key, result.value);
         history.ok(operation, { f: 'read', value: result.value });
         return true;
@@ -95,7 +100,7 @@ export class DriverClient {
       const member = this.#target();
       const result = await this.#proposeAt(member, data);
       if (result.status === 'ok') {
-        note(`client ${this.#id} wrote ${value} to ${key} at ${member.id}: ${result.value}`);
+        note(`client ${this.#id} wrote ${value.slice(0, 9)} to ${key} at ${member.id}: ${result.value}`);
         if (result.value) this.#seen.set(key, value);
         history.ok(operation, asked.f === 'cas' ? { ...asked, swapped: result.value } : asked);
         return true;
@@ -124,7 +129,7 @@ export class DriverClient {
     const { node } = member;
     if (node === undefined || member.process?.isPaused) return this.#down();
     return this.#ask(member, async () => {
-      await node.readBarrier(level);
+      if (!this.#world.skipsBarrier || node.status().role !== 'leader') await node.readBarrier(level);
       const value = member.machine.read(key);
       // Between the barrier and here the process may have stood still.
       if (level === 'lease' && !node.isLeaseValid()) throw new RaftError('no-leader', 'the lease ended while reading');
@@ -150,6 +155,7 @@ export class DriverClient {
     } catch (error) {
       if (!(error instanceof RaftError)) throw error;
       this.#leader = error.leader;
+      this.#world.note(`client ${this.#id} gets ${error.code} from ${member.id}`);
       return { status: nothingHappened.has(error.code) ? 'nothing' : 'unknown' };
     } finally {
       this.#world.waiting(-1);

@@ -11,14 +11,17 @@ const maxBacklog = 20_000;
  */
 export class VirtualProcess {
   readonly #scheduler: Scheduler;
-  /** How fast its clocks run; 1 is right. */
-  readonly #rate: number;
+  #rate: number;
+  /** What its monotonic clock showed when the rate was set last, and when that was. */
+  #sinceMs = 0;
+  #sinceVirtualMs = 0;
   #wallOffsetMs: number;
   #isEnded = false;
   #isPaused = false;
   #backlog: (() => void)[] = [];
   readonly #onEnd: (() => void)[] = [];
 
+  /** `rate` is how fast its clocks run; 1 is right. */
   constructor(scheduler: Scheduler, rate: number, wallOffsetMs: number) {
     this.#scheduler = scheduler;
     this.#rate = rate;
@@ -34,8 +37,8 @@ export class VirtualProcess {
   }
 
   readonly clock: Clock = {
-    monotonicMs: () => this.#scheduler.nowMs * this.#rate,
-    wallMs: () => 1_700_000_000_000 + this.#scheduler.nowMs * this.#rate + this.#wallOffsetMs,
+    monotonicMs: () => this.#monotonicMs(),
+    wallMs: () => 1_700_000_000_000 + this.#monotonicMs() + this.#wallOffsetMs,
     after: (delayMs, run) => this.#scheduler.after(delayMs / this.#rate, () => this.post(run)),
     every: (intervalMs, run) => {
       let cancel = (): void => {};
@@ -82,6 +85,17 @@ export class VirtualProcess {
     this.#backlog = [];
     // A turn each, as an event loop does.
     for (const run of backlog) this.defer(run);
+  }
+
+  /** Its clocks run at another rate from now on. */
+  setRate(rate: number): void {
+    this.#sinceMs = this.#monotonicMs();
+    this.#sinceVirtualMs = this.#scheduler.nowMs;
+    this.#rate = rate;
+  }
+
+  #monotonicMs(): number {
+    return this.#sinceMs + (this.#scheduler.nowMs - this.#sinceVirtualMs) * this.#rate;
   }
 
   /** Somebody sets the wall clock. */

@@ -1,0 +1,243 @@
+import assert from 'node:assert/strict';
+import { afterEach, test } from 'node:test';
+import { ServerCredentials } from '@grpc/grpc-js';
+import { Client } from './client.js';
+import type { ClientOptions } from './options.js';
+import { certificate, key } from './testing/certificate.js';
+import { FakeServer } from './testing/fake-server.js';
+
+const started: { stop(): Promise<void> }[] = [];
+
+afterEach(async () => {
+  // Clients first: with their servers gone they would wait for them.
+  for (const one of started.splice(0).reverse()) await one.stop();
+});
+
+/** Servers of one cluster, of which the first leads. */
+async function servers(count: number): Promise<FakeServer[]> {
+  const fakes: FakeServer[] = [];
+  for (let i = 0; i < count; i++) fakes.push(await new FakeServer(`n${i}`).start());
+  for (const fake of fakes) fake.servers = fakes.map((one, at) => one.info(at === 0));
+  started.push(...fakes);
+  return fakes;
+}
+
+async function connect(address: string | string[], options: Partial<ClientOptions> = {}): Promise<Client> {
+  const client = new Client({ address, ...options });
+  started.push({ stop: () => client.close() });
+  if (options.discover !== false) await client.servers();
+  return client;
+}
+
+const stampOf = (fake: FakeServer, at = 0) => {
+  const { session, sequence, lowestUnanswered } = fake.sets[at]!.session!;
+  return [session, sequence, lowestUnanswered].map(Number);
+};
+
+test('writes go to the leader, reads to all in turn, and those of the lease to the leader', async () => {
+  const [leader, second, third] = (await servers(3)) as [FakeServer, FakeServer, FakeServer];
+  const client = await connect(third.address);
+  for (let i = 0; i < 6; i++) await client.set('k', 'v');
+  assert.equal(leader.sets.length, 6);
+  for (let i = 0; i < 6; i++) await client.get('k');
+  assert.deepEqual(
+    [leader, second, third].map((one) => one.gets),
+    [2, 2, 2],
+  );
+  for (let i = 0; i < 6; i++) await client.get('k', { level: 'lease' });
+  assert.equal(leader.gets, 8);
+});
+
+test('a write whose answer is lost is sent to another server under the same stamp', async () => {
+  const [leader, second] = (await servers(2)) as [FakeServer, FakeServer];
+  const client = await connect(leader.address);
+  leader.onSet.push('break');
+  await client.set('k', 'v');
+  assert.equal(leader.sets.length, 1);
+  assert.equal(second.sets.length, 1);
+  assert.deepEqual(stampOf(second), stampOf(leader));
+});
+
+test('a server that says nothing is given up after its time, and others are asked first from then on', async () => {
+  const [leader, second] = (await servers(2)) as [FakeServer, FakeServer];
+  const client = await connect(leader.address, { attemptTimeoutMs: 100 });
+  await client.set('k', 'v');
+  leader.onSet.push('silence');
+  await client.set('k', 'v');
+  assert.deepEqual(stampOf(second), stampOf(leader, 1));
+  await client.set('k', 'v');
+  assert.equal(second.sets.length, 2);
+});
+
+test('what a server certainly did not do is asked of the next, refusals are not', async () => {
+  const [leader, second] = (await servers(2)) as [FakeServer, FakeServer];
+  const client = await connect(leader.address);
+  for (const code of ['no-leader', 'stopping'] as const) {
+    const before = second.sets.length;
+    leader.onSet.push(code);
+    await client.set('k', 'v');
+    assert.equal(second.sets.length, before + 1, code);
+    await client.servers();
+  }
+  for (const code of ['bad-argument', 'busy', 'full', 'unauthenticated', 'forbidden', 'internal'] as const) {
+    const [one] = (await servers(1)) as [FakeServer];
+    const other = await connect(one.address);
+    one.onSet.push(code);
+    await assert.rejects(other.set('k', 'v'), { code });
+    assert.equal(one.sets.length, 1, code);
+  }
+});
+
+test('a session that is gone is opened anew, where the write was sent once', async () => {
+  const [leader] = (await servers(1)) as [FakeServer];
+  const client = await connect(leader.address);
+  leader.onSet.push('session-expired');
+  await client.set('k', 'v');
+  assert.deepEqual(
+    [stampOf(leader), stampOf(leader, 1)],
+    [
+      [1_000, 1, 1],
+      [2_000, 1, 1],
+    ],
+  );
+});
+
+test('a session that is gone leaves the outcome unknown, where the write was sent before', async () => {
+  const [leader] = (await servers(1)) as [FakeServer];
+  const client = await connect(leader.address);
+  leader.onSet.push('unknown-outcome', 'session-expired');
+  await assert.rejects(client.set('k', 'v'), { code: 'unknown-outcome' });
+  assert.equal(leader.sets.length, 2, 'and it is not sent again under another');
+});
+
+test('a refusal after a lost answer is the outcome only where applying gives it', async () => {
+  const [leader] = (await servers(1)) as [FakeServer];
+  const client = await connect(leader.address);
+  leader.onSet.push('break', 'precondition-failed');
+  await assert.rejects(client.set('k', 'v'), { code: 'precondition-failed' });
+  leader.onSet.push('break', 'unauthenticated');
+  await assert.rejects(client.set('k', 'v'), { code: 'unknown-outcome' });
+  leader.onSet.push('break', 'busy');
+  await client.set('k', 'v');
+  assert.deepEqual(stampOf(leader, 4), stampOf(leader, 6), 'busy after that is asked again');
+});
+
+test('a write that nobody answers in time is unknown, a read is late, and neither takes longer', async () => {
+  const [leader] = (await servers(1)) as [FakeServer];
+  const client = await connect(leader.address, { timeoutMs: 1_000 });
+  await client.set('k', 'v');
+  leader.onSet.push('silence');
+  await assert.rejects(client.set('k', 'v'), { code: 'unknown-outcome', message: /may or may not/ });
+  leader.onGet.push('silence');
+  await assert.rejects(client.get('k'), { code: 'timeout' });
+});
+
+test('an aborted write is unknown once it was sent, and aborted before', async () => {
+  const [leader] = (await servers(1)) as [FakeServer];
+  const client = await connect(leader.address);
+  await client.set('k', 'v');
+  const aborting = new AbortController();
+  leader.onSet.push('silence');
+  const write = client.set('k', 'v', { signal: aborting.signal });
+  while (leader.sets.length < 2) await new Promise((resolve) => setImmediate(resolve));
+  aborting.abort();
+  await assert.rejects(write, { code: 'unknown-outcome' });
+  await assert.rejects(client.set('k', 'v', { signal: aborting.signal }), { code: 'aborted' });
+  assert.equal(leader.sets.length, 2);
+});
+
+test('numbers go up by one, and what is answered may be forgotten', async () => {
+  const [leader] = (await servers(1)) as [FakeServer];
+  const client = await connect(leader.address);
+  await Promise.all(Array.from({ length: 20 }, () => client.set('k', 'v')));
+  await client.set('k', 'v');
+  assert.equal(leader.sessions, 1, 'all writes share one session');
+  const numbers = leader.sets.map((_, at) => stampOf(leader, at)[1]!);
+  assert.deepEqual(
+    numbers.toSorted((a, b) => a - b),
+    Array.from({ length: 21 }, (_, at) => at + 1),
+  );
+  assert.deepEqual(stampOf(leader, 20), [1_000, 21, 21]);
+});
+
+test('more writes than may wait are busy at once', async () => {
+  const [leader] = (await servers(1)) as [FakeServer];
+  const client = await connect(leader.address, { maxPendingWrites: 2, timeoutMs: 300 });
+  await client.set('k', 'v');
+  leader.onSet.push('silence', 'silence');
+  const waiting = [client.set('k', 'v'), client.set('k', 'v')].map((write) => write.catch((error) => error.code));
+  await assert.rejects(client.set('k', 'v'), { code: 'busy' });
+  assert.deepEqual(await Promise.all(waiting), ['unknown-outcome', 'unknown-outcome']);
+  await client.set('k', 'v');
+});
+
+test('a session that cannot be opened in time ends the write that waits for it, and only that', async () => {
+  const [leader] = (await servers(1)) as [FakeServer];
+  const client = await connect(leader.address, { attemptTimeoutMs: 400 });
+  leader.onOpen.push('silence');
+  const patient = client.set('k', 'v');
+  await assert.rejects(client.set('k', 'v', { timeoutMs: 100 }), {
+    code: 'unavailable',
+    message: /nothing was written/,
+  });
+  assert.equal(typeof (await patient), 'number');
+  assert.equal(leader.sets.length, 1);
+});
+
+test('the leader that comes after is learnt, and a server that is gone has no connection left', async () => {
+  const [old, next] = (await servers(2)) as [FakeServer, FakeServer];
+  const client = await connect([next.address]);
+  await client.set('k', 'v');
+  assert.equal(old.sets.length, 1);
+  for (const one of [old, next]) one.servers = [next.info(true)];
+  await client.servers();
+  await client.set('k', 'v');
+  assert.equal(next.sets.length, 1);
+  while (old.connections > 0) await new Promise((resolve) => setImmediate(resolve));
+});
+
+test('without discovery only the addresses given are used', async () => {
+  const [leader, second] = (await servers(2)) as [FakeServer, FakeServer];
+  const client = await connect(second.address, { discover: false });
+  await client.set('k', 'v');
+  await client.get('k');
+  assert.equal(leader.sets.length + leader.gets + leader.connections, 0);
+});
+
+test('close ends every connection and every call', async () => {
+  const [leader] = (await servers(1)) as [FakeServer];
+  const client = await connect(leader.address);
+  leader.onGet.push('silence');
+  const read = client.get('k');
+  while (leader.gets === 0) await new Promise((resolve) => setImmediate(resolve));
+  const closing = client.close();
+  await assert.rejects(read, { code: 'closed' });
+  await closing;
+  while (leader.connections > 0) await new Promise((resolve) => setImmediate(resolve));
+  await assert.rejects(client.set('k', 'v'), { code: 'closed' });
+});
+
+test('a token travels with each call, and TLS is spoken where it is asked for', async () => {
+  const pair = { private_key: Buffer.from(key), cert_chain: Buffer.from(certificate) };
+  const fake = await new FakeServer('n', ServerCredentials.createSsl(null, [pair])).start();
+  started.push(fake);
+  const tls = { ca: certificate, serverName: 'dcache.test' };
+  const client = await connect(fake.address, { tls, token: 'secret', discover: false });
+  await client.get('k');
+  assert.deepEqual(fake.tokens, ['Bearer secret']);
+  const stranger = await connect(fake.address, { tls: true, discover: false, timeoutMs: 500 });
+  await assert.rejects(stranger.get('k'), { code: 'unavailable' });
+});
+
+test('a wrong option is named, with what it takes', () => {
+  const refused = (options: Partial<ClientOptions>, message: RegExp): void => {
+    assert.throws(() => new Client({ address: 'h:1', ...options }), { name: 'TypeError', message });
+  };
+  refused({ address: [] }, /address is empty; it takes host:port/);
+  refused({ address: 'h' }, /address is "h"; it takes host:port/);
+  refused({ address: ['h:1', 'h:70000'] }, /"h:70000"/);
+  refused({ timeoutMs: 0 }, /timeoutMs is 0; it takes an integer from 1/);
+  refused({ maxPendingWrites: 5_000 }, /from 1 to 4000/);
+  refused({ token: 'a b' }, /token/);
+  refused({ tls: { cert: 'x' } }, /both or neither/);
+});

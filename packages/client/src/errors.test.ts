@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { toFailure } from './errors.js';
+
+function failure(code: status, details: string, told?: string) {
+  const metadata = new Metadata();
+  if (told) metadata.set('dcache-error', told);
+  const { kind, error, isLinkDown } = toFailure({ code, details, metadata } as ServiceError, 'h:1');
+  return [kind, error.code, isLinkDown];
+}
+
+test('a call counts as undone only where the library says that it was never sent', () => {
+  const refused = 'No connection established. Last error: connect ECONNREFUSED. Resolution note: ';
+  assert.deepEqual(failure(status.UNAVAILABLE, refused), ['undone', 'unavailable', true]);
+  assert.deepEqual(failure(status.UNAVAILABLE, 'Name resolution failed for target dns:h:1'), [
+    ...['undone', 'unavailable', true],
+  ]);
+  assert.deepEqual(failure(status.UNAVAILABLE, 'Connection dropped'), ['unknown', 'unavailable', true]);
+  const late = 'Deadline exceeded after 1.0s,name resolution: 0.001s,metadata filters: 0.002s,';
+  for (const waiting of ['Waiting for LB pick', 'waiting for name resolution'])
+    assert.deepEqual(failure(status.DEADLINE_EXCEEDED, late + waiting), ['undone', 'unavailable', true], waiting);
+  assert.deepEqual(failure(status.DEADLINE_EXCEEDED, `${late}time to current attempt start: 0.1s,remote_addr=h:1`), [
+    ...['unknown', 'timeout', true],
+  ]);
+  for (const code of [status.CANCELLED, status.INTERNAL, status.UNKNOWN])
+    assert.deepEqual(failure(code, 'Received RST_STREAM'), ['unknown', 'internal', false]);
+});
+
+test("the server's own code goes before the status", () => {
+  assert.deepEqual(failure(status.UNAVAILABLE, 'x', 'no-leader'), ['undone', 'unavailable', false]);
+  assert.deepEqual(failure(status.UNAVAILABLE, 'x', 'stopping'), ['undone', 'unavailable', true]);
+  assert.deepEqual(failure(status.UNAVAILABLE, 'x', 'not-leader'), ['undone', 'not-leader', false]);
+  assert.deepEqual(failure(status.DEADLINE_EXCEEDED, 'x', 'unknown-outcome'), ['unknown', 'unknown-outcome', false]);
+  assert.deepEqual(failure(status.ABORTED, 'x', 'session-expired'), ['session-expired', 'unknown-outcome', false]);
+  assert.deepEqual(failure(status.RESOURCE_EXHAUSTED, 'x', 'full'), ['final', 'full', false]);
+  assert.deepEqual(failure(status.INVALID_ARGUMENT, 'x', 'too-large'), ['final', 'too-large', false]);
+  assert.deepEqual(failure(status.FAILED_PRECONDITION, 'x', 'a code of tomorrow'), [
+    ...['final', 'precondition-failed', false],
+  ]);
+});
+
+test('a message that the transport refuses is too large, and a call that it does not know unsupported', () => {
+  assert.deepEqual(failure(status.RESOURCE_EXHAUSTED, 'Received message larger than max (8 vs 4)'), [
+    ...['final', 'too-large', false],
+  ]);
+  assert.deepEqual(failure(status.UNIMPLEMENTED, 'The server does not implement it'), ['final', 'unsupported', false]);
+});

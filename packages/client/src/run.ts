@@ -1,0 +1,197 @@
+import { once } from 'node:events';
+import { createReadStream } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
+import { bench, formatBench } from './bench.js';
+import type { Client } from './client.js';
+import { type Action, ExitCode } from './command-line.js';
+import { formatBytes, formatServer, formatStatus } from './format.js';
+import { Progress } from './progress.js';
+
+export interface Surroundings {
+  readonly isJson: boolean;
+  /** Where progress is shown, if it is a terminal. */
+  readonly progress: NodeJS.WriteStream;
+}
+
+type Of<Kind extends Action['kind']> = Action & { readonly kind: Kind };
+
+/** Does what the command line asks for; resolves with the exit code, rejects with a `ClientError`. */
+export async function run(client: Client, action: Action, surroundings: Surroundings): Promise<ExitCode> {
+  const { isJson } = surroundings;
+  switch (action.kind) {
+    case 'get':
+      return get(client, action, isJson);
+    case 'set':
+      return set(client, action, isJson);
+    case 'delete': {
+      const { key, ifRevision } = action;
+      const deleted = await client.delete(key, { ifRevision });
+      if (isJson) json({ key, deleted });
+      return deleted ? ExitCode.ok : ExitCode.notFound;
+    }
+    case 'servers': {
+      const servers = await client.servers();
+      if (isJson) json(servers);
+      else for (const server of servers) line(formatServer(server));
+      return ExitCode.ok;
+    }
+    case 'status':
+      return status(client, isJson);
+    case 'transfer-leadership': {
+      const leader = await client.admin.transferLeadership(action.to);
+      if (isJson) json({ leader });
+      else line(`${leader} leads`);
+      return ExitCode.ok;
+    }
+    case 'leave':
+      await client.admin.leave(action.id);
+      if (isJson) json({ left: action.id });
+      else line(`${action.id} left`);
+      return ExitCode.ok;
+    case 'snapshot-save':
+      return save(client, action, surroundings);
+    case 'snapshot-restore':
+      return restore(client, action, surroundings);
+    case 'bench': {
+      const progress = new Progress(surroundings.progress);
+      const result = await bench(client, action, (share, text) => progress.show(text, share));
+      progress.clear();
+      if (isJson) json(result);
+      else for (const text of formatBench(result)) line(text);
+      return ExitCode.ok;
+    }
+  }
+}
+
+async function get(client: Client, { key, level }: Of<'get'>, isJson: boolean): Promise<ExitCode> {
+  const entry = await client.getEntry(key, { level });
+  if (!entry) {
+    if (isJson) json({ key, found: false });
+    return ExitCode.notFound;
+  }
+  const { value, revision, ttlMs } = entry;
+  if (isJson) json({ key, found: true, value: Buffer.from(value).toString('base64'), revision, ttlMs });
+  else await write(process.stdout, value);
+  return ExitCode.ok;
+}
+
+async function set(client: Client, action: Of<'set'>, isJson: boolean): Promise<ExitCode> {
+  const { key, ttlMs, conditions } = action;
+  const value = action.value ?? (await readAll(process.stdin));
+  const revision = await client.set(key, value, { ttlMs, ...conditions });
+  if (isJson) json({ key, revision });
+  return ExitCode.ok;
+}
+
+/** Every server's own view; one that does not answer is told apart, and makes the exit code 5. */
+async function status(client: Client, isJson: boolean): Promise<ExitCode> {
+  const servers = await client.servers();
+  const views = await Promise.all(
+    servers.map(async (server) => {
+      try {
+        return await client.admin.status(server.rpcAddr);
+      } catch (error) {
+        return { id: server.id, rpcAddr: server.rpcAddr, error: (error as Error).message };
+      }
+    }),
+  );
+  if (isJson) json(views.map((view) => ('error' in view ? view : { ...view, servers: undefined })));
+  else for (const text of formatStatus(views)) line(text);
+  return views.some((view) => 'error' in view) ? ExitCode.unavailable : ExitCode.ok;
+}
+
+async function save(client: Client, { file }: Of<'snapshot-save'>, surroundings: Surroundings): Promise<ExitCode> {
+  const progress = new Progress(surroundings.progress);
+  let entries = 0;
+  let expected = 0;
+  let bytes = 0;
+  const chunks = client.admin.saveSnapshot({
+    onSize: (size) => {
+      entries = size.entries;
+      expected = size.liveBytes;
+    },
+  });
+  const copyTo = async (put: (chunk: Uint8Array) => Promise<unknown>): Promise<void> => {
+    for await (const chunk of chunks) {
+      bytes += chunk.length;
+      await put(chunk);
+      progress.show(`saved ${formatBytes(bytes)} of about ${formatBytes(expected)}`, bytes / Math.max(expected, 1));
+    }
+  };
+  if (file === '-') await copyTo((chunk) => write(process.stdout, chunk));
+  else await replaceFile(file, copyTo);
+  progress.clear();
+  // Standard output may be the snapshot itself.
+  const text = surroundings.isJson
+    ? JSON.stringify({ file, entries, bytes })
+    : `saved ${counted(entries)}, ${formatBytes(bytes)}`;
+  (file === '-' ? process.stderr : process.stdout).write(`${text}\n`);
+  return ExitCode.ok;
+}
+
+/** Fills a file beside the one named, which takes its place only once it is whole and on the disk. */
+async function replaceFile(
+  file: string,
+  fill: (put: (chunk: Uint8Array) => Promise<unknown>) => Promise<void>,
+): Promise<void> {
+  const partial = `${file}.part-${process.pid}`;
+  const handle = await open(partial, 'w');
+  try {
+    await fill((chunk) => handle.writeFile(chunk));
+    await handle.sync();
+    await handle.close();
+    await rename(partial, file);
+  } catch (error) {
+    await handle.close().catch(() => {});
+    await rm(partial, { force: true });
+    throw error;
+  }
+}
+
+async function restore(client: Client, action: Of<'snapshot-restore'>, surroundings: Surroundings): Promise<ExitCode> {
+  const { file, replace } = action;
+  const progress = new Progress(surroundings.progress);
+  const source = file === '-' ? process.stdin : createReadStream(file, { highWaterMark: 262_144 });
+  const watched = async function* (): AsyncGenerator<Uint8Array> {
+    let bytes = 0;
+    for await (const chunk of source) {
+      bytes += (chunk as Buffer).length;
+      progress.show(`sent ${formatBytes(bytes)}`);
+      yield chunk as Buffer;
+    }
+    progress.show(`sent ${formatBytes(bytes)}; the cluster takes it`);
+  };
+  try {
+    const result = await client.admin.restoreSnapshot(watched(), { replace });
+    progress.clear();
+    if (surroundings.isJson) json(result);
+    else line(`restored ${counted(result.restored)}; ${result.expired} had expired, ${result.skipped} were left out`);
+    return ExitCode.ok;
+  } finally {
+    progress.clear();
+    source.destroy();
+  }
+}
+
+function counted(entries: number): string {
+  return entries === 1 ? '1 entry' : `${entries} entries`;
+}
+
+function line(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function json(value: unknown): void {
+  line(JSON.stringify(value));
+}
+
+/** Waits for room, so that a slow reader does not fill the memory. */
+async function write(target: NodeJS.WritableStream, chunk: Uint8Array): Promise<void> {
+  if (!target.write(chunk)) await once(target, 'drain');
+}
+
+async function readAll(input: NodeJS.ReadStream): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  for await (const part of input) parts.push(part as Buffer);
+  return Buffer.concat(parts);
+}

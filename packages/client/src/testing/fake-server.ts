@@ -1,0 +1,116 @@
+import type { AddressInfo } from 'node:net';
+import { createServer, type Server as NetServer, type Socket } from 'node:net';
+import {
+  cacheService,
+  cacheServiceV1,
+  type ErrorCode,
+  errorMetadata,
+  errorTable,
+  grpcServers,
+  ReplyType,
+  type ServerInfo,
+  v1CloseSessionResponse,
+  v1GetResponse,
+  v1OpenSessionResponse,
+  v1SetResponse,
+} from '@dcache/protocol';
+import { Metadata, Server, ServerCredentials, type ServiceError, type sendUnaryData } from '@grpc/grpc-js';
+
+type SetRequest = ReturnType<typeof cacheServiceV1.set.requestDeserialize>;
+
+/** What a fake server does with a call: answer it, refuse it with a code, break the connection, or say nothing. */
+export type Behaviour = 'answer' | 'break' | 'silence' | ErrorCode;
+
+/** A server that does as it is told, and remembers what it was asked. */
+export class FakeServer {
+  readonly name: string;
+  readonly sets: SetRequest[] = [];
+  readonly tokens: unknown[] = [];
+  gets = 0;
+  sessions = 0;
+  /** What becomes of the next writes, in their order; then they are answered. */
+  readonly onSet: Behaviour[] = [];
+  readonly onGet: Behaviour[] = [];
+  readonly onOpen: Behaviour[] = [];
+  /** What it tells of the servers. */
+  servers: ServerInfo[] = [];
+  readonly #grpc = new Server();
+  readonly #sockets = new Set<Socket>();
+  readonly #net: NetServer;
+
+  constructor(name: string, credentials: ServerCredentials = ServerCredentials.createInsecure()) {
+    this.name = name;
+    const injector = this.#grpc.createConnectionInjector(credentials);
+    this.#net = createServer((socket) => {
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
+      socket.on('error', () => {});
+      injector.injectConnection(socket);
+    });
+    const unanswered = (_: unknown, callback: sendUnaryData<never>): void => callback({ code: 12 } as ServiceError);
+    this.#grpc.addService(cacheService, {
+      set: unanswered,
+      get: unanswered,
+      delete: unanswered,
+      getServers: (_: unknown, callback: sendUnaryData<unknown>) => callback(null, grpcServers(this.servers)),
+    });
+    this.#grpc.addService(cacheServiceV1, {
+      get: (call: { metadata: Metadata }, callback: sendUnaryData<unknown>) => {
+        this.gets++;
+        this.tokens.push(call.metadata.get('authorization')[0]);
+        this.#behave(this.onGet.shift(), callback, v1GetResponse(undefined, 0));
+      },
+      getMany: unanswered,
+      set: (call: { request: SetRequest }, callback: sendUnaryData<unknown>) => {
+        this.sets.push(call.request);
+        this.#behave(this.onSet.shift(), callback, v1SetResponse({ type: ReplyType.ok, revision: this.sets.length }));
+      },
+      setMany: unanswered,
+      delete: unanswered,
+      openSession: (_: unknown, callback: sendUnaryData<unknown>) => {
+        this.sessions++;
+        const reply = { type: ReplyType.ok, revision: this.sessions * 1_000 };
+        this.#behave(this.onOpen.shift(), callback, v1OpenSessionResponse(reply, 1_000));
+      },
+      closeSession: (_: unknown, callback: sendUnaryData<unknown>) => callback(null, v1CloseSessionResponse()),
+    });
+  }
+
+  async start(): Promise<this> {
+    await new Promise<void>((resolve) => this.#net.listen(0, '127.0.0.1', resolve));
+    return this;
+  }
+
+  get address(): string {
+    return `127.0.0.1:${(this.#net.address() as AddressInfo).port}`;
+  }
+
+  /** Connections that are open now. */
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  info(isLeader = false): ServerInfo {
+    return { id: this.name, rpcAddr: this.address, isLeader, voteStatus: 'Voter' };
+  }
+
+  async stop(): Promise<void> {
+    this.breakAll();
+    this.#grpc.forceShutdown();
+    await new Promise((resolve) => this.#net.close(resolve));
+  }
+
+  breakAll(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #behave(behaviour: Behaviour = 'answer', callback: sendUnaryData<unknown>, response: object): void {
+    if (behaviour === 'answer') callback(null, response);
+    else if (behaviour === 'break') this.breakAll();
+    else if (behaviour !== 'silence') {
+      const metadata = new Metadata();
+      metadata.set(errorMetadata, behaviour);
+      callback({ code: errorTable[behaviour].grpc, details: behaviour, metadata } as ServiceError);
+    }
+  }
+}
