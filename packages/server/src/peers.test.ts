@@ -348,7 +348,9 @@ test('a dialler hears why it was refused, whatever way the answer is cut, and wh
   await assert.rejects(dialPeer(address, 4, { ...self, cluster: undefined }), /not joined a cluster/);
 });
 
-test('stopping ends a dial that is under way, and nothing is opened afterwards', async (context) => {
+test('stopping ends a dial that is under way, and nothing is opened afterwards', {
+  timeout: 20_000,
+}, async (context) => {
   const held: Socket[] = [];
   const silent = createServer((socket) => void held.push(socket));
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
