@@ -126,14 +126,14 @@ test('a join address nobody answers is said, and tried again until somebody does
 test('the client says in one line what is wrong', async () => {
   const client = (...args: string[]) => run(process.execPath, [clientBin, ...args], { input: 'x' });
   const nobody = await client('--addr', `127.0.0.1:${await freePort()}`, '--key', 'k');
-  assert.equal(nobody.code, 1);
+  assert.equal(nobody.code, 5, 'unavailable');
   assert.match(nobody.stderr, /^dcache-client: 127\.0\.0\.1:\d+: .*\n$/);
   const empty = await client('--addr', `127.0.0.1:${node.rpcPort}`, '--key', '');
   assert.equal(empty.code, 1);
   assert.match(empty.stderr, /^dcache-client: the key is empty; a key has 1 to 65536 bytes\n$/);
   const address = await client('--addr', 'nonsense', '--get-servers');
   assert.match(address.stderr, /^dcache-client: address is "nonsense"; it takes host:port/);
-  assert.match((await client()).stderr, /give either --get-servers or --key KEY/);
+  assert.match((await client()).stderr, /either --get-servers or --key KEY/);
 });
 
 /** Sends text over a bare socket and gives all that comes back until the server ends it. */

@@ -123,7 +123,8 @@ export class Caller {
       if (limit.signal?.aborted)
         throw new ClientError('aborted', 'the call was aborted', { cause: limit.signal.reason });
       this.#checkOpen();
-      throw new ClientError('unavailable', 'no server opened a session in time; nothing was written');
+      const asked = this.#options.addresses.join(', ');
+      throw new ClientError('unavailable', `${asked}: no server opened a session in time; nothing was written`);
     });
     try {
       await Promise.race([promise, late]);

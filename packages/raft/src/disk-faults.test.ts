@@ -47,10 +47,10 @@ test('an append is done only when it is synced, a vote too (pitfalls 2 and 3)', 
   await storage.append(entriesOf(1, 1, 1), { term: 2, vote: 0, commit: 0 });
   await settle();
   disk.holdSyncs = true;
-  const entries = storage.append(entriesOf(1, 2, 2), undefined);
-  assert.equal(await isSettled(entries), false);
   const vote = storage.append([], { term: 2, vote: 3, commit: 0 });
   assert.equal(await isSettled(vote), false);
+  const entries = storage.append(entriesOf(1, 2, 2), undefined);
+  assert.equal(await isSettled(entries), false);
   const term = storage.append([], { term: 3, vote: 3, commit: 0 });
   assert.equal(await isSettled(term), false);
   disk.holdSyncs = false;
@@ -60,6 +60,25 @@ test('an append is done only when it is synced, a vote too (pitfalls 2 and 3)', 
   const after = await open(disk);
   assert.deepEqual(after.initialState().hardState, { term: 3, vote: 3, commit: 0 });
   assert.equal(after.lastIndex(), 2);
+});
+
+test('an answer that needs nothing new written waits for what was written before it', async () => {
+  const disk = new SimulatedDisk();
+  const storage = await open(disk);
+  await storage.append(entriesOf(1, 1, 1), { term: 2, vote: 0, commit: 0 });
+  await settle();
+  const syncs = disk.syncs;
+  await storage.append([], { term: 2, vote: 0, commit: 1 });
+  await storage.append([], undefined);
+  assert.equal(disk.syncs, syncs, 'with nothing before it, it costs no sync');
+  disk.holdSyncs = true;
+  const entries = storage.append(entriesOf(1, 2, 2), undefined);
+  const commitOnly = storage.append([], { term: 2, vote: 0, commit: 1 });
+  const nothing = storage.append([], undefined);
+  assert.deepEqual(await Promise.all([entries, commitOnly, nothing].map(isSettled)), [false, false, false]);
+  disk.holdSyncs = false;
+  disk.releaseSyncs();
+  await Promise.all([entries, commitOnly, nothing]);
 });
 
 test('a commit index alone costs no sync, and is at most late', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom, utf8 } from '@dcache/base';
 import { codeOf, retry, TestCluster, until } from './cluster.test.helper.js';
+import { MessageType } from './core/message.js';
 import { DiskStorage } from './disk-storage.js';
 import type { RaftError } from './errors.js';
 import { SimulatedDisk } from './simulated-disk.js';
@@ -42,6 +43,37 @@ test('acknowledged writes survive a power cut of all three nodes at once', async
   const next = await cluster.leader();
   await retry(() => next.readBarrier('linearizable'));
   assert.equal(cluster.map(next.id).values.size, 100);
+});
+
+test('a vote leaves, and is asked for, only when it is on disk (pitfall 2; Raft §5, figure 2)', async () => {
+  await using cluster = new TestCluster();
+  const disks = await durableThree(cluster);
+  const said: { from: number; type: number }[] = [];
+  cluster.network.filter = (from, _, what) => {
+    if ('from' in what) said.push({ from, type: what.type });
+    return true;
+  };
+  const count = (type: number): number => said.filter((message) => message.type === type).length;
+  for (const id of [2, 3]) disks.get(id)!.holdSyncs = true;
+  cluster.network.isolate(1);
+  // A poll for votes binds nobody. Who wins it wants a term of its own, and that must be on its disk first.
+  await until(() => [2, 3].some((id) => cluster.node(id).status().role === 'candidate'));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.ok(count(MessageType.preVoteResponse) > 0);
+  assert.equal(count(MessageType.vote), 0);
+  const candidate = [2, 3].find((id) => cluster.node(id).status().role === 'candidate')!;
+  const voter = 5 - candidate;
+  disks.get(candidate)!.holdSyncs = false;
+  disks.get(candidate)!.releaseSyncs();
+  await until(
+    () => count(MessageType.vote) > 0 && cluster.node(voter).status().term === cluster.node(candidate).status().term,
+  );
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(count(MessageType.voteResponse), 0);
+  disks.get(voter)!.holdSyncs = false;
+  disks.get(voter)!.releaseSyncs();
+  await until(() => count(MessageType.voteResponse) > 0);
+  await cluster.leader([2, 3]);
 });
 
 test('a failed sync ends the node with an event, and nothing is acknowledged (pitfall 4)', async () => {

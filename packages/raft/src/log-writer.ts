@@ -84,11 +84,16 @@ export class LogWriter {
     return first;
   }
 
-  /** Resolves when it, and all before it, is durable. */
+  /** Resolves when it, and all before it, is durable. One of nothing costs no sync of its own. */
   write(write: LogWrite): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    const hardState = write.hardState ?? this.#lazyHardState;
-    this.#lazyHardState = undefined;
+    let { hardState } = write;
+    if (!isEmpty(write)) {
+      hardState ??= this.#lazyHardState;
+      this.#lazyHardState = undefined;
+    } else if (this.#queue.length === 0) {
+      return Promise.resolve();
+    }
     return new Promise((resolve, reject) => {
       this.#queue.push({ ...write, hardState, bytes: recordBytes(write), resolve, reject });
       this.#running ??= this.#run();
@@ -109,8 +114,9 @@ export class LogWriter {
   /** Writes what waits, and refuses what comes later. Waits for space no longer. */
   async close(): Promise<void> {
     this.#segments.stopWaiting();
-    if (this.#lazyHardState !== undefined && this.#failure === undefined)
-      await this.write({ entries: [], hardState: undefined }).catch(() => undefined);
+    const hardState = this.#lazyHardState;
+    if (hardState !== undefined && this.#failure === undefined)
+      await this.write({ entries: [], hardState }).catch(() => undefined);
     await this.#running;
     this.#failure ??= new RaftError('stopped', 'the log is closed');
   }
@@ -119,7 +125,10 @@ export class LogWriter {
     // What else is written in this turn of the event loop shares the first frame.
     await Promise.resolve();
     try {
-      while (this.#queue.length > 0) await this.#writeFrame();
+      for (let first = this.#queue[0]; first !== undefined; first = this.#queue[0]) {
+        if (!isEmpty(first)) await this.#writeFrame();
+        else this.#queue.shift()!.resolve();
+      }
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       const path = this.#segments.current?.path ?? 'the log';
@@ -183,6 +192,10 @@ export class LogWriter {
       this.#end = { index: entry.index, term: entry.term };
     }
   }
+}
+
+function isEmpty({ reset, entries, hardState }: LogWrite): boolean {
+  return reset === undefined && entries.length === 0 && hardState === undefined;
 }
 
 function recordBytes({ reset, entries }: LogWrite): number {

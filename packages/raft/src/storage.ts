@@ -25,7 +25,8 @@ export interface LogStorage extends LogReader {
   /**
    * Writes entries after what precedes the first of them, replacing what has their indexes or higher, and the hard state
    * if there is one. Resolves when both are durable: entries of one call are all there after a crash or none is, and
-   * never those of a later call without those of an earlier. A rejection is final: the storage has ended.
+   * never those of a later call without those of an earlier. A hard state in which only the commit index is new may
+   * become durable later, but never after entries of a later call. A rejection is final: the storage has ended.
    */
   append(entries: readonly Entry[], hardState: HardState | undefined): Promise<void>;
   /** Makes the log an empty one that begins after `metadata.index`. Resolves when that and the hard state are durable. */

@@ -8,8 +8,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { promisify } from 'node:util';
-import { fromUtf8, SeededRandom } from '@dcache/base';
-import { local, type Member, Serf, SerfError, type SerfOptions } from './index.js';
+import { fromUtf8, SeededRandom, utf8 } from '@dcache/base';
+import { Keyring, local, type Member, Serf, SerfError, type SerfOptions } from './index.js';
+import { encodeMessage } from './wire/codec.js';
+import { encodePacket } from './wire/packet.js';
 
 const running: Serf[] = [];
 after(() => Promise.all(running.map((serf) => serf.stop())));
@@ -210,6 +212,37 @@ test('members with another label do not hear each other', async () => {
   await two.join([one.address]);
   await assert.rejects(three.join([one.address]), { code: 'join-failed' });
   assert.equal(one.members().length, 2);
+});
+
+test('a packet with a label, a key and a checksum keeps to the packet size', async () => {
+  const largest = { bytes: 0 };
+  const sink = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(sink, 'listening');
+  sink.on('message', (bytes) => {
+    largest.bytes = Math.max(largest.bytes, bytes.length);
+  });
+  const label = 'l'.repeat(200);
+  const keyring = new Keyring([Buffer.from(key, 'base64')]);
+  const one = await start('one', { label, keyring, compress: false });
+  // A member that never answers gets the gossip: the sink, announced by a packet of ours.
+  const alive = encodeMessage({
+    type: 'alive',
+    node: 'sink',
+    incarnation: 1,
+    addr: Uint8Array.of(127, 0, 0, 1),
+    port: sink.address().port,
+    meta: Uint8Array.of(0xff, 0x80),
+    vsn: Uint8Array.of(1, 5, 2, 2, 5, 5),
+  });
+  const packet = encodePacket([alive], { keyring, label: utf8(label), checksum: true, compress: false });
+  const joined = once(one, 'member-join');
+  sink.send(packet, one.localMember().port, '127.0.0.1');
+  await joined;
+  for (let i = 0; i < 30; i++) one.userEvent(`event${i}`, 'x'.repeat(97));
+  const signal = AbortSignal.timeout(10_000);
+  while (largest.bytes < 1250) await once(sink, 'message', { signal });
+  sink.close();
+  assert.ok(largest.bytes <= 1400, `the largest has ${largest.bytes} bytes`);
 });
 
 test('the second of two members of one name gives it up, the first keeps it', async () => {

@@ -12,6 +12,7 @@ import { Snapshot } from './snapshot.js';
 import { Transport } from './transport.js';
 import type { CachingCodec } from './wire/codec.js';
 import { encryptionOverheadBytes } from './wire/keyring.js';
+import { encodeLabel } from './wire/packet.js';
 
 /** What a running node is made of. */
 export interface Parts {
@@ -50,6 +51,7 @@ export async function assemble({ options, codec, tags, onEvent, query }: PartsSe
     onStream: (message) => driver?.onStream(message),
     onFault: (where, error) => driver?.onFault(where, error),
   });
+  const overheadBytes = (keyring === undefined ? 0 : encryptionOverheadBytes) + encodeLabel(label).length;
   try {
     // One address for both protocols: a name such as localhost may have several.
     const [local] = await resolveEndpoints(bracketed(bind.host), 0);
@@ -63,7 +65,7 @@ export async function assemble({ options, codec, tags, onEvent, query }: PartsSe
       codec,
       random,
       coordinates,
-      packetOverheadBytes: () => (keyring === undefined ? 0 : encryptionOverheadBytes),
+      packetOverheadBytes: () => overheadBytes,
       nowMs: clock.monotonicMs(),
     });
     driver = new Driver({ keyring, label, compress, core, codec, transport, clock, logger, streamTimeoutMs, onEvent });

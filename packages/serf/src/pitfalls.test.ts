@@ -4,7 +4,7 @@ import { NodeState } from './core/message.js';
 import { SimulatedPool } from './simulation/pool.js';
 import { aliveOf, endpointOf, Solo } from './simulation/solo.js';
 
-/** What home-made gossip gets wrong, by its rows in the list of pitfalls. */
+/** What home-made gossip gets wrong; the numbers are those of the rows in the list of pitfalls. */
 
 for (const state of [NodeState.alive, NodeState.suspect, NodeState.dead, NodeState.left])
   test(`a member that restarts without its incarnation refutes the pool's memory of it (28, remembered as ${state})`, () => {

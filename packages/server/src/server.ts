@@ -346,7 +346,9 @@ export class Server implements CommandHandler {
       security: {
         keys: () => this.#security.keyring?.keys,
         tls: this.#security.tls,
-        nameOf: (id) => this.#stateMachine.directory.get(id)?.name,
+        nameOf: (id) =>
+          this.#stateMachine.directory.get(id)?.name ??
+          this.#running?.membership.gossip().find((member) => member.raftId === id)?.name,
       },
       clock: this.#clock,
       logger: this.#logger,

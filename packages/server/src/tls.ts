@@ -92,14 +92,21 @@ export class Tls {
     return { accept: (socket) => void server.emit('connection', socket) };
   }
 
-  /** Dials a peer; its certificate must be for the address or for the name it has in the cluster. */
+  /**
+   * Dials a peer. With a peer CA its certificate must be of it and carry the name it has in the cluster, because anybody
+   * may answer at an address; without one it must be for the address.
+   */
   dial(address: Address, name: string | undefined): TLSSocket {
+    const provesName = this.#material.peerRoots.size > 0;
     return connect({
       host: address.host,
       port: address.port,
       secureContext: this.#material.dial,
-      checkServerIdentity: (host, certificate) =>
-        name !== undefined && namesOf(certificate).has(name) ? undefined : checkServerIdentity(host, certificate),
+      checkServerIdentity: (host, certificate) => {
+        if (!provesName) return checkServerIdentity(host, certificate);
+        if (name !== undefined && namesOf(certificate).has(name)) return undefined;
+        return new Error(`the certificate at ${host}:${address.port} is not for ${name ?? 'a node whose name is known'}`);
+      },
     });
   }
 
@@ -119,9 +126,10 @@ function load(files: TlsFiles, nowMs: number): Material {
   const serverCa = readOptional('server-tls-ca-file', files.serverCa, nowMs);
   const peerCa = readOptional('peer-tls-ca-file', files.peerCa, nowMs);
   const clientCas = [serverCa, peerCa].filter((ca): ca is string => ca !== undefined);
+  const dialledCa = peerCa ?? serverCa;
   return {
     server: contextOptions('server', files.serverCert, files.serverKey, clientCas, nowMs),
-    dial: createSecureContext(contextOptions('peer', files.peerCert, files.peerKey, clientCas, nowMs)),
+    dial: createSecureContext(contextOptions('peer', files.peerCert, files.peerKey, dialledCa === undefined ? [] : [dialledCa], nowMs)),
     peerRoots: new Set(certificatesOf(peerCa ?? '').map((certificate) => certificate.fingerprint256)),
   };
 }

@@ -30,7 +30,7 @@ const total = (
 ) => summaries.reduce((sum, summary) => sum + summary[name], 0);
 
 test('hundreds of clusters keep every promise through partitions, crashes, pauses and changes, and recover', () => {
-  const summaries = hold(300, {});
+  const summaries = hold(250, {});
   // The runs were no idle ones.
   assert.ok(total(summaries, 'elections') > 3 * summaries.length);
   assert.ok(total(summaries, 'committed') > 50 * summaries.length);

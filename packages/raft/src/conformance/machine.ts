@@ -144,22 +144,15 @@ export class Machine {
     if (snapshot !== undefined && snapshot.metadata.index >= this.log.firstIndex()) this.log.compactTo(snapshot);
   }
 
-  /**
-   * Loses what is not on disk. Writes reach it in order: what survives of one, survives of all before it, and a hard
-   * state before the entries that it came with.
-   */
+  /** Loses what is not on disk. A write under way is there whole or not at all, and not without those before it. */
   crash(random: Random): void {
     const { log } = this;
     const writing = this.#writing;
-    if (writing !== undefined && writing.snapshot === undefined && random.below(2) === 0) {
-      this.#synced = writing.hardState ?? log.hardState;
-      log.append(writing.entries.slice(0, random.below(writing.entries.length + 1)));
-    } else if (random.below(2) === 0) {
-      this.#synced = log.hardState;
-    }
-    const { term, vote } = this.#synced;
-    const commit = Math.max(log.base.metadata.index, Math.min(this.#synced.commit, log.lastIndex()));
-    log.hardState = { term, vote, commit };
+    if (writing !== undefined && random.below(2) === 0)
+      this.#write(writing.hardState, writing.entries, writing.snapshot, true);
+    else if (random.below(2) === 0) this.#synced = log.hardState;
+    // A snapshot on disk is of committed entries, whatever the hard state says.
+    log.hardState = { ...this.#synced, commit: Math.max(this.#synced.commit, log.base.metadata.index) };
     this.isUp = false;
   }
 }

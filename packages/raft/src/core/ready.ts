@@ -14,9 +14,10 @@ import type { ConfState, Entry, HardState, Message, NodeId, ReadState, Snapshot,
  * vote or entries they rest on; a leader's appends are, because its followers may store an entry before it does.
  * (Raft §5 figure 2; thesis §10.2.1)
  *
- * Writes must reach the disk in order: a crash may lose the newest, but where entries survive, so does the hard state
- * that came with them and every one before. An entry after a change of members comes together with, or after, the commit
- * index of that change; a node that finds the entry but not the index would count votes by members two changes old.
+ * What one `Ready` writes must survive a crash whole or not at all, and in order. A commit index without the entries it
+ * came with would be about others. Entries without the commit index, their own or an earlier one, would be worse: an
+ * entry after a change of members comes with, or after, the commit index of that change, and a node that finds the entry
+ * but not the index would campaign and count by members two changes old.
  *
  * Arrays are snapshots: they never change once handed out.
  */

@@ -49,6 +49,17 @@ test('a transfer that is not done in an election timeout is given up, and propos
   assert.equal(proposeText(network.node(1), 'a').status, 'appended');
 });
 
+test('a transfer has a whole election timeout, whenever it begins', () => {
+  const network = started();
+  network.isolate(3);
+  network.tick(9, [1]);
+  network.node(1).transferLeader(3);
+  network.tick(9, [1]);
+  assert.equal(network.node(1).basicStatus().leadTransferee, 3);
+  network.tick(1, [1]);
+  assert.equal(network.node(1).basicStatus().leadTransferee, 0);
+});
+
 test('a transfer to itself, to a learner and to a stranger is ignored', () => {
   const network = started([4]);
   for (const to of [1, 4, 9]) {

@@ -74,7 +74,9 @@ export class DriverClient {
       const member = only ?? (isLease ? this.#target() : scheduler.pick(this.#world.members()));
       const result = await this.#readAt(member, key, isLease ? 'lease' : 'linearizable');
       if (result.status === 'ok') {
-        note(`client ${this.#id} read ${result.value} from ${key} at ${member.id}${isLease ? ' by lease' : ''}`);
+        note(
+          `client ${this.#id} read ${result.value.slice(0, 9)} from ${key} at ${member.id}${isLease ? ' by lease' : ''}`,
+        );
         this.#seen.set(key, result.value);
         history.ok(operation, { f: 'read', value: result.value });
         return true;
@@ -98,7 +100,7 @@ export class DriverClient {
       const member = this.#target();
       const result = await this.#proposeAt(member, data);
       if (result.status === 'ok') {
-        note(`client ${this.#id} wrote ${value} to ${key} at ${member.id}: ${result.value}`);
+        note(`client ${this.#id} wrote ${value.slice(0, 9)} to ${key} at ${member.id}: ${result.value}`);
         if (result.value) this.#seen.set(key, value);
         history.ok(operation, asked.f === 'cas' ? { ...asked, swapped: result.value } : asked);
         return true;
@@ -153,6 +155,7 @@ export class DriverClient {
     } catch (error) {
       if (!(error instanceof RaftError)) throw error;
       this.#leader = error.leader;
+      this.#world.note(`client ${this.#id} gets ${error.code} from ${member.id}`);
       return { status: nothingHappened.has(error.code) ? 'nothing' : 'unknown' };
     } finally {
       this.#world.waiting(-1);

@@ -84,6 +84,7 @@ export class DriverCluster {
       note: (text) => this.note(text),
       elected: (id) => this.#elected(id),
       applied: (id, machine) => this.#applied(id, machine.applied, machine.hash),
+      ended: (ended) => scheduler.after(scheduler.between(1, 200), () => this.restart(ended)),
       fail: (violation) => this.fail(violation),
     });
     this.members.set(member.id, member);
@@ -138,7 +139,7 @@ export class DriverCluster {
   #elected(leader: NodeId): void {
     if (this.settings.mutation === 'lease-with-wild-clocks')
       for (const { id, process, node } of this.members.values())
-        process?.setRate(id === leader || node?.status().role === 'leader' ? 0.2 : 2);
+        process?.setRate(id === leader || node?.status().role === 'leader' ? 0.1 : 3);
     this.onElected();
   }
 

@@ -12,6 +12,8 @@ export type DriverFault =
   | 'pause'
   | 'network'
   | 'disk'
+  | 'sync-error'
+  | 'full'
   | 'jump'
   | 'transfer';
 
@@ -64,6 +66,7 @@ export class DriverFaults {
     this.#cluster.maxSyncMs = 1;
     for (const member of members.values()) {
       member.process?.resume();
+      member.setRoom(undefined);
       this.#cluster.restart(member);
     }
   }
@@ -109,6 +112,12 @@ export class DriverFaults {
         return;
       case 'disk':
         this.#cluster.maxSyncMs = scheduler.between(0.5, 30);
+        return;
+      case 'sync-error':
+        if (this.#cluster.settings.isDurable) member.failSync();
+        return;
+      case 'full':
+        member.setRoom(scheduler.chance(0.5) ? scheduler.below(10_000) : undefined);
         return;
       case 'jump':
         member.process?.jump(scheduler.between(-5_000, 5_000));

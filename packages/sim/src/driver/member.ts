@@ -33,6 +33,8 @@ export interface MemberWorld {
   elected(id: NodeId): void;
   /** A machine has applied an entry, or restored a snapshot. */
   applied(id: NodeId, machine: RegisterMachine): void;
+  /** The process ended because its disk failed, as it must. */
+  ended(member: Member): void;
   /** Something is wrong that no fault of this run explains. */
   fail(violation: Violation): void;
 }
@@ -48,7 +50,8 @@ export class Member {
   #process: VirtualProcess | undefined;
   #node: RaftNode<Outcome | undefined> | undefined;
   #machine = new RegisterMachine();
-  crashes = 0;
+  /** Syncs that are to fail and have not yet. */
+  #failures = 0;
 
   constructor(id: NodeId, world: MemberWorld) {
     this.id = id;
@@ -81,16 +84,37 @@ export class Member {
     this.#machine = new RegisterMachine();
     note(`start ${this.id}`);
     this.#open(process, isFounder).catch((error: unknown) => {
-      if (process.isEnded) return;
-      fail(new Violation('exception', `node ${this.id} does not start: ${String(error)}`));
+      if (!process.isEnded && !this.#mayEnd())
+        fail(new Violation('exception', `node ${this.id} does not start: ${String(error)}`));
     });
+  }
+
+  /** The next sync fails: the process must end, and never take what was not synced for durable. (Pitfall 4) */
+  failSync(): void {
+    this.#failures++;
+    this.#disk.failNextSync();
+  }
+
+  /** Leaves the disk this much more room, or as much as it wants. */
+  setRoom(bytes: number | undefined): void {
+    this.#disk.capacityBytes = bytes === undefined ? Number.POSITIVE_INFINITY : this.#disk.usedBytes + bytes;
+  }
+
+  /** Whether a failing disk explains that the process ends; it is over then. */
+  #mayEnd(): boolean {
+    const isFull = this.#disk.capacityBytes < Number.POSITIVE_INFINITY;
+    if (this.#failures === 0 && !isFull) return false;
+    if (this.#failures > 0) this.#failures--;
+    this.#world.note(`node ${this.id} ends: its disk failed`);
+    this.crash();
+    this.#world.ended(this);
+    return true;
   }
 
   /** The power of its machine is cut. */
   crash(): void {
     if (this.#process === undefined) return;
     this.#world.note(`crash ${this.id}`);
-    this.crashes++;
     this.#disk.crash();
     const process = this.#process;
     this.#process = undefined;
@@ -135,8 +159,8 @@ export class Member {
       maxPromotionLag: 10,
     });
     node.on('fatal', (error) => {
-      if (process.isEnded) return;
-      fail(new Violation('exception', `node ${this.id} has ended: ${error.message} (${String(error.cause)})`));
+      if (!process.isEnded && !this.#mayEnd())
+        fail(new Violation('exception', `node ${this.id} has ended: ${error.message} (${String(error.cause)})`));
     });
     node.on('leader-change', ({ leader, term }) => {
       note(`node ${this.id} sees leader ${leader} in term ${term}`);

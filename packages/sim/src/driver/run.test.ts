@@ -40,7 +40,7 @@ const sum = (summaries: readonly DriverRunResult['summary'][], name: 'operations
   summaries.reduce((total, summary) => total + summary[name], 0);
 
 test('whole nodes keep every promise to their clients through faults, and every promise settles', async () => {
-  const summaries = await hold(50);
+  const summaries = await hold(40);
   assert.ok(sum(summaries, 'operations') > 60 * summaries.length);
   assert.ok(sum(summaries, 'changes') > 2 * summaries.length);
   assert.ok(sum(summaries, 'crashes') > summaries.length);
@@ -51,6 +51,11 @@ test('whole nodes keep every promise to their clients through faults, and every 
 test('a log on disk survives power cuts in quick succession, with sectors torn', async () => {
   const summaries = await hold(15, { size: 3, isDurable: true, faults: ['crash', 'crash', 'disk', 'heal', 'pause'] });
   assert.ok(sum(summaries, 'crashes') > 3 * summaries.length);
+});
+
+test('a failed sync ends the process and loses nothing acknowledged; a full disk refuses, and recovers (pitfalls 4, 5)', async () => {
+  const faults = ['sync-error', 'sync-error', 'full', 'crash', 'heal'] as const;
+  await hold(10, { size: 3, isDurable: true, faults, durationMs: 5_000 });
 });
 
 test('leases give no stale read while leaders are cut off, stand still and have their wall clocks set (pitfall 11)', async () => {
@@ -81,5 +86,9 @@ test('a read at a leader without a barrier is seen to be stale (pitfall 8)', asy
 });
 
 test('a lease under clocks that differ by far more than it allows for is seen to give stale reads', async () => {
-  await isFound('lease-with-wild-clocks', 40, ['linearizability'], { size: 3, faults: ['isolate', 'heal', 'split'] });
+  await isFound('lease-with-wild-clocks', 60, ['linearizability'], {
+    size: 3,
+    isDurable: false,
+    faults: ['isolate', 'isolate', 'heal'],
+  });
 });

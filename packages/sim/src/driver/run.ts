@@ -77,6 +77,7 @@ class DriverRun {
   readonly #faults: DriverFaults;
   readonly #history = new HistoryRecorder<RegisterAction>();
   readonly #clients: DriverClient[] = [];
+  readonly #valueLength: number;
   #clientIds = 0;
   #values = 0;
   /** Promises of nodes that clients wait for. */
@@ -91,6 +92,7 @@ class DriverRun {
     const usesLease = scheduler.chance(0.6) || mutation === 'lease-with-wild-clocks';
     this.scheduler = scheduler;
     this.trace = new TraceLog(options.traceLines ?? 0);
+    this.#valueLength = scheduler.pick([0, 500, 4000]);
     this.#durationMs = options.durationMs ?? 3_000;
     this.#settings = { size: options.size ?? size, isDurable: options.isDurable ?? isDurable, usesLease, mutation };
     this.#cluster = new DriverCluster(scheduler, this.#settings, this.trace);
@@ -166,7 +168,8 @@ class DriverRun {
       members: () => [...this.#cluster.members.values()],
       note: (text) => this.#cluster.note(text),
       nextClient: () => ++this.#clientIds,
-      nextValue: () => String(++this.#values),
+      // Some are long, so that the log fills its segments.
+      nextValue: () => String(++this.#values).padEnd(this.#values % 2 === 0 ? this.#valueLength : 0, '.'),
       waiting: (change) => {
         this.#waiting += change;
       },
