@@ -105,7 +105,9 @@ export class Tls {
       checkServerIdentity: (host, certificate) => {
         if (!provesName) return checkServerIdentity(host, certificate);
         if (name !== undefined && namesOf(certificate).has(name)) return undefined;
-        return new Error(`the certificate at ${host}:${address.port} is not for ${name ?? 'a node whose name is known'}`);
+        return new Error(
+          `the certificate at ${host}:${address.port} is not for ${name ?? 'a node whose name is known'}`,
+        );
       },
     });
   }
@@ -129,7 +131,9 @@ function load(files: TlsFiles, nowMs: number): Material {
   const dialledCa = peerCa ?? serverCa;
   return {
     server: contextOptions('server', files.serverCert, files.serverKey, clientCas, nowMs),
-    dial: createSecureContext(contextOptions('peer', files.peerCert, files.peerKey, dialledCa === undefined ? [] : [dialledCa], nowMs)),
+    dial: createSecureContext(
+      contextOptions('peer', files.peerCert, files.peerKey, dialledCa === undefined ? [] : [dialledCa], nowMs),
+    ),
     peerRoots: new Set(certificatesOf(peerCa ?? '').map((certificate) => certificate.fingerprint256)),
   };
 }
