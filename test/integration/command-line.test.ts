@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Cluster, clientBin, eventually, type Node, run } from './harness.js';
+import { Cluster, clientBin, eventually, Node, run } from './harness.js';
 
 let cluster: Cluster;
 
@@ -84,6 +87,32 @@ test('a wrong command line is exit code 2, a server that is not there 5, and hel
   for (const name of ['get', 'set', 'delete', 'servers', 'status', 'transfer-leadership', 'leave', 'snapshot-save'])
     assert.match(help, new RegExp(`^  ${name} `, 'm'));
   assert.match(help, /Exit codes:/);
+});
+
+test('who stops reading the output ends the client without a word', async () => {
+  await cli(['set', 'big'], Buffer.alloc(900_000, 'x'));
+  const line = `"${process.execPath}" "${clientBin}" --addr localhost:${cluster.nodes[0]!.rpcPort} get big | head -c 1`;
+  assert.deepEqual(await run('sh', ['-c', line]), { code: 0, stdout: 'x', stderr: '' });
+});
+
+test('a durable member leaves for good, and is taken in again when it comes back', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'dcache-test-'));
+  const durable = await Node.create('node3', ['--in-memory=false', '--data-dir', folder]);
+  try {
+    cluster.nodes.push(durable);
+    durable.start('--join', cluster.nodes[0]!.serfAddress);
+    await cluster.formed(3);
+    assert.deepEqual(await cli(['leave', 'node3']), [0, 'node3 left\n', '']);
+    assert.equal(await durable.exited(), 0);
+    await cluster.formed(2);
+    durable.start('--join', cluster.nodes[0]!.serfAddress);
+    await cluster.formed(3);
+    assert.equal((await cli(['leave', 'node3']))[0], 0);
+    await durable.exited();
+  } finally {
+    await durable.kill();
+    await rm(folder, { recursive: true });
+  }
 });
 
 test('a member leaves by name', async () => {

@@ -17,6 +17,8 @@ const exitCodes: Partial<Record<ClientErrorCode, ExitCode>> = {
 
 /** Runs `dcache-client` with these arguments; resolves with the exit code. What is wrong is said on stderr in one line. */
 export async function main(args: readonly string[]): Promise<number> {
+  // Who reads our output may stop reading it, as `head` does; that is no fault.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
   try {
     const { connection, action } = parseCommandLine(args, version);
     await using client = await connect(connection);

@@ -5,13 +5,14 @@ import {
   type Condition,
   ConditionType,
   type Found,
-  ReadLevel,
+  type ReadLevel,
   type Reply,
   ReplyType,
 } from './command.js';
 import { parseDuration } from './duration.js';
 import { DcacheError } from './errors.js';
 import { checkKey, type Limits } from './limits.js';
+import { parseReadLevel } from './read-level.js';
 
 /*
  * HTTP <-> Command, without sockets.
@@ -173,12 +174,7 @@ function hexDigit(byte: number | undefined): number {
 }
 
 function parseLevel(text: string | null | undefined): ReadLevel | undefined {
-  if (text === null || text === undefined) return undefined;
-  if (text === ReadLevel.local || text === ReadLevel.lease || text === ReadLevel.linearizable) return text;
-  throw new DcacheError(
-    'bad-argument',
-    `consistency is ${JSON.stringify(text.slice(0, 40))}; it takes ${Object.values(ReadLevel).join(', ')}`,
-  );
+  return text === null || text === undefined ? undefined : parseReadLevel(text, 'consistency');
 }
 
 function parseTtl(text: string | null | undefined): number {

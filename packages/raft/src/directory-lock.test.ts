@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -60,6 +60,19 @@ test('of many that find a stale lock, one gets it', async () => {
   const owners = results.filter((release) => release !== undefined);
   assert.equal(owners.length, 1);
   await owners[0]!();
+  assert.deepEqual(await readdir(folder), [], 'nothing is left behind');
+});
+
+test('a process that ended while it took a stale lock over does not keep others out', async () => {
+  const dead = await holder(folder);
+  await dead.kill();
+  const stale = await readFile(join(folder, 'lock'), 'utf8');
+  const { token } = JSON.parse(stale) as { token: string };
+  // Its guard is there, and its holder is as dead as the lock's.
+  await writeFile(join(folder, `lock.takeover.${token}`), stale.replace(token, 'another-token'));
+  const release = await lockDirectory(folder);
+  await release();
+  assert.deepEqual(await readdir(folder), []);
 });
 
 test('a lock file that this program did not write is not touched', async () => {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { link, open, readFile, rename, unlink } from 'node:fs/promises';
+import { link, open, readFile, unlink } from 'node:fs/promises';
 import { RaftError } from './errors.js';
 
 /** What the lock file says of the process that has it. */
@@ -17,9 +17,9 @@ interface Owner {
  * Makes `directory` this process's own by a file `lock` that names it. A lock whose process is gone is taken over.
  *
  * Node has no `flock`, so this is done with names: the file is made whole under another name and linked to its own,
- * which fails if it is there. A stale lock is renamed away before, and looked at again under its new name: if another
- * process took it over in between, it is put back. Good for processes of one machine; not across machines that share a
- * file system, nor across containers that do not see each other's processes.
+ * which fails if it is there. A stale lock is removed before, under a guard that only one process can hold. Good for
+ * processes of one machine; not across machines that share a file system, nor across containers that do not see each
+ * other's processes.
  */
 export async function lockDirectory(directory: string): Promise<() => Promise<void>> {
   const path = `${directory}/lock`;
@@ -32,7 +32,7 @@ export async function lockDirectory(directory: string): Promise<() => Promise<vo
       const owner = await readOwner(path);
       if (owner === undefined) continue;
       if (isAlive(owner)) throw new RaftError('foreign', `${directory} is in use by process ${owner.pid}`);
-      await takeAway(path, owner);
+      await removeStale(path, path, owner, own);
     }
     throw new RaftError('foreign', `${directory} is being taken by other processes`);
   } finally {
@@ -88,17 +88,23 @@ function isAlive({ pid, started, boot, token: _ }: Owner): boolean {
   return started === '' || started === startOf(pid);
 }
 
-async function takeAway(path: string, stale: Owner): Promise<void> {
-  const aside = `${path}.stale.${randomUUID()}`;
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw error;
+/**
+ * Removes a file whose owner is gone. Whoever does it holds the guard that bears the owner's token, and looks again under
+ * it: the file of an owner that is gone is removed by the holder of its guard alone, so it cannot have become another's
+ * in between. A guard whose own holder is gone is removed in the same way.
+ */
+async function removeStale(lock: string, path: string, stale: Owner, own: string): Promise<void> {
+  const guard = `${lock}.takeover.${stale.token}`;
+  if (!(await tryLink(own, guard))) {
+    const holder = await readOwner(guard);
+    if (holder !== undefined && !isAlive(holder)) await removeStale(lock, guard, holder, own);
+    return;
   }
-  const moved = await readOwner(aside);
-  if (moved !== undefined && moved.token !== stale.token) await tryLink(aside, path);
-  await unlink(aside);
+  try {
+    if ((await readOwner(path))?.token === stale.token) await unlink(path);
+  } finally {
+    await unlink(guard);
+  }
 }
 
 async function release(path: string, self: Owner): Promise<void> {

@@ -15,3 +15,8 @@ export function parseAddress(text: string): Address | undefined {
 export function formatAddress(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
+
+/** Whether a host to bind to means all addresses: then it is none that others could dial. */
+export function isUnspecified(host: string): boolean {
+  return host === '0.0.0.0' || host === '::';
+}

@@ -53,9 +53,12 @@ export class LogHome {
     return this.#disk !== undefined;
   }
 
-  /** Whether there is something to resume: then no cluster may be founded here. */
+  /**
+   * Whether there is something to resume: then no cluster may be founded here. A cluster's id alone is not: a founder may
+   * have ended between noting it and its first entry.
+   */
   get hasHistory(): boolean {
-    return this.#cluster !== undefined || this.storage.lastIndex() > 0;
+    return this.storage.lastIndex() > 0;
   }
 
   /** Belongs to `cluster` from now on, durably where the log is. */

@@ -216,6 +216,31 @@ test('a node that asks to leave is removed at once, and hears when that was refu
   await assert.rejects(refused, /not the leader/);
 });
 
+test('a node that left is not taken in again for looking alive, but is when it comes back', async () => {
+  const { log, clock, state, membership } = make([member('n1', 1), member('n2', 2)]);
+  log.voters = [1, 2];
+  const removed = membership.remove(2);
+  await log.apply();
+  await removed;
+  clock.pass(9_000);
+  assert.deepEqual(said(log), ['remove 2'], 'gossip has not heard yet that it left');
+  state.members = [member('n1', 1), member('n2', 2, 'left')];
+  clock.pass(250);
+  state.members = [member('n1', 1), member('n2', 2)];
+  clock.pass(250);
+  assert.deepEqual(said(log), ['remove 2', 'add-learner 2']);
+});
+
+test('a node that is still alive long after it was taken out is taken in again', async () => {
+  const { log, clock, membership } = make([member('n1', 1), member('n2', 2)]);
+  log.voters = [1, 2];
+  const removed = membership.remove(2);
+  await log.apply();
+  await removed;
+  clock.pass(10_250);
+  assert.deepEqual(said(log), ['remove 2', 'add-learner 2']);
+});
+
 test('who comes and goes for ever does not fill the memory of a node that never leads', () => {
   const { log, state, membership } = make([]);
   log.leaderId = 2;

@@ -100,7 +100,12 @@ export class Membership {
   /** Takes `id` out of the configuration at once, because it asked to leave. Rejects where this node does not lead. */
   async remove(id: number): Promise<void> {
     this.#removedAtMs.set(id, this.#options.clock.monotonicMs());
-    await this.#options.log.changeMember({ type: 'remove', id });
+    try {
+      await this.#options.log.changeMember({ type: 'remove', id });
+    } catch (error) {
+      this.#removedAtMs.delete(id);
+      throw error;
+    }
   }
 
   #next(): MembershipChange | undefined {
@@ -108,7 +113,7 @@ export class Membership {
     const clusterId = cluster();
     if (clusterId === undefined) return undefined;
     const status = log.status();
-    const gossip = this.gossip().filter(({ raftId }) => !this.#isLeaving(raftId));
+    const gossip = this.gossip().filter((member) => !this.#isLeaving(member));
     const active = new Set<number>();
     const caughtUp = new Set<number>();
     for (const { id, isActive, matchIndex } of status.progress) {
@@ -141,12 +146,13 @@ export class Membership {
     await log.changeMember({ type: change.type, id: change.id, context: writer.copy() });
   }
 
-  /** Whether a node that was just taken out may still look alive: it is not taken in again for that. */
-  #isLeaving(id: number): boolean {
-    const atMs = this.#removedAtMs.get(id);
+  /** Whether a node that was just taken out looks alive because gossip is late: it is not taken in again for that. */
+  #isLeaving({ raftId, status }: GossipMember): boolean {
+    const atMs = this.#removedAtMs.get(raftId);
     if (atMs === undefined) return false;
-    if (this.#options.clock.monotonicMs() - atMs < leavingMs) return true;
-    this.#removedAtMs.delete(id);
+    // Once gossip has seen it go, being alive means that it came back.
+    if (status === 'alive' && this.#options.clock.monotonicMs() - atMs < leavingMs) return true;
+    this.#removedAtMs.delete(raftId);
     return false;
   }
 

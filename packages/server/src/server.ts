@@ -14,7 +14,7 @@ import {
 } from '@dcache/protocol';
 import { RaftNode } from '@dcache/raft';
 import { type AgentRpc, type Serf, startAgentRpc } from '@dcache/serf';
-import { type Address, formatAddress, parseAddress } from './address.js';
+import { type Address, formatAddress, isUnspecified, parseAddress } from './address.js';
 import { Admin } from './admin.js';
 import type { Authorize } from './api/access.js';
 import { GrpcApi, type GrpcApiOptions } from './api/grpc.js';
@@ -307,13 +307,15 @@ export class Server implements CommandHandler {
     this.#rpcAddr = formatAddress(advertise?.host ?? host, bound.port);
     this.#goOn();
     await this.#serf.start();
+    // Bound to every address, gossip has chosen the one that others reach.
+    if (!advertise && isUnspecified(host)) this.#rpcAddr = formatAddress(this.#serf.localMember().address, bound.port);
     this.#security.start();
     if (serfRpc) this.#serfRpc = await startAgentRpc(this.#serf, { bind: formatAddress(serfRpc.host, serfRpc.port) });
     await this.#serf.setTags(this.#tags());
     this.#goOn();
     const founds = bootstrap && !this.#home.hasHistory && !(await this.#findsCluster());
     this.#goOn();
-    if (founds) await this.#belongTo(newClusterId());
+    if (founds) await this.#belongTo(this.#home.cluster ?? newClusterId());
     this.#running = await this.#run(this.#home, founds);
     this.#goOn();
     if (founds) await this.#configure(this.#running);

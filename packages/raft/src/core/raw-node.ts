@@ -30,7 +30,7 @@ import type { RaftState } from './state.js';
 import { isWellFormed } from './well-formed.js';
 
 type Outbox = Pick<Ready, 'messages' | 'messagesAfterAppend'>;
-type Work = Omit<Ready, keyof Outbox>;
+type Work = Omit<Ready, keyof Outbox | 'readStates'>;
 
 const noReadStates: readonly ReadState[] = Object.freeze([]);
 const stateNames = ['probe', 'replicate', 'snapshot'] as const;
@@ -193,18 +193,25 @@ export class RawNode {
     const softState = this.#isSoftStateNew() ? { leader: state.leader, role: state.role } : undefined;
     const hardState = this.#isHardStateNew() ? state.hardState : undefined;
     const entries = log.unstable.next();
-    const work: Work = {
-      ...(softState === undefined ? {} : { softState }),
-      ...(hardState === undefined ? {} : { hardState }),
+    const committedEntries = log.nextCommitted(!this.#isAsync);
+    const mustSync = entries.length > 0 || state.term !== this.#hardState.term || state.vote !== this.#hardState.vote;
+    const work = { softState, hardState, entries, snapshot, committedEntries, mustSync };
+    const { messages, messagesAfterAppend } = this.#isAsync
+      ? this.#outboxWithThreads(work)
+      : this.#outboxForDriver(work);
+    this.#accept(work);
+    // One literal with every field: a ready is made for each turn, and copies of optional fields are slow.
+    return {
+      softState,
+      hardState,
       readStates: readStates.length > 0 ? readStates : noReadStates,
       entries,
-      ...(snapshot === undefined ? {} : { snapshot }),
-      committedEntries: log.nextCommitted(!this.#isAsync),
-      mustSync: entries.length > 0 || state.term !== this.#hardState.term || state.vote !== this.#hardState.vote,
+      snapshot,
+      committedEntries,
+      messages,
+      messagesAfterAppend,
+      mustSync,
     };
-    const outbox = this.#isAsync ? this.#outboxWithThreads(work) : this.#outboxForDriver(work);
-    this.#accept(work);
-    return { ...work, ...outbox };
   }
 
   /** Takes what is handed out off the lists. */

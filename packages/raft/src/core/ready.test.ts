@@ -105,8 +105,11 @@ test('a node with nothing to do has no ready, and one that is taken all the same
   const { node } = network.host(1);
   assert.equal(node.hasReady(), false);
   assert.deepEqual(node.ready(), {
+    softState: undefined,
+    hardState: undefined,
     readStates: [],
     entries: [],
+    snapshot: undefined,
     committedEntries: [],
     messages: [],
     messagesAfterAppend: [],

@@ -23,14 +23,14 @@ import type { ConfState, Entry, HardState, Message, NodeId, ReadState, Snapshot,
  */
 export interface Ready {
   /** Present when it changed. */
-  readonly softState?: SoftState;
+  readonly softState?: SoftState | undefined;
   /** Present when it changed. */
-  readonly hardState?: HardState;
+  readonly hardState?: HardState | undefined;
   /** Reads that may be served once their index is applied. A context may come twice if the network repeats messages. */
   readonly readStates: readonly ReadState[];
   readonly entries: readonly Entry[];
   /** Present when a leader sent one that is ahead of the log. `entries` beside it follow it. */
-  readonly snapshot?: Snapshot;
+  readonly snapshot?: Snapshot | undefined;
   /** To be applied; each exactly once, in order. May overlap with `entries` of the same `Ready`. */
   readonly committedEntries: readonly Entry[];
   /** May leave at once. */

@@ -9,7 +9,7 @@ const seeds = Number(process.env['SERF_SIMULATION_SEEDS'] ?? 2);
 /** The first of them, so that several processes can share the work. */
 const firstSeed = Number(process.env['SERF_SIMULATION_FIRST_SEED'] ?? 1);
 /** Simulated minutes of each. */
-const minutes = Number(process.env['SERF_SIMULATION_MINUTES'] ?? (seeds > 2 ? 60 : 3));
+const minutes = Number(process.env['SERF_SIMULATION_MINUTES'] ?? (seeds > 2 ? 60 : 2));
 
 interface Outcome {
   /** Members in good order that somebody declared dead, and who. */

@@ -1,5 +1,5 @@
-import { toDcacheError } from '@dcache/protocol';
-import { type Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
+import { errorMetadata, toDcacheError } from '@dcache/protocol';
+import { Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import type { Access } from '../tokens.js';
 
 /** Throws a `DcacheError` where what is shown does not allow the access. */
@@ -9,7 +9,7 @@ export type Authorize = (authorization: string | undefined, access: Access) => v
 const openCalls = /^\/grpc\.health\./;
 /** Calls that change nothing. */
 const readingCalls =
-  /^\/(pb\.Cache\/(Get|GetServers)|dcache\.v1\.Cache\/(Get|GetMany)|dcache\.v1\.Admin\/Status|grpc\.reflection\.\S+)$/;
+  /^\/(pb\.Cache\/(Get|GetServers)|dcache\.v1\.Cache\/(Get|GetMany)|dcache\.v1\.Admin\/(Status|SnapshotSave)|grpc\.reflection\.\S+)$/;
 
 /** Refuses gRPC calls without a token that allows them, before a handler sees them. */
 export function tokenInterceptor(authorize: Authorize): ServerInterceptor {
@@ -24,7 +24,9 @@ export function tokenInterceptor(authorize: Authorize): ServerInterceptor {
               authorize(metadata.get('authorization')[0]?.toString(), access);
             } catch (thrown) {
               const error = toDcacheError(thrown);
-              call.sendStatus({ code: error.grpcStatus, details: error.message });
+              const trailer = new Metadata();
+              trailer.set(errorMetadata, error.code);
+              call.sendStatus({ code: error.grpcStatus, details: error.message, metadata: trailer });
               return;
             }
             forward(metadata);

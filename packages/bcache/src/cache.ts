@@ -1,0 +1,292 @@
+import type { BusMember, BusStats } from './bus.js';
+import type { ReplicatorStats } from './core/replicator.js';
+import { Driver } from './driver.js';
+import { type Duration, show, toMs } from './duration.js';
+import { CacheError } from './errors.js';
+import type { CacheEvents } from './events.js';
+import {
+  checkTags,
+  type FillDefaults,
+  type Filler,
+  type FillOptions,
+  resolveFill,
+  type SetOptions,
+} from './fill/options.js';
+import type { Space, SpaceMode } from './local/space.js';
+import { type CacheOptions, resolveOptions } from './options.js';
+
+export interface NamespaceOptions extends Omit<FillOptions, 'signal' | 'tags'> {
+  /** `invalidate`: values stay on the node that loaded them; a write makes the others drop theirs. Default `replicate`. */
+  readonly mode?: SpaceMode;
+}
+
+export interface CacheStats extends ReplicatorStats, BusStats {
+  readonly keys: number;
+  /** Of keys and encoded values. */
+  readonly bytes: number;
+  readonly hits: number;
+  readonly misses: number;
+  readonly evictions: number;
+  readonly expirations: number;
+  readonly fills: number;
+  readonly fillsInFlight: number;
+  /** Deletions and invalidated tags that are remembered. */
+  readonly tombstones: number;
+  /** Updates that were older than what is known. */
+  readonly late: number;
+  readonly members: number;
+}
+
+const maxKeyLength = 16 * 1024;
+
+/** Keys and values under one name. Every method but `getOrSet` is synchronous and never leaves the process. */
+export class Namespace<V> {
+  /** `''` for the cache's own. */
+  readonly name: string;
+  protected readonly driver: Driver;
+  readonly #space: Space;
+  readonly #defaults: FillDefaults;
+
+  constructor(driver: Driver, name: string, defaults: FillDefaults, mode: SpaceMode | undefined) {
+    this.driver = driver;
+    this.name = name;
+    this.#space = driver.replica.store.space(name);
+    if (mode !== undefined) this.#space.mode = mode;
+    this.#defaults = defaults;
+  }
+
+  /** The value, or undefined where there is none, or none that is fresh. */
+  get(key: string): V | undefined {
+    const value = this.driver.replica.store.get(this.#space, key) as V | undefined;
+    if (this.driver.events.watchesReads) this.#tellRead(key, value !== undefined);
+    return value;
+  }
+
+  /** As `get`, but without counting, touching or telling anybody. */
+  peek(key: string): V | undefined {
+    const { store } = this.driver.replica;
+    const slot = store.findFresh(this.#space, key);
+    return slot < 0 ? undefined : (store.valueAt(slot) as V);
+  }
+
+  has(key: string): boolean {
+    return this.driver.replica.store.findFresh(this.#space, key) >= 0;
+  }
+
+  /**
+   * Stores a value here at once, and on all nodes soon. A ttl of 0 or less deletes the key. Throws a `CacheError`
+   * `not-cloneable` or `too-large`, and a `TypeError` for a key or option that is none; then nothing has changed.
+   */
+  set(key: string, value: V, options?: SetOptions | Duration): this {
+    this.#check(key);
+    if (value === undefined)
+      throw new TypeError(`the value of '${key}' is undefined, which means a miss; null is a value`);
+    const write = this.#writeOptions(options);
+    this.driver.advance();
+    if (write.ttlMs <= 0) this.driver.replica.delete(this.#space, key);
+    else this.driver.replica.set(this.#space, key, value, write);
+    this.driver.soon();
+    return this;
+  }
+
+  /** Deletes a key on all nodes, whether this one holds it or not. True where this one did. */
+  delete(key: string): boolean {
+    this.#check(key);
+    this.driver.advance();
+    const wasHeld = this.driver.replica.delete(this.#space, key);
+    this.driver.soon();
+    return wasHeld;
+  }
+
+  /** Deletes all keys of this namespace on all nodes. */
+  clear(): void {
+    this.#checkOpen();
+    this.driver.advance();
+    this.driver.replica.clear(this.#space);
+    this.driver.soon();
+  }
+
+  /** The values of those keys that have one. */
+  getMany(keys: Iterable<string>): Map<string, V> {
+    const found = new Map<string, V>();
+    for (const key of keys) {
+      const value = this.get(key);
+      if (value !== undefined) found.set(key, value);
+    }
+    return found;
+  }
+
+  setMany(entries: Iterable<readonly [key: string, value: V]>, options?: SetOptions | Duration): this {
+    for (const [key, value] of entries) this.set(key, value, options);
+    return this;
+  }
+
+  /** How many of them this node held. */
+  deleteMany(keys: Iterable<string>): number {
+    let count = 0;
+    for (const key of keys) if (this.delete(key)) count++;
+    return count;
+  }
+
+  /** Keys with a fresh value, in no promised order. */
+  keys(): IterableIterator<string> {
+    return this.driver.replica.store.keysOf(this.#space);
+  }
+
+  /**
+   * The value, or what `filler` returns, which is then stored. However many ask at once, one filler runs: in this
+   * process, and in the whole cluster while its members agree on who is alive (one on each side of a partition).
+   *
+   * Rejects with the filler's error, unless a stale value is within its grace; with `fill-timeout`; with the reason of
+   * `signal`. A peer's failure is none of these: then this node fills.
+   */
+  getOrSet(key: string, filler: Filler<V>, options?: FillOptions): Promise<V | undefined> {
+    const value = this.get(key);
+    if (value !== undefined && (options?.refreshAhead ?? this.#defaults.refreshAhead) === 0)
+      return Promise.resolve(value);
+    return this.#getOrSet(key, value, filler, options);
+  }
+
+  /** `getOrSet` by the name of the reference. */
+  getWithFiller(key: string, filler: Filler<V>, ttl?: Duration): Promise<V | undefined> {
+    return this.getOrSet(key, filler, ttl === undefined ? {} : { ttl });
+  }
+
+  /** A function that caches what `load` returns. Default key: the function's name and its arguments as JSON. */
+  wrap<A extends readonly unknown[]>(
+    load: (...args: A) => V | undefined | Promise<V | undefined>,
+    options: FillOptions & { readonly key?: (...args: A) => string } = {},
+  ): (...args: A) => Promise<V | undefined> {
+    const keyOf = options.key ?? ((...args: A) => `${load.name}:${JSON.stringify(args)}`);
+    return (...args) => this.getOrSet(keyOf(...args), () => load(...args), options);
+  }
+
+  /** Removes all values that carry one of the tags, on all nodes. Tags are a namespace's own. */
+  invalidateTags(tags: string | readonly string[]): void {
+    const all = typeof tags === 'string' ? [tags] : checkTags(tags);
+    this.#checkOpen();
+    this.driver.advance();
+    for (const tag of all) this.driver.replica.invalidate(this.#space, tag);
+    this.driver.soon();
+  }
+
+  /** Keys under a name of their own, in the same memory. All nodes should give a name the same options. */
+  namespace<T = V>(name: string, options: NamespaceOptions = {}): Namespace<T> {
+    if (typeof name !== 'string' || name === '' || name.length > 1024)
+      throw new TypeError(`namespace takes a name of 1 to 1024 characters, got ${show(name)}`);
+    const { mode } = options;
+    if (mode !== undefined && mode !== 'replicate' && mode !== 'invalidate')
+      throw new TypeError(`mode takes replicate, invalidate, got ${show(mode)}`);
+    const full = this.name === '' ? name : `${this.name}:${name}`;
+    return new Namespace<T>(this.driver, full, resolveFill(options, this.#defaults), mode);
+  }
+
+  async #getOrSet(
+    key: string,
+    value: V | undefined,
+    filler: Filler<V>,
+    options: FillOptions | undefined,
+  ): Promise<V | undefined> {
+    this.#check(key);
+    if (typeof filler !== 'function')
+      throw new TypeError(`getOrSet takes a function as its filler, got ${show(filler)}`);
+    const fill = resolveFill(options, this.#defaults);
+    if (value === undefined) return this.driver.loader.load(this.#space, key, filler, fill, options?.signal);
+    if (fill.refreshAhead > 0) this.driver.loader.refreshAhead(this.#space, key, filler, fill);
+    return value;
+  }
+
+  #writeOptions(options: SetOptions | Duration | undefined): FillDefaults {
+    if (options === undefined) return this.#defaults;
+    if (typeof options === 'object') return resolveFill(options as FillOptions, this.#defaults);
+    return { ...this.#defaults, ttlMs: toMs(options, 'ttl') };
+  }
+
+  #tellRead(key: string, isHit: boolean): void {
+    const { events } = this.driver;
+    const type = isHit ? 'hit' : 'miss';
+    if (events.listenerCount(type) > 0) events.emit(type, { namespace: this.name, key });
+  }
+
+  #check(key: string): void {
+    if (typeof key !== 'string') throw new TypeError(`a key is a string, got ${show(key)}`);
+    if (key.length > maxKeyLength)
+      throw new TypeError(`a key has at most ${maxKeyLength} characters, got ${key.length}`);
+    this.#checkOpen();
+  }
+
+  #checkOpen(): void {
+    if (this.driver.isClosed) throw new CacheError('closed', 'the cache was closed');
+  }
+}
+
+/** A cache of this process, and of every process that its node has found. Made by `createCache`. */
+export class Cache<V> extends Namespace<V> {
+  /** This node's id. */
+  readonly peerId: string;
+
+  constructor(driver: Driver) {
+    super(driver, '', driver.options.fill, undefined);
+    this.peerId = driver.peerId;
+  }
+
+  /** The living members, this node first. */
+  members(): readonly BusMember[] {
+    return this.driver.members();
+  }
+
+  /** Resolves when this node holds what the cluster held as it joined; rejects where it is closed before. */
+  ready(): Promise<void> {
+    return this.driver.ready;
+  }
+
+  stats(): CacheStats {
+    const { replica, loader } = this.driver;
+    const { store } = replica;
+    return {
+      keys: store.size,
+      bytes: store.bytes,
+      hits: store.hits,
+      misses: store.misses,
+      evictions: store.evictions,
+      expirations: store.expirations,
+      fills: loader.fills,
+      fillsInFlight: loader.inFlight,
+      tombstones: store.tombstones,
+      late: store.late,
+      members: this.members().length,
+      ...replica.replicator.stats,
+      ...this.driver.busStats(),
+    };
+  }
+
+  on<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this {
+    this.driver.events.on(event, listener);
+    return this;
+  }
+
+  off<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this {
+    this.driver.events.off(event, listener as never);
+    return this;
+  }
+
+  /** Sends what is queued, leaves the others, and frees everything; done after `timeout` at the latest. Default 5 s. */
+  close(options: { readonly timeout?: Duration } = {}): Promise<void> {
+    return this.driver.close(toMs(options.timeout ?? 5_000, 'timeout'));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/**
+ * Starts a cache. Resolves when it listens and has asked its peers once; peers that do not answer are tried again. Throws
+ * a `TypeError` that names a wrong option, a `CacheError` `address-in-use`.
+ */
+export async function createCache<V = unknown>(options: CacheOptions = {}): Promise<Cache<V>> {
+  const driver = new Driver(resolveOptions(options));
+  const cache = new Cache<V>(driver);
+  await driver.start();
+  return cache;
+}

@@ -1,0 +1,641 @@
+import { ByteReader, BytesError, ByteWriter, type Random, unreachable } from '@dcache/base';
+import type { Change } from './change.js';
+import { type Run, readChange, writeChange } from './change-codec.js';
+import { HybridClock, msOf, stampOf } from './hlc.js';
+import type { Holdings } from './holdings.js';
+import { UpdateLog } from './log.js';
+import {
+  decodeMessage,
+  encodeBatch,
+  encodeMessage,
+  type Message,
+  MessageType,
+  type PositionEntry,
+  readBatch,
+} from './message.js';
+import { type Position, Positions } from './positions.js';
+import { StateDonor, type StatePart, StateReceiver } from './state-transfer.js';
+
+export interface ReplicatorOptions {
+  /** This node's id, unique among the living. It must not change; the incarnation does at every start. */
+  readonly node: string;
+  /** Tells this start from all others of this node: 1 to 2^52. */
+  readonly incarnation: number;
+  readonly holdings: Holdings;
+  readonly random: Random;
+  /** Default 500. */
+  readonly maxClockSkewMs?: number;
+  /** How long what is deleted, and who is gone, is remembered. Default 100_000. */
+  readonly deletionDelayMs?: number;
+  /** Between two exchanges of positions with a random peer. Default 1000. */
+  readonly exchangeMs?: number;
+  /** Recent updates kept for peers that missed them. Default 32 MiB. */
+  readonly logBytes?: number;
+}
+
+/** What a driver carries out; messages leave in order. */
+export interface Effects {
+  /** `to` undefined: to every peer. */
+  readonly messages: readonly { readonly to: string | undefined; readonly bytes: Uint8Array }[];
+  readonly events: readonly ReplicatorEvent[];
+  /** Chunks wait to be made: call `pump` in a later turn. */
+  readonly hasMore: boolean;
+}
+
+export type ReplicatorEvent =
+  | { readonly type: 'sync-start'; readonly peer: string }
+  | { readonly type: 'sync-end'; readonly peer: string; readonly records: number; readonly ok: boolean }
+  | { readonly type: 'ready' }
+  | { readonly type: 'clock-corrected'; readonly peer: string; readonly aheadMs: number }
+  | { readonly type: 'stale' };
+
+/** Counts since the start. */
+export interface ReplicatorStats {
+  sent: number;
+  received: number;
+  applied: number;
+  refused: number;
+  voided: number;
+  restamped: number;
+  pulls: number;
+  states: number;
+  nonsense: number;
+}
+
+const outboxBytes = 64 * 1024;
+const pullAnswerBytes = 1024 * 1024;
+const pullWaitMs = 2_000;
+const stateWaitMs = 5_000;
+const maxDonors = 4;
+
+/**
+ * Spreads versioned records to all nodes and repairs what was missed; pure. The driver tells the time (`advance`), who
+ * is there (`setPeers`), and carries bytes; `take` gives what is to be sent.
+ *
+ * Every node numbers its updates. A gap in the numbers is seen at once and pulled; positions exchanged now and then show
+ * what nobody noticed; what the logs no longer reach comes as a full state. No step compares contents, so what one node
+ * evicted is never "repaired" by another.
+ */
+export class Replicator {
+  readonly stats: ReplicatorStats = {
+    sent: 0,
+    received: 0,
+    applied: 0,
+    refused: 0,
+    voided: 0,
+    restamped: 0,
+    pulls: 0,
+    states: 0,
+    nonsense: 0,
+  };
+  readonly #holdings: Holdings;
+  readonly #random: Random;
+  readonly #clock = new HybridClock();
+  readonly #positions = new Positions();
+  readonly #log: UpdateLog;
+  readonly #node: string;
+  #incarnation: number;
+  #own: Position;
+
+  readonly #maxClockSkewMs: number;
+  readonly #deletionDelayMs: number;
+  readonly #exchangeMs: number;
+  #monotonicMs = -1;
+  #exchangeAtMs = 0;
+
+  #peers: readonly string[] = [];
+  /** When any peer was last heard; -1 before the first. */
+  #heardAtMs = -1;
+  /** Away for so long that deletions may have been forgotten: takes a full state before it sends anything. */
+  #isStale = false;
+  #isReady = false;
+  /** What the first peer that answered had: ready once it is reached. */
+  #goal: ReadonlyMap<string, number> | undefined;
+
+  readonly #outbox = new ByteWriter(outboxBytes);
+  #run: Run = { dot: 0, space: undefined };
+  #outboxCount = 0;
+
+  #receiver: StateReceiver | undefined;
+  readonly #donors: StateDonor[] = [];
+  #nextStateId = 1;
+  /** Highest stamp that a peer would take, told in a refusal; carried out once our clocks are compared. */
+  #retreatTo = Infinity;
+  #retreatAtMs = 0;
+
+  #messages: { to: string | undefined; bytes: Uint8Array }[] = [];
+  #events: ReplicatorEvent[] = [];
+
+  constructor(options: ReplicatorOptions) {
+    this.#node = options.node;
+    this.#incarnation = options.incarnation;
+    this.#own = this.#positions.get(`${options.node}/${options.incarnation.toString(36)}`);
+    this.#holdings = options.holdings;
+    this.#random = options.random;
+    this.#maxClockSkewMs = options.maxClockSkewMs ?? 500;
+    this.#deletionDelayMs = options.deletionDelayMs ?? 100_000;
+    this.#exchangeMs = options.exchangeMs ?? 1_000;
+    this.#log = new UpdateLog(options.logBytes ?? 32 * 1024 * 1024);
+  }
+
+  /** What this node signs its changes with; another after a retreat. */
+  get origin(): string {
+    return this.#own.origin;
+  }
+
+  /** Milliseconds since 1970 as the cluster counts them. */
+  get nowMs(): number {
+    return this.#clock.nowMs;
+  }
+
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  /** Whether a full state is being taken, or has to be. */
+  get isSyncing(): boolean {
+    return this.#receiver !== undefined || this.#isStale;
+  }
+
+  get origins(): number {
+    return this.#positions.size;
+  }
+
+  /** Tells the time; call it before anything else that happens at that time. */
+  advance(wallMs: number, monotonicMs: number): void {
+    if (this.#monotonicMs >= 0 && monotonicMs - this.#monotonicMs > this.#deletionDelayMs) this.#becomeStale();
+    this.#monotonicMs = monotonicMs;
+    this.#clock.advance(wallMs, monotonicMs);
+  }
+
+  /** A stamp above all that this node has seen. */
+  stamp(): number {
+    return this.#clock.stamp();
+  }
+
+  /** Sends a change that this node made and has applied. Its dot is the latest `stamp()`, its origin `origin`. */
+  publish(change: Change): void {
+    this.#positions.mark(this.#own, this.#own.seen + 1, change.dot);
+    writeChange(this.#outbox, this.#run, change);
+    this.#outboxCount++;
+    if (this.#outbox.length >= outboxBytes) this.flush();
+  }
+
+  /** Ends the batch: what was published since the last one leaves as one message. */
+  flush(): void {
+    if (this.#outboxCount === 0) return;
+    const first = this.#own.seen - this.#outboxCount + 1;
+    const batch = encodeBatch(this.#own.origin, first, this.#outboxCount, this.#outbox.finish());
+    this.#outbox.reset();
+    this.#run = { dot: 0, space: undefined };
+    this.stats.sent += this.#outboxCount;
+    this.#outboxCount = 0;
+    this.#log.add(batch);
+    // What a stale node wrote is pulled from it once it has a full state.
+    if (!this.#isStale && this.#peers.length > 0) this.#messages.push({ to: undefined, bytes: batch.bytes });
+  }
+
+  /** The living members other than this node. */
+  setPeers(peers: readonly string[]): void {
+    this.#peers = peers;
+    if (this.#receiver !== undefined && !peers.includes(this.#receiver.from)) this.#endState(false);
+    for (let i = this.#donors.length - 1; i >= 0; i--)
+      if (!peers.includes(this.#donors[i]!.to)) this.#donors.splice(i, 1);
+  }
+
+  /** A peer can be reached from now on, or again: compare positions with it. */
+  connected(peer: string): void {
+    this.#sendPositions(peer, true, 0);
+  }
+
+  /** There is nobody to learn from: what this node has is all there is. */
+  alone(): void {
+    this.#becomeReady();
+  }
+
+  take(): Effects {
+    const effects = { messages: this.#messages, events: this.#events, hasMore: this.#donors.some((d) => d.mayGive) };
+    this.#messages = [];
+    this.#events = [];
+    return effects;
+  }
+
+  /** Makes the next chunk for each node that takes a state from this one. */
+  pump(): void {
+    for (const donor of [...this.#donors]) {
+      if (!donor.mayGive) continue;
+      const body = donor.chunk();
+      if (body !== undefined)
+        this.#send(donor.to, { type: MessageType.stateChunk, id: donor.id, index: donor.index++, body });
+      else {
+        this.#send(donor.to, { type: MessageType.stateEnd, id: donor.id, index: donor.index });
+        this.#donors.splice(this.#donors.indexOf(donor), 1);
+      }
+    }
+  }
+
+  tick(): void {
+    const now = this.#monotonicMs;
+    this.flush();
+    if (this.#heardAtMs >= 0 && now - this.#heardAtMs > this.#deletionDelayMs) this.#becomeStale();
+    if (this.#receiver !== undefined && now - this.#receiver.heardAtMs > stateWaitMs) this.#endState(false);
+    for (let i = this.#donors.length - 1; i >= 0; i--)
+      if (now - this.#donors[i]!.heardAtMs > stateWaitMs * 2) this.#donors.splice(i, 1);
+    if (this.#retreatTo !== Infinity && now >= this.#retreatAtMs) this.#retreat();
+    for (const position of this.#positions.all()) this.#pullAgain(position, now);
+    if (now >= this.#exchangeAtMs) {
+      for (const position of this.#positions.all()) this.#buryGone(position, now);
+      this.#exchangeAtMs = now + this.#exchangeMs * (0.75 + this.#random.next() / 2);
+      const peer = this.#randomPeer();
+      if (peer !== undefined) this.#sendPositions(peer, true, 0);
+    }
+  }
+
+  /**
+   * Takes a message of a peer. The bytes of updates are kept: hand over an array that nothing else holds.
+   * Throws a `BytesError` at nonsense; nothing that was read before it is undone.
+   */
+  step(from: string, bytes: Uint8Array): void {
+    this.#heardAtMs = this.#monotonicMs;
+    try {
+      if (bytes[0] === MessageType.updates) this.#onUpdates(from, bytes);
+      else this.#onMessage(from, decodeMessage(bytes));
+    } catch (error) {
+      if (error instanceof BytesError) this.stats.nonsense++;
+      throw error;
+    }
+  }
+
+  #onMessage(from: string, message: Message): void {
+    switch (message.type) {
+      case MessageType.positions:
+        this.#onPositions(from, message);
+        return;
+      case MessageType.pull:
+        this.#onPull(from, message.origin, message.from, message.to);
+        return;
+      case MessageType.tooOld:
+        this.#requestState(from);
+        return;
+      case MessageType.refused:
+        // Whose clock is wrong shows when we compare them; until then nothing is given a new stamp.
+        this.#retreatTo = Math.min(this.#retreatTo, this.#limit(message.nowMs));
+        this.#retreatAtMs = this.#monotonicMs + pullWaitMs;
+        this.#sendPositions(from, true, 0);
+        return;
+      case MessageType.stateRequest:
+        this.#onStateRequest(from, message.id, message.isStale);
+        return;
+      case MessageType.stateBegin:
+        this.#onStatePart(from, 0, message);
+        return;
+      case MessageType.stateChunk:
+      case MessageType.stateEnd:
+        this.#onStatePart(from, message.index, message);
+        return;
+      case MessageType.stateMore: {
+        const donor = this.#donors.find((d) => d.to === from && d.id === message.id);
+        donor?.more(this.#monotonicMs);
+        return;
+      }
+      case MessageType.stateBusy:
+        if (this.#isFrom(from, message.id)) this.#endState(false);
+        return;
+      default:
+        unreachable(message);
+    }
+  }
+
+  // Updates
+
+  #onUpdates(from: string, bytes: Uint8Array): void {
+    const batch = readBatch(bytes);
+    // Our own numbers come back only in answers to others' pulls; nobody else gives them.
+    if (batch.origin === this.#own.origin) return;
+    const position = this.#positions.get(batch.origin);
+    const before = position.seen;
+    const reader = new ByteReader(bytes, batch.runAt);
+    const run: Run = { dot: 0, space: undefined };
+    const limit = this.#limit(this.#clock.nowMs);
+    let refusedDot = 0;
+    let isNews = false;
+    for (let i = 0; i < batch.count; i++) {
+      const change = readChange(reader, run, batch.origin);
+      if (!this.#positions.mark(position, batch.first + i, change.dot)) continue;
+      isNews = true;
+      this.stats.received++;
+      if (change.dot > position.voidAbove) this.stats.voided++;
+      else if (change.dot > limit) refusedDot = change.dot;
+      else this.#merge(change);
+    }
+    reader.end();
+    if (isNews) this.#log.add(batch);
+    if (refusedDot > 0) this.#refuse(from, batch.origin, refusedDot);
+    this.#checkGoal();
+    if (position.seen >= position.latest) position.pullUntilMs = 0;
+    else if (position.seen > before || this.#monotonicMs >= position.pullUntilMs) {
+      this.#pull(this.#peers.includes(position.node) ? position.node : from, position);
+    }
+  }
+
+  #merge(change: Change): void {
+    this.#clock.observe(change.dot);
+    if (this.#holdings.apply(change)) this.stats.applied++;
+  }
+
+  #refuse(from: string, origin: string, dot: number): void {
+    this.stats.refused++;
+    this.#send(from, { type: MessageType.refused, nowMs: this.#clock.nowMs, origin, dot });
+  }
+
+  /** The highest dot that a clock showing `nowMs` takes. */
+  #limit(nowMs: number): number {
+    return stampOf(nowMs + this.#maxClockSkewMs + 1);
+  }
+
+  #pull(peer: string, position: Position): void {
+    position.pullUntilMs = this.#monotonicMs + pullWaitMs;
+    const to = position.early.size > 0 ? Math.min(...firstFew(position.early.keys())) - 1 : position.latest;
+    this.stats.pulls++;
+    const from = position.seen + 1;
+    this.#send(peer, { type: MessageType.pull, origin: position.origin, from, to: Math.max(from, to) });
+  }
+
+  #onPull(from: string, origin: string, first: number, last: number): void {
+    if (this.#isStale) return;
+    if (origin === this.#own.origin) this.flush();
+    const seen = this.#positions.seen(origin);
+    const reach = this.#log.reach(origin, seen);
+    if (reach > first) {
+      if (seen >= first) this.#send(from, { type: MessageType.tooOld, origin, reach });
+      return;
+    }
+    for (const batch of this.#log.range(origin, first, last, pullAnswerBytes))
+      this.#messages.push({ to: from, bytes: batch.bytes });
+  }
+
+  // Positions
+
+  #sendPositions(to: string, wantsAnswer: boolean, echoMs: number): void {
+    this.flush();
+    const entries: PositionEntry[] = [];
+    for (const { origin, seen, dot, voidAbove } of this.#positions.all())
+      entries.push({ origin, seen, dot, reach: this.#log.reach(origin, seen), voidAbove });
+    this.#send(to, { type: MessageType.positions, wantsAnswer, nowMs: this.#clock.nowMs, echoMs, entries });
+  }
+
+  #onPositions(from: string, message: Message & { type: typeof MessageType.positions }): void {
+    if (message.echoMs > 0) this.#compareClocks(from, message.echoMs, message.nowMs);
+    let needsState = this.#isStale;
+    const behind = new Map<string, number>();
+    let isAhead = false;
+    const named = new Set<string>();
+    for (const entry of message.entries) {
+      named.add(entry.origin);
+      this.#learnVoid(entry.origin, entry.voidAbove);
+      const seen = this.#positions.seen(entry.origin);
+      if (seen > entry.seen) isAhead = true;
+      if (entry.seen <= seen || entry.origin === this.#own.origin) continue;
+      behind.set(entry.origin, entry.seen);
+      const position = this.#positions.get(entry.origin);
+      position.latest = Math.max(position.latest, entry.seen);
+      if (entry.reach > seen + 1) needsState = true;
+      else if (this.#monotonicMs >= position.pullUntilMs) this.#pull(from, position);
+    }
+    if (!isAhead)
+      for (const { origin, seen } of this.#positions.all()) if (seen > 0 && !named.has(origin)) isAhead = true;
+    if (needsState) this.#requestState(from);
+    else if (!this.#isReady && this.#goal === undefined) {
+      this.#goal = behind;
+      this.#checkGoal();
+    }
+    // One answer at most: an answer never asks for another.
+    if (message.wantsAnswer) this.#sendPositions(from, false, message.nowMs);
+    else if (isAhead && message.echoMs > 0) this.#sendPositions(from, false, 0);
+  }
+
+  /** Pulls what is missing still; half of the time from its origin, else from anybody. */
+  #pullAgain(position: Position, now: number): void {
+    if (position.seen >= position.latest || now < position.pullUntilMs || this.isSyncing) return;
+    const { node } = position;
+    const peer = this.#peers.includes(node) && this.#random.next() < 0.5 ? node : this.#randomPeer();
+    if (peer !== undefined) this.#pull(peer, position);
+  }
+
+  /** Buries who is gone for long. */
+  #buryGone(position: Position, now: number): void {
+    if (position === this.#own || this.#isCurrent(position)) position.goneAtMs = -1;
+    else if (position.goneAtMs < 0) position.goneAtMs = now;
+    else if (now - position.goneAtMs > this.#deletionDelayMs) {
+      this.#positions.bury(position.origin);
+      this.#log.forget(position.origin);
+    }
+  }
+
+  /** Whether this origin may still issue updates: its node lives, and is not known under a later incarnation. */
+  #isCurrent(position: Position): boolean {
+    const { node } = position;
+    if (node === this.#node || position.voidAbove !== Infinity || !this.#peers.includes(node)) return false;
+    for (const other of this.#positions.all())
+      if (other.dot > position.dot && other.voidAbove === Infinity && other.node === node) return false;
+    return true;
+  }
+
+  // Clocks that are ahead
+
+  /** The peer read its clock after we had sent ours: if ours was above it even so, ours is ahead. */
+  #compareClocks(peer: string, oursMs: number, theirsMs: number): void {
+    const aheadMs = oursMs - theirsMs;
+    if (aheadMs > this.#maxClockSkewMs) {
+      this.#clock.correct(aheadMs);
+      this.#events.push({ type: 'clock-corrected', peer, aheadMs });
+      this.#retreatTo = Math.min(this.#retreatTo, this.#limit(theirsMs));
+    }
+    if (this.#retreatTo !== Infinity) this.#retreat();
+  }
+
+  /**
+   * A peer takes no stamp above `#retreatTo`. Every record above it that is held here, of whichever origin, is void from
+   * now on and is issued anew with a stamp of this node; so does everyone who learns of it. What one of them had
+   * overwritten with a void record stays overwritten, for the new stamp is above all that this node has seen.
+   */
+  #retreat(): void {
+    const limit = this.#retreatTo;
+    this.#retreatTo = Infinity;
+    if (this.#clock.last <= limit) return;
+    this.flush();
+    this.#own.voidAbove = Math.min(this.#own.voidAbove, limit);
+    this.#reissue((_, dot) => dot > limit, limit);
+  }
+
+  /** A peer says that records of an origin are void above a dot. */
+  #learnVoid(origin: string, voidAbove: number): void {
+    if (voidAbove === Infinity || (this.#positions.seen(origin) === 0 && origin !== this.#own.origin)) return;
+    const position = this.#positions.get(origin);
+    if (voidAbove >= position.voidAbove) return;
+    position.voidAbove = voidAbove;
+    this.#reissue((of, dot) => of === origin && dot > voidAbove, voidAbove);
+  }
+
+  #reissue(isVictim: (origin: string, dot: number) => boolean, limit: number): void {
+    const { victims, highestDot } = this.#holdings.collect(isVictim);
+    if (this.#own.voidAbove !== Infinity) this.#takeNewOrigin(highestDot);
+    victims.sort((a, b) => a.stamp - b.stamp || (a.origin < b.origin ? -1 : 1));
+    this.#holdings.lowerGraves(limit);
+    for (const victim of victims) {
+      this.#holdings.forget(victim);
+      const position = this.#positions.get(victim.origin);
+      position.voidAbove = Math.min(position.voidAbove, limit);
+    }
+    for (const victim of victims) {
+      const stamp = this.#clock.stamp();
+      const backMs = Math.max(0, msOf(victim.dot) - msOf(stamp));
+      const expiresAtMs = victim.expiresAtMs > 0 ? Math.max(1, victim.expiresAtMs - backMs) : 0;
+      const change = { ...victim, stamp, dot: stamp, origin: this.origin, expiresAtMs };
+      this.#holdings.apply(change);
+      this.publish(change);
+      this.stats.restamped++;
+    }
+    this.flush();
+    const peer = this.#randomPeer();
+    if (victims.length > 0 && peer !== undefined) this.#sendPositions(peer, true, 0);
+  }
+
+  /** Its own stamps were too high: this node goes on under a new incarnation, below them. */
+  #takeNewOrigin(highestDot: number): void {
+    this.flush();
+    this.#incarnation++;
+    this.#own = this.#positions.get(`${this.#node}/${this.#incarnation.toString(36)}`);
+    this.#clock.lower(highestDot);
+  }
+
+  // Full states
+
+  #becomeStale(): void {
+    if (this.#isStale || this.#heardAtMs < 0) return;
+    this.#isStale = true;
+    this.#endState(false);
+    this.#events.push({ type: 'stale' });
+    for (const peer of this.#peers) this.#sendPositions(peer, true, 0);
+  }
+
+  #checkGoal(): void {
+    if (this.#goal === undefined) return;
+    for (const [origin, seen] of this.#goal) if (this.#positions.seen(origin) < seen) return;
+    this.#becomeReady();
+  }
+
+  #becomeReady(): void {
+    this.#goal = undefined;
+    if (this.#isReady) return;
+    this.#isReady = true;
+    this.#events.push({ type: 'ready' });
+  }
+
+  #requestState(from: string): void {
+    if (this.#receiver !== undefined) return;
+    const id = this.#nextStateId++;
+    this.#receiver = new StateReceiver(id, from, this.#monotonicMs);
+    this.stats.states++;
+    this.#events.push({ type: 'sync-start', peer: from });
+    this.#send(from, { type: MessageType.stateRequest, id, isStale: this.#isStale });
+  }
+
+  #onStateRequest(from: string, id: number, isStale: boolean): void {
+    for (let i = this.#donors.length - 1; i >= 0; i--) if (this.#donors[i]!.to === from) this.#donors.splice(i, 1);
+    // Two nodes that were both away have nobody better to ask.
+    if (this.#donors.length >= maxDonors || (this.#isStale && !isStale)) {
+      this.#send(from, { type: MessageType.stateBusy, id });
+      return;
+    }
+    this.flush();
+    const entries: PositionEntry[] = [];
+    for (const { origin, seen, dot, voidAbove } of this.#positions.all())
+      entries.push({ origin, seen, dot, reach: 0, voidAbove });
+    for (const [origin, { seen, dot, voidAbove }] of this.#positions.epitaphs())
+      entries.push({ origin, seen, dot, reach: 1, voidAbove });
+    this.#donors.push(new StateDonor(id, from, this.#holdings, this.#monotonicMs));
+    this.#send(from, { type: MessageType.stateBegin, id, entries });
+  }
+
+  #onStatePart(from: string, index: number, message: StatePart): void {
+    const receiver = this.#receiver;
+    if (receiver === undefined || !this.#isFrom(from, message.id)) return;
+    receiver.heardAtMs = this.#monotonicMs;
+    for (const part of receiver.due(index, message)) {
+      if (part.type === MessageType.stateBegin) this.#beginState(receiver, part.entries);
+      else if (part.type === MessageType.stateChunk) this.#takeChunk(receiver, part.body);
+      else this.#endState(true);
+    }
+  }
+
+  #beginState(receiver: StateReceiver, entries: readonly PositionEntry[]): void {
+    receiver.begin(this.#holdings);
+    for (const entry of entries) {
+      this.#learnVoid(entry.origin, entry.voidAbove);
+      receiver.donorSeen.set(entry.origin, entry.dot);
+      receiver.positions.push(entry);
+    }
+  }
+
+  #takeChunk(receiver: StateReceiver, body: Uint8Array): void {
+    const limit = this.#limit(this.#clock.nowMs);
+    let refused: Change | undefined;
+    receiver.read(
+      body,
+      (change) => {
+        if (this.#positions.isVoid(change.origin, change.dot)) this.stats.voided++;
+        else if (change.dot > limit) refused = change;
+        // Seen, and not held any more: it was overwritten, deleted or evicted here.
+        else if (!this.#positions.hasSeen(change.origin, change.dot) || this.#holdings.holds(change))
+          this.#merge(change);
+      },
+      (grave) => {
+        if (grave[1] > limit) return;
+        this.#clock.observe(grave[1]);
+        this.#holdings.bury(grave);
+      },
+    );
+    if (refused !== undefined) this.#refuse(receiver.from, (refused as Change).origin, (refused as Change).dot);
+    this.#send(receiver.from, { type: MessageType.stateMore, id: receiver.id });
+  }
+
+  #endState(ok: boolean): void {
+    const receiver = this.#receiver;
+    if (receiver === undefined) return;
+    this.#receiver = undefined;
+    this.#events.push({ type: 'sync-end', peer: receiver.from, records: receiver.records, ok });
+    if (!ok) return;
+    receiver.end(this.#holdings);
+    for (const { origin, seen, dot, reach } of receiver.positions) {
+      // An epitaph (reach 1) is worth keeping only of an origin that this node knows.
+      if (origin === this.#own.origin || (reach === 1 && this.#positions.seen(origin) === 0)) continue;
+      this.#positions.raise(origin, seen, dot);
+    }
+    this.#isStale = false;
+    this.#becomeReady();
+    for (const peer of this.#peers) this.#sendPositions(peer, true, 0);
+  }
+
+  #isFrom(from: string, id: number): boolean {
+    return this.#receiver !== undefined && this.#receiver.from === from && this.#receiver.id === id;
+  }
+
+  #randomPeer(): string | undefined {
+    return this.#peers.length === 0 ? undefined : this.#peers[this.#random.below(this.#peers.length)];
+  }
+
+  #send(to: string, message: Message): void {
+    this.#messages.push({ to, bytes: encodeMessage(message) });
+  }
+}
+
+/** Enough of the early numbers to find a low one; the rest is found by the next pull. */
+function firstFew(numbers: Iterable<number>): number[] {
+  const few: number[] = [];
+  for (const number of numbers) {
+    few.push(number);
+    if (few.length === 64) break;
+  }
+  return few;
+}

@@ -1,0 +1,95 @@
+import { keyHash } from '../graveyard.js';
+import { marksAt, type Slots } from '../slots.js';
+import { SlotList } from './list.js';
+import type { Policy } from './policy.js';
+
+const frequencyMask = 3;
+const mainBit = 4;
+
+/**
+ * S3-FIFO: a small queue that most newcomers leave again, a main queue for those read meanwhile, and the names (hashes)
+ * of those who left the small queue: who returns soon goes into the main queue at once.
+ *
+ * (Yang, Zhang, Qiu, Yue, Rashmi: FIFO queues are all you need for cache eviction, SOSP 2023, §4; small queue 10 %)
+ */
+export class S3FifoPolicy implements Policy {
+  readonly #slots: Slots;
+  readonly #small: SlotList;
+  readonly #main: SlotList;
+  readonly #ghost: GhostQueue;
+  readonly #smallTarget: number;
+
+  constructor(slots: Slots, capacity: number) {
+    this.#slots = slots;
+    this.#small = new SlotList(slots);
+    this.#main = new SlotList(slots);
+    this.#smallTarget = Math.max(1, Math.floor(capacity / 10));
+    this.#ghost = new GhostQueue(Math.max(1, capacity - this.#smallTarget));
+  }
+
+  inserted(slot: number): void {
+    if (this.#ghost.remove(keyHash(this.#slots.keys[slot]!))) this.#toMain(slot, 0);
+    else this.#small.pushTail(slot);
+  }
+
+  touched(slot: number): void {
+    const at = slot * 8 + marksAt;
+    const marks = this.#slots.i32[at]!;
+    if ((marks & frequencyMask) < frequencyMask) this.#slots.i32[at] = marks + 1;
+  }
+
+  removed(slot: number): void {
+    const at = slot * 8 + marksAt;
+    ((this.#slots.i32[at]! & mainBit) !== 0 ? this.#main : this.#small).remove(slot);
+    this.#slots.i32[at]! &= ~(frequencyMask | mainBit);
+  }
+
+  victim(): number {
+    const marks = this.#slots.i32;
+    for (;;) {
+      if (this.#small.length >= this.#smallTarget || this.#main.length === 0) {
+        const slot = this.#small.head;
+        if (slot >= 0) {
+          if ((marks[slot * 8 + marksAt]! & frequencyMask) <= 1) {
+            this.#ghost.add(keyHash(this.#slots.keys[slot]!));
+            return slot;
+          }
+          this.#small.remove(slot);
+          this.#toMain(slot, 0);
+          continue;
+        }
+      }
+      const slot = this.#main.head;
+      const frequency = marks[slot * 8 + marksAt]! & frequencyMask;
+      if (frequency === 0) return slot;
+      marks[slot * 8 + marksAt]! -= 1;
+      this.#main.moveToTail(slot);
+    }
+  }
+
+  #toMain(slot: number, frequency: number): void {
+    const at = slot * 8 + marksAt;
+    this.#slots.i32[at] = (this.#slots.i32[at]! & ~frequencyMask) | mainBit | frequency;
+    this.#main.pushTail(slot);
+  }
+}
+
+/** Hashes of keys that left, oldest first; bounded. */
+class GhostQueue {
+  readonly #hashes = new Set<number>();
+  readonly #limit: number;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  add(hash: number): void {
+    this.#hashes.delete(hash);
+    this.#hashes.add(hash);
+    if (this.#hashes.size > this.#limit) this.#hashes.delete(this.#hashes.values().next().value!);
+  }
+
+  remove(hash: number): boolean {
+    return this.#hashes.delete(hash);
+  }
+}

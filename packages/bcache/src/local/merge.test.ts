@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { type Change, ChangeKind } from '../core/change.js';
+import { createCopier } from '../value/copy.js';
+import { encodeValue } from '../value/encode.js';
+import { LocalStore } from './store.js';
+
+const copier = createCopier('freeze');
+
+function newStore(): LocalStore {
+  return new LocalStore({
+    maxKeys: 1000,
+    maxBytes: Number.POSITIVE_INFINITY,
+    eviction: 'lru',
+    deletionDelayMs: 1000,
+    codec: copier,
+    now: () => 0,
+    clusterOffset: () => 0,
+  });
+}
+
+/** What a store shows: living values, and nothing of how it got there. */
+function shown(store: LocalStore): Record<string, unknown> {
+  const found: Record<string, unknown> = {};
+  for (const name of ['', 's']) {
+    const space = store.space(name);
+    for (const key of [...store.keysOf(space)].sort()) found[`${name}/${key}`] = store.valueAt(store.find(space, key));
+  }
+  return found;
+}
+
+const change: fc.Arbitrary<Change> = fc
+  .record({
+    kind: fc.constantFrom(0, 0, 0, 0, 1, 1, 2, 3) as fc.Arbitrary<ChangeKind>,
+    space: fc.constantFrom('', 's'),
+    key: fc.constantFrom('k1', 'k2', 'k3'),
+    stamp: fc.integer({ min: 1, max: 12 }),
+    origin: fc.constantFrom('a/1', 'b/1', 'c/1'),
+    tags: fc.subarray(['k1', 'red']),
+    expiresAtMs: fc.constantFrom(0, 0, 0, 5000),
+  })
+  .map((drawn) => {
+    const isSet = drawn.kind === ChangeKind.set;
+    // One version is one write: its value follows from it.
+    const value = isSet
+      ? encodeValue(`${drawn.space}/${drawn.key} of ${drawn.stamp} at ${drawn.origin}`)
+      : new Uint8Array();
+    const key = drawn.kind === ChangeKind.clear ? '' : drawn.key;
+    return { ...drawn, key, dot: drawn.stamp, graceMs: 0, value, tags: isSet ? drawn.tags : [] };
+  });
+
+/** Two writes of one version would be one node giving one stamp twice: no clock does that. */
+const changes = fc.uniqueArray(change, { maxLength: 25, selector: ({ stamp, origin }) => `${stamp} ${origin}` });
+
+function merge(store: LocalStore, list: readonly Change[]): LocalStore {
+  for (const one of list) store.apply(one);
+  return store;
+}
+
+test('merging commutes: in whatever order changes arrive, a store shows the same', () => {
+  fc.assert(
+    fc.property(
+      changes.chain((list) => fc.tuple(fc.constant(list), fc.shuffledSubarray(list, { minLength: list.length }))),
+      ([list, shuffled]) => {
+        assert.deepEqual(shown(merge(newStore(), shuffled)), shown(merge(newStore(), list)));
+      },
+    ),
+    { numRuns: 1000 },
+  );
+});
+
+test('merging is idempotent: a change that comes again changes nothing', () => {
+  fc.assert(
+    fc.property(changes, fc.array(fc.nat(24)), (list, again) => {
+      const once = shown(merge(newStore(), list));
+      const repeated = [...list, ...again.flatMap((at) => list[at] ?? []), ...list];
+      assert.deepEqual(shown(merge(newStore(), repeated)), once);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('merging is associative: the state of another store can be merged in place of its changes', () => {
+  fc.assert(
+    fc.property(changes, fc.nat(25), fc.nat(25), (list, i, j) => {
+      const [from, to] = [Math.min(i, j), Math.max(i, j)];
+      const parts = [list.slice(0, from), list.slice(from, to), list.slice(to)] as const;
+      const whole = shown(merge(newStore(), list));
+      const state = (store: LocalStore): Change[] => [...iterate(store.snapshot())];
+      // a + (b + c), where b + c is known by its state alone; graves travel with it.
+      const right = merge(merge(newStore(), parts[1]), parts[2]);
+      const left = merge(newStore(), parts[0]);
+      const joined = merge(left, state(right));
+      const reversed = merge(right, state(merge(newStore(), parts[0])));
+      assert.deepEqual(shown(reversed), whole);
+      // A state says nothing of what its store let go before; values void by a tag are such.
+      const isLost = list.some(({ tags }) => tags.length > 0);
+      if (!isLost) assert.deepEqual(shown(joined), whole);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+function* iterate<T>(iterator: Iterator<T>): Generator<T> {
+  for (let next = iterator.next(); !next.done; next = iterator.next()) yield next.value;
+}

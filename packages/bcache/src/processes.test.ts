@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createServer } from 'node:net';
+import { createInterface } from 'node:readline';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+
+/** A child that is told lines and answers lines. */
+class Talker {
+  readonly child: ChildProcess;
+  readonly #lines: string[] = [];
+  #waiting: { matches: RegExp; resolve: (line: string) => void }[] = [];
+  readonly exited: Promise<void>;
+
+  constructor(args: readonly string[]) {
+    this.child = spawn(process.execPath, args, { cwd: root, stdio: ['pipe', 'pipe', 'inherit'] });
+    this.exited = new Promise((resolve) => this.child.once('exit', () => resolve()));
+    createInterface({ input: this.child.stdout! }).on('line', (line) => {
+      this.#lines.push(line);
+      this.#waiting = this.#waiting.filter(({ matches, resolve }) => {
+        if (!matches.test(line)) return true;
+        resolve(line);
+        return false;
+      });
+    });
+  }
+
+  /** The next line from now on that matches. */
+  line(matches: RegExp): Promise<string> {
+    return new Promise((resolve) => this.#waiting.push({ matches, resolve }));
+  }
+
+  /** A line that matches, come already or yet to come. */
+  ever(matches: RegExp): Promise<string> {
+    const come = this.#lines.find((line) => matches.test(line));
+    return come === undefined ? this.line(matches) : Promise.resolve(come);
+  }
+
+  say(text: string): void {
+    this.child.stdin!.write(`${text}\n`);
+  }
+
+  ask(text: string, matches: RegExp): Promise<string> {
+    const answer = this.line(matches);
+    this.say(text);
+    return answer;
+  }
+
+  /** Asks until the answer is this. */
+  async until(text: string, wanted: string): Promise<void> {
+    const any = /^(?!.* joined$).*$/;
+    while ((await this.ask(text, any)) !== wanted) await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** A first port such that it and the next `count` are free now. */
+async function freePorts(count: number): Promise<number> {
+  for (let base = 20_000 + (process.pid % 20_000); ; base += count + 7) {
+    const servers = await Promise.all(
+      Array.from({ length: count }, (_, i) => {
+        const server = createServer();
+        return new Promise<ReturnType<typeof createServer> | undefined>((resolve) => {
+          server.once('error', () => resolve(undefined));
+          server.listen(base + 1 + i, '127.0.0.1', () => resolve(server));
+        });
+      }),
+    );
+    await Promise.all(servers.map((server) => new Promise((resolve) => (server ? server.close(resolve) : resolve(0)))));
+    if (servers.every((server) => server !== undefined)) return base;
+  }
+}
+
+test('the example of three servers works as its README says', { timeout: 120_000 }, async () => {
+  const base = await freePorts(3);
+  const servers: Talker[] = [];
+  for (const number of [1, 2, 3]) {
+    const server = new Talker(['examples/bcache/server.mjs', `${number}`, '127.0.0.1', `${base}`]);
+    servers.push(server);
+    await server.ever(/listens/);
+  }
+  const [one, two, three] = servers as [Talker, Talker, Talker];
+  try {
+    for (const server of servers) await server.until('members', 'server1 server2 server3');
+    assert.equal(await one.ask('set user:1 Ada 1h', /^ok$/), 'ok');
+    await three.until('get user:1', 'Ada');
+    assert.match(await two.ask('fill user:2', /from the database$/), /^user:2 from the database$/);
+    await one.until('get user:2', 'user:2 from the database');
+    await three.ask('delete user:1', /^deleted/);
+    await one.until('get user:1', '(none)');
+  } finally {
+    for (const server of servers) server.child.kill('SIGKILL');
+    await Promise.all(servers.map((server) => server.exited));
+  }
+});
+
+test('eight processes, four of them killed and started again one at a time under load, end equal', {
+  timeout: 180_000,
+}, async () => {
+  const worker = fileURLToPath(new URL('./testing/worker.js', import.meta.url));
+  const names = Array.from({ length: 8 }, (_, i) => `w${i}`);
+  const workers = new Map<string, Talker>();
+  const addresses = new Map<string, string>();
+  const start = async (name: string): Promise<void> => {
+    const peers = [...addresses].filter(([other]) => other !== name).map(([, address]) => address);
+    const talker = new Talker([worker, name, ...peers]);
+    workers.set(name, talker);
+    addresses.set(name, (await talker.ever(/^address /)).slice(8));
+  };
+  try {
+    for (const name of names) await start(name);
+    for (const talker of workers.values()) talker.say('load');
+    for (const name of names.slice(0, 4)) {
+      const talker = workers.get(name)!;
+      talker.child.kill('SIGKILL');
+      await talker.exited;
+      await start(name);
+      workers.get(name)!.say('load');
+    }
+    const stops = [...workers.values()].map((talker) => talker.ask('stop', /^stopped /));
+    const writes = (await Promise.all(stops)).map((line) => Number(line.split(' ')[1]));
+    assert.ok(
+      writes.every((count) => count > 0),
+      `every worker wrote: ${writes}`,
+    );
+    for (;;) {
+      const sums = await Promise.all([...workers.values()].map((talker) => talker.ask('sum', /^sum /)));
+      if (new Set(sums).size === 1) {
+        assert.ok(Number(sums[0]!.split(' ')[1]) > 100, sums[0]);
+        break;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  } finally {
+    for (const talker of workers.values()) talker.child.kill('SIGKILL');
+    await Promise.all([...workers.values()].map((talker) => talker.exited));
+  }
+});
