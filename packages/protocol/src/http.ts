@@ -9,6 +9,7 @@ import {
   type Reply,
   ReplyType,
 } from './command.js';
+import { contentTypeFlags, contentTypeOf } from './content-type.js';
 import { parseDuration } from './duration.js';
 import { DcacheError } from './errors.js';
 import { checkKey, type Limits } from './limits.js';
@@ -38,6 +39,7 @@ export type HttpRequest =
       readonly kind: 'write';
       readonly key: Uint8Array;
       readonly ttlMs: number;
+      readonly flags: number;
       readonly condition: Condition | undefined;
     }
   | { readonly kind: 'delete'; readonly key: Uint8Array; readonly condition: Condition | undefined }
@@ -61,11 +63,17 @@ export function parseHttpRequest(method: string, target: string, headers: HttpHe
         key,
         level: parseLevel(query?.get('consistency')),
         isHead: method === 'HEAD',
-        unlessEtag: etagList(headers['if-none-match']),
+        unlessEtag: textOf(headers['if-none-match']),
       };
     case 'POST':
     case 'PUT':
-      return { kind: 'write', key, ttlMs: parseTtl(query?.get('ttl')), condition: parseCondition(headers) };
+      return {
+        kind: 'write',
+        key,
+        ttlMs: parseTtl(query?.get('ttl')),
+        flags: contentTypeFlags(textOf(headers['content-type'])),
+        condition: parseCondition(headers),
+      };
     case 'DELETE':
       return { kind: 'delete', key, condition: parseCondition(headers) };
     default:
@@ -83,7 +91,7 @@ export function httpWriteCommand(request: HttpRequest & { kind: 'write' }, value
     key: request.key,
     value,
     ttlMs: request.ttlMs,
-    flags: 0,
+    flags: request.flags,
     condition: request.condition,
   };
 }
@@ -96,17 +104,22 @@ export function isUnchanged(request: HttpRequest & { kind: 'read' }, found: Foun
   return unlessEtag.split(',').some((one) => one.trim() === '*' || one.trim().replace(/^W\//, '') === etag);
 }
 
-function etagList(header: string | readonly string[] | undefined): string | undefined {
+function textOf(header: string | readonly string[] | undefined): string | undefined {
   return header === undefined || typeof header === 'string' ? header : header.join();
 }
 
-/** The headers that tell a value's revision. */
+/**
+ * The headers that tell a value's revision and type. A value with a type of its own may be a page that somebody else
+ * wrote: a browser that opens it must not take it for a page of this server, which may read and write every key.
+ */
 export function httpFoundHeaders(found: Found): Record<string, string | number> {
-  return {
-    'content-type': 'application/octet-stream',
+  const headers = {
+    'content-type': contentTypeOf(found.flags),
     'content-length': found.value.length,
     etag: formatEtag(found.revision),
   };
+  if ((found.flags & 0xff) === 0) return headers;
+  return { ...headers, 'x-content-type-options': 'nosniff', 'content-security-policy': 'sandbox' };
 }
 
 /** The ETag of a revision: a strong one, RFC 9110 §8.8.3. */

@@ -125,3 +125,25 @@ test('a read that names the revision it has gets 304 and no value, until the key
   assert.equal(changed.status, 200);
   assert.equal(await changed.text(), 'two');
 });
+
+test('a value keeps its Content-Type, other protocols read the pure value, and a page of a client is no page of ours', async () => {
+  const server = await start();
+  const typed = await fetch(at(server, '/page'), {
+    method: 'PUT',
+    body: '<h1>hi</h1>',
+    headers: { 'content-type': 'text/html;charset=UTF-8' },
+  });
+  assert.equal(typed.status, 200);
+  const page = await fetch(at(server, '/page'));
+  assert.equal(page.headers.get('content-type'), 'text/html; charset=utf-8');
+  assert.equal(page.headers.get('content-security-policy'), 'sandbox');
+  assert.equal(page.headers.get('x-content-type-options'), 'nosniff');
+  assert.equal(await page.text(), '<h1>hi</h1>');
+  const found = await server.read(utf8('page'));
+  assert.equal(Buffer.from(found?.value ?? []).toString(), '<h1>hi</h1>');
+  const form = { 'content-type': 'application/x-www-form-urlencoded' };
+  await fetch(at(server, '/page'), { method: 'PUT', body: 'x', headers: form });
+  const plain = await fetch(at(server, '/page'), { method: 'HEAD' });
+  assert.equal(plain.headers.get('content-type'), 'application/octet-stream', 'what curl says of any body is no type');
+  assert.equal(plain.headers.get('content-security-policy'), null);
+});
