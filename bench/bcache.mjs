@@ -216,13 +216,13 @@ async function nodeChild() {
       return {};
     },
     listen() {
-      actions.delays = [];
+      actions.seen = [];
       cache.on('set', ({ key, isLocal }) => {
-        if (!isLocal && key.startsWith('steady:')) actions.delays.push(now() - cache.peek(key));
+        if (!isLocal && key.startsWith('steady:')) actions.seen.push(now() - cache.peek(key));
       });
       return {};
     },
-    delays: () => ({ delays: actions.delays }),
+    delays: () => ({ delays: actions.seen }),
     fillUp({ count, bytes }) {
       for (let i = 0; i < count; i++) cache.set(`big:${i}`, `${i} `.padEnd(bytes, 'x'));
       return {};
