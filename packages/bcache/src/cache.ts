@@ -1,5 +1,5 @@
 import type { BusMember, BusStats } from './bus.js';
-import type { ReplicatorStats } from './core/replicator.js';
+import type { ReplicatorStats } from './core/effects.js';
 import { Driver } from './driver.js';
 import { type Duration, show, toMs } from './duration.js';
 import { CacheError } from './errors.js';
