@@ -20,6 +20,8 @@ export interface ConflictReport {
 export interface ConflictVoteSetup {
   readonly ask: (name: string, payload: Uint8Array) => QueryHandle;
   readonly endpoint: () => Endpoint;
+  /** Whether this member has joined only just now, and so is the one that came second. */
+  readonly isNewcomer: () => boolean;
   readonly report: (report: ConflictReport) => void;
   readonly lost: (reason: SerfError) => void;
   readonly logger: Logger;
@@ -27,7 +29,8 @@ export interface ConflictVoteSetup {
 
 /**
  * Two live members with one name cannot both stay. Each asks the others where they believe the name lives; the one
- * that a majority of the answers does not name gives up. Without any answer it gives up too.
+ * that a majority of the answers does not name gives up. Without any answer the newcomer gives up; a Serf agent would
+ * in any case, which lets an intruder end a pool of one.
  */
 export class ConflictVote {
   readonly #setup: ConflictVoteSetup;
@@ -54,6 +57,7 @@ export class ConflictVote {
   async #vote(name: string): Promise<void> {
     const { ask, endpoint, lost, logger } = this.#setup;
     const own = endpoint();
+    const isNewcomer = this.#setup.isNewcomer();
     let [answers, matching] = [0, 0];
     for await (const item of ask('_serf_conflict', utf8(name))) {
       if (item.type !== 'response') continue;
@@ -66,7 +70,7 @@ export class ConflictVote {
         logger.warn({ from: item.from, error: error.message }, 'a vote that cannot be read');
       }
     }
-    if (matching >= Math.floor(answers / 2) + 1) {
+    if (answers === 0 ? !isNewcomer : matching >= Math.floor(answers / 2) + 1) {
       logger.info({ name, matching, answers }, 'the name is kept');
       return;
     }

@@ -52,7 +52,7 @@ export class Driver {
   };
   #cancelTimer: (() => void) | undefined;
   #timerMs = Number.POSITIVE_INFINITY;
-  #depth = 0;
+  #isRunning = false;
   #stopped = false;
 
   constructor(setup: DriverSetup) {
@@ -65,13 +65,16 @@ export class Driver {
 
   /** Calls the core and carries out what it wants, then arms the timer. */
   run<Result>(act: (core: SerfCore, nowMs: number) => Result): Result {
-    // A listener may call back into the node; its effects wait for the outer call to carry them out.
-    this.#depth++;
+    // A listener may call back into the node; what that wants waits for the outer call to carry it out, in order.
+    const isOuter = !this.#isRunning;
+    this.#isRunning = true;
     try {
       return act(this.#setup.core, this.nowMs);
     } finally {
-      this.#depth--;
-      if (this.#depth === 0 && !this.#stopped) this.#flush();
+      if (isOuter) {
+        if (!this.#stopped) this.#flush();
+        this.#isRunning = false;
+      }
     }
   }
 

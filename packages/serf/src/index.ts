@@ -14,15 +14,19 @@
  * await serf.leave();
  * ```
  *
+ * `SerfCore` is the same member without sockets and clock, for simulations.
+ *
  * Read next: `core/serf.ts` (the upper layer), `core/swim.ts` and `core/claims.ts` (the lower one), `core/prober.ts`
  * and `core/lifeguard.ts` (failure detection), `wire/packet.ts` (the bytes), `driver.ts` and `node.ts` (what awaits).
  */
 export type { ConflictReport } from './conflict.js';
 export { lan, local, type Timing, wan } from './core/config.js';
+export type { MessageCodec } from './core/context.js';
 export { estimateRttSeconds } from './core/coordinate.js';
-export type { UserEvent } from './core/effects.js';
-export type { Coordinate, Tags } from './core/message.js';
+export type { Effects, PushPull, Send, SerfEvent, StreamPing, UserEvent } from './core/effects.js';
+export type { Coordinate, Endpoint, PushPullState, SwimMessage, Tags } from './core/message.js';
 export type { Member, MemberStatus } from './core/roster.js';
+export { SerfCore, type SerfCoreSetup } from './core/serf.js';
 export { SerfError, type SerfErrorCode } from './errors.js';
 export type { KeyManager, KeyReport } from './keys.js';
 export { type JoinOptions, Serf, type SerfEvents } from './node.js';
@@ -30,4 +34,5 @@ export type { SerfOptions } from './options.js';
 export type { IncomingQuery, QueryAck, QueryAnswer, QueryHandle, QueryOptions } from './query.js';
 export { type AgentRpc, type AgentRpcOptions, startAgentRpc } from './rpc/server.js';
 export type { SerfStats } from './stats.js';
+export { CachingCodec } from './wire/codec.js';
 export { Keyring } from './wire/keyring.js';

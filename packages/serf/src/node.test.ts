@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { promisify } from 'node:util';
-import { fromUtf8 } from '@dcache/base';
-import { local, type Member, Serf, SerfError, type SerfOptions } from './index.js';
+import { fromUtf8, SeededRandom, utf8 } from '@dcache/base';
+import { Keyring, local, type Member, Serf, SerfError, type SerfOptions } from './index.js';
+import { encodeMessage } from './wire/codec.js';
+import { encodePacket } from './wire/packet.js';
 
 const running: Serf[] = [];
 after(() => Promise.all(running.map((serf) => serf.stop())));
@@ -83,7 +86,7 @@ test('a join that nobody answers tells what was wrong with each address', async 
     assert.equal(error.code, 'join-failed');
     assert.match(error.message, /ECONNREFUSED/);
     assert.match(error.message, /"\[zz\]:1" is not an address/);
-    assert.match(error.message, /is this member itself/);
+    assert.match(error.message, /it is this member itself/);
     return true;
   });
   await assert.rejects(one.join([]), { code: 'join-failed' });
@@ -211,6 +214,37 @@ test('members with another label do not hear each other', async () => {
   assert.equal(one.members().length, 2);
 });
 
+test('a packet with a label, a key and a checksum keeps to the packet size', async () => {
+  const largest = { bytes: 0 };
+  const sink = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(sink, 'listening');
+  sink.on('message', (bytes) => {
+    largest.bytes = Math.max(largest.bytes, bytes.length);
+  });
+  const label = 'l'.repeat(200);
+  const keyring = new Keyring([Buffer.from(key, 'base64')]);
+  const one = await start('one', { label, keyring, compress: false });
+  // A member that never answers gets the gossip: the sink, announced by a packet of ours.
+  const alive = encodeMessage({
+    type: 'alive',
+    node: 'sink',
+    incarnation: 1,
+    addr: Uint8Array.of(127, 0, 0, 1),
+    port: sink.address().port,
+    meta: Uint8Array.of(0xff, 0x80),
+    vsn: Uint8Array.of(1, 5, 2, 2, 5, 5),
+  });
+  const packet = encodePacket([alive], { keyring, label: utf8(label), checksum: true, compress: false });
+  const joined = once(one, 'member-join');
+  sink.send(packet, one.localMember().port, '127.0.0.1');
+  await joined;
+  for (let i = 0; i < 30; i++) one.userEvent(`event${i}`, 'x'.repeat(97));
+  const signal = AbortSignal.timeout(10_000);
+  while (largest.bytes < 1250) await once(sink, 'message', { signal });
+  sink.close();
+  assert.ok(largest.bytes <= 1400, `the largest has ${largest.bytes} bytes`);
+});
+
 test('the second of two members of one name gives it up, the first keeps it', async () => {
   const one = await start('one');
   const two = await start('two');
@@ -229,6 +263,60 @@ test('the second of two members of one name gives it up, the first keeps it', as
   assert.equal(one.member('three')?.port, three.localMember().port);
   assert.equal(three.member('one')?.status, 'alive');
   three.userEvent('still here');
+});
+
+test('a pool of one keeps its name against a newcomer, though nobody else can vote', async () => {
+  const founder = await start('founder');
+  const intruder = await start('founder');
+  const [shutdown, conflict] = [once(intruder, 'shutdown'), once(founder, 'conflict')];
+  await intruder.join([founder.address]);
+  await conflict;
+  const [reason] = await shutdown;
+  assert.equal(reason.code, 'conflict');
+  // The founder's own vote has ended as well by the time that a query of the same length has.
+  for await (const item of founder.query('after')) assert.ok(item);
+  founder.userEvent('still here');
+});
+
+test('garbage over packets and streams is dropped and counted, and the node goes on', async () => {
+  const one = await start('one');
+  const two = await start('two');
+  await two.join([one.address]);
+  const { port } = one.localMember();
+  const random = new SeededRandom(35);
+  const noise = (bytes: number): Uint8Array => Uint8Array.from({ length: bytes }, () => random.below(256));
+  const socket = createSocket('udp4');
+  for (let type = 0; type < 16; type++)
+    for (let i = 0; i < 10; i++) socket.send(Uint8Array.of(type, ...noise(40)), port, '127.0.0.1');
+  for (const bytes of [noise(300), Uint8Array.of(6, 0xdf, 255, 255, 255, 255), Uint8Array.of(10, 255, 255, 255, 255)]) {
+    const stream = createConnection({ host: '127.0.0.1', port });
+    stream.on('error', () => {});
+    stream.resume().end(bytes);
+    await new Promise((resolve) => stream.once('close', resolve));
+  }
+  const heard = once(one, 'user');
+  two.userEvent('after the noise');
+  await heard;
+  socket.close();
+  const { packetFaults, streamFaults } = one.stats();
+  assert.ok(packetFaults > 100, `${packetFaults} packets`);
+  assert.ok(streamFaults >= 2, `${streamFaults} streams`);
+  assert.deepEqual(
+    one
+      .members()
+      .map(({ name }) => name)
+      .sort(),
+    ['one', 'two'],
+  );
+});
+
+test('a list of more keys than an answer holds is cut, and says so', async () => {
+  const keys = Array.from({ length: 40 }, (_, i) => Buffer.alloc(32, i).toString('base64'));
+  const one = await start('one', { keyring: keys });
+  const listed = await one.keys.list();
+  assert.equal(listed.errors, 0);
+  assert.ok(listed.keys.size > 5 && listed.keys.size < 40);
+  assert.match(listed.messages.get('one')!, /^truncated to \d+ of 40$/);
 });
 
 test('a snapshot lets a member find its pool again, unless it left', async () => {

@@ -4,21 +4,17 @@ import { type ConflictReport, ConflictVote } from './conflict.js';
 import { maxMetaBytes } from './core/config.js';
 import type { SerfEvent, UserEvent } from './core/effects.js';
 import { sameEndpoint } from './core/members.js';
-import type { Coordinate, Endpoint } from './core/message.js';
+import type { Coordinate } from './core/message.js';
 import type { Member } from './core/roster.js';
-import { SerfCore } from './core/serf.js';
-import { Driver } from './driver.js';
 import { SerfError } from './errors.js';
-import { describe, interfaceAddress, isUnspecified, resolveEndpoints } from './host.js';
+import { describe, resolveEndpoints } from './host.js';
 import { answerInternalQuery, isInternal } from './internal-query.js';
-import { KeyManager, loadKeyring } from './keys.js';
+import type { KeyManager } from './keys.js';
 import { checkTags, type ResolvedOptions, resolveOptions, type SerfOptions } from './options.js';
+import { assemble, type Parts } from './parts.js';
 import { filtersOf, type IncomingQuery, incomingQuery, QueryHandle, type QueryOptions } from './query.js';
-import { Snapshot } from './snapshot.js';
 import { collectStats, type SerfStats } from './stats.js';
-import { Transport } from './transport.js';
 import { CachingCodec, encodeTags } from './wire/codec.js';
-import { encryptionOverheadBytes, type Keyring } from './wire/keyring.js';
 
 /** Events of a `Serf` and what their listeners get. */
 export interface SerfEvents {
@@ -40,18 +36,12 @@ export interface SerfEvents {
 
 export interface JoinOptions {
   readonly signal?: AbortSignal;
-  /** Also deliver user events that were sent before the join. Default false. */
+  /** Also deliver user events that were sent before the join, as far as members remember them. Default false. */
   readonly replay?: boolean;
 }
 
-interface Running {
-  readonly core: SerfCore;
-  readonly driver: Driver;
-  readonly transport: Transport;
-  readonly keys: KeyManager;
-  readonly snapshot: Snapshot | undefined;
-  readonly endpoint: Endpoint;
-}
+/** So long after a join a member whose name is taken counts as the one that came second. */
+const newcomerMs = 60_000;
 
 type State = 'new' | 'starting' | 'running' | 'leaving' | 'left' | 'stopped';
 
@@ -64,8 +54,10 @@ export class Serf extends EventEmitter<SerfEvents> {
   readonly #vote: ConflictVote;
   #tags: ReadonlyMap<string, string>;
   #state: State = 'new';
-  #running: Running | undefined;
+  #running: Parts | undefined;
   #onLeft: (() => void) | undefined;
+  /** When this member last began to join others. */
+  #joiningMs = Number.NEGATIVE_INFINITY;
 
   /** A `TypeError` names the option that cannot be. */
   constructor(options: SerfOptions) {
@@ -76,6 +68,7 @@ export class Serf extends EventEmitter<SerfEvents> {
     this.#vote = new ConflictVote({
       ask: (name, payload) => this.query(name, payload),
       endpoint: () => this.#use().endpoint,
+      isNewcomer: () => this.#options.clock.monotonicMs() - this.#joiningMs < newcomerMs,
       report: (report) => this.emit('conflict', report),
       lost: (reason) => this.#loseName(reason),
       logger: this.#options.logger,
@@ -102,28 +95,14 @@ export class Serf extends EventEmitter<SerfEvents> {
    * `join-failed` with every address's fault when none did.
    */
   async join(addresses: readonly string[], options: JoinOptions = {}): Promise<number> {
-    const { driver, core, endpoint } = this.#use();
-    const faults: string[] = [];
-    const attempt = async (address: string): Promise<number> => {
-      let reached = 0;
-      try {
-        for (const target of await resolveEndpoints(address, this.#options.bind.port ?? 7946)) {
-          if (sameEndpoint(target, endpoint)) faults.push(`${address}: is this member itself`);
-          else {
-            await driver.pushPull(target, true, options.replay !== true, options.signal);
-            reached = 1;
-          }
-        }
-      } catch (error) {
-        options.signal?.throwIfAborted();
-        faults.push(`${address}: ${(error as Error).message}`);
-      }
-      return reached;
-    };
-    const reached = (await Promise.all(addresses.map(attempt))).reduce((sum, one) => sum + one, 0);
+    const { driver, core } = this.#use();
+    this.#joiningMs = this.#options.clock.monotonicMs();
+    const faults = await Promise.all(addresses.map((address) => this.#joinOne(address, options)));
+    const told = faults.filter((fault) => fault !== undefined);
+    const reached = addresses.length - told.length;
     if (reached === 0)
-      throw new SerfError('join-failed', `no address answered: ${faults.join('; ') || 'none was given'}`);
-    for (const fault of faults) this.#options.logger.warn({ fault }, 'an address could not be joined');
+      throw new SerfError('join-failed', `no address answered: ${told.join('; ') || 'none was given'}`);
+    for (const fault of told) this.#options.logger.warn({ fault }, 'an address could not be joined');
     driver.run((_, nowMs) => core.announceJoin(nowMs));
     return reached;
   }
@@ -247,56 +226,17 @@ export class Serf extends EventEmitter<SerfEvents> {
   }
 
   async #start(): Promise<void> {
-    const { bind, clock, logger, timing, label, compress, random, name } = this.#options;
-    const keyring = await loadKeyring(this.#options.keyring, this.#options.keyringFile);
-    const snapshot = await Snapshot.open(this.#options);
-    const packet = { keyring, label };
-    let driver: Driver;
-    const transport = new Transport({
-      ...packet,
-      compress,
-      clock,
-      streamTimeoutMs: timing.streamTimeoutMs,
-      onPacket: (from, bytes) => driver.onPacket(from, bytes),
-      onStream: (message) => driver.onStream(message),
-      onFault: (where, error) => driver.onFault(where, error),
-    });
-    const port = await transport.bind(bind.host, bind.port ?? 0);
-    const endpoint = await this.#announced(port).catch(async (error: unknown) => {
-      await transport.close();
-      throw error;
-    });
-    const core = new SerfCore({
-      name,
-      endpoint,
+    const { clock, logger, name } = this.#options;
+    const parts = await assemble({
+      options: this.#options,
+      codec: this.#codec,
       tags: this.#tags,
-      timing,
-      codec: this.#codec,
-      random,
-      coordinates: this.#options.coordinates,
-      packetOverheadBytes: () => (keyring === undefined ? 0 : encryptionOverheadBytes),
-      nowMs: clock.monotonicMs(),
-    });
-    driver = new Driver({
-      ...packet,
-      core,
-      codec: this.#codec,
-      transport,
-      clock,
-      logger,
-      compress,
-      streamTimeoutMs: timing.streamTimeoutMs,
       onEvent: (event) => this.#onEvent(event),
-    });
-    const keys = new KeyManager({
-      keyring,
-      file: this.#options.keyringFile,
       query: (query, payload) => this.query(query, payload),
-      memberCount: () => core.roster.count('alive'),
     });
-    this.#running = { core, driver, transport, keys, snapshot, endpoint };
+    const { core, driver, snapshot, endpoint } = parts;
+    this.#running = parts;
     this.#state = 'running';
-    if (snapshot !== undefined) core.restore(snapshot.clocks);
     driver.run(() => {});
     snapshot?.start({
       clock,
@@ -306,15 +246,6 @@ export class Serf extends EventEmitter<SerfEvents> {
       isRunning: () => this.#state === 'running',
     });
     logger.info({ name, address: describe(endpoint) }, 'started');
-  }
-
-  async #announced(port: number): Promise<Endpoint> {
-    const { bind, advertise } = this.#options;
-    const from = advertise ?? bind;
-    const host = from.host.includes(':') ? `[${from.host}]` : from.host;
-    const [first] = await resolveEndpoints(`${host}:${advertise?.port ?? port}`, port);
-    if (first === undefined) throw new SerfError('address', `${from.host} has no address`);
-    return isUnspecified(first.addr) ? { addr: interfaceAddress(), port: first.port } : first;
   }
 
   #onEvent(event: SerfEvent): void {
@@ -371,6 +302,30 @@ export class Serf extends EventEmitter<SerfEvents> {
     else answerInternalQuery(incoming, { core, keys, logger: this.#options.logger, responseBytes: limit });
   }
 
+  /** Undefined when the address answered, otherwise its fault. Of a name with several addresses all are joined. */
+  async #joinOne(address: string, { signal, replay = false }: JoinOptions): Promise<string | undefined> {
+    const { driver, endpoint } = this.#use();
+    const faults: string[] = [];
+    let isReached = false;
+    try {
+      for (const target of await resolveEndpoints(address, endpoint.port)) {
+        if (sameEndpoint(target, endpoint)) faults.push('it is this member itself');
+        else
+          await driver.pushPull(target, true, !replay, signal).then(
+            () => {
+              isReached = true;
+            },
+            (error: Error) => faults.push(error.message),
+          );
+        signal?.throwIfAborted();
+      }
+    } catch (error) {
+      signal?.throwIfAborted();
+      faults.push((error as Error).message);
+    }
+    return isReached ? undefined : `${address}: ${faults.join(', ')}`;
+  }
+
   /** Waits until something was gossiped, though not longer than `broadcastTimeoutMs`. */
   #gossiped(start: (done: () => void) => void): Promise<void> {
     return new Promise((resolve) => {
@@ -408,7 +363,7 @@ export class Serf extends EventEmitter<SerfEvents> {
   }
 
   /** The parts, when the node runs. */
-  #use(): Running {
+  #use(): Parts {
     if (this.#running === undefined || this.#state !== 'running')
       throw new SerfError(
         this.#state === 'left' ? 'left' : 'not-running',
@@ -418,10 +373,8 @@ export class Serf extends EventEmitter<SerfEvents> {
   }
 
   /** The parts, also after the end: what was known stays readable. */
-  #used(): Running {
+  #used(): Parts {
     if (this.#running === undefined) throw new SerfError('not-running', 'the node was never started');
     return this.#running;
   }
 }
-
-export type { Keyring };

@@ -34,6 +34,7 @@ export class Transport {
   #udp: UdpSocket | undefined;
   #tcp: Server | undefined;
   readonly #streams = new Set<Socket>();
+  #isV6 = false;
   #inboundStreams = 0;
   #inboundBytes = 0;
   /** Packets that came in, for the driver to see whether more are waiting. */
@@ -51,6 +52,7 @@ export class Transport {
       try {
         this.#udp = await this.#bindUdp(host, bound);
         this.#tcp = server;
+        this.#isV6 = host.includes(':');
         return bound;
       } catch (error) {
         await new Promise<void>((resolve) => server.close(() => resolve()));
@@ -61,7 +63,10 @@ export class Transport {
   }
 
   send(to: Endpoint, bytes: Uint8Array): void {
-    this.#udp?.send(bytes, to.port, formatAddress(to.addr), (error) => {
+    const address = formatAddress(to.addr);
+    // A socket for IPv6 reaches IPv4 members by their mapped addresses.
+    const host = this.#isV6 && !address.includes(':') ? `::ffff:${address}` : address;
+    this.#udp?.send(bytes, to.port, host, (error) => {
       if (error !== null) this.#setup.onFault('packet', error);
     });
   }

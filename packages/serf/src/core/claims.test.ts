@@ -136,6 +136,20 @@ test('in a push/pull a dead row is only a suspicion, a left one is believed', ()
   assert.equal(solo.record('b')?.state, NodeState.left);
 });
 
+test('a push/pull with a member of another protocol version is not to be merged', () => {
+  const solo = new Solo();
+  const row = (vsn: number[]) => ({
+    ...aliveOf('a', 1, {}, { vsn: Uint8Array.from(vsn) }),
+    name: 'a',
+    state: NodeState.alive,
+  });
+  const fault = (vsn: number[]) => solo.core.incompatible({ join: false, nodes: [row(vsn)] });
+  assert.equal(fault([1, 5, 2, 2, 5, 5]), undefined);
+  assert.equal(fault([1, 5, 2, 2, 5, 4]), undefined);
+  assert.match(fault([1, 5, 2, 2, 6, 6])!, /member a speaks Serf protocol 6, the pool takes 2 to 5/);
+  assert.match(fault([3, 5, 3, 2, 5, 5])!, /member self speaks protocol 2, the pool takes 3 to 5/);
+});
+
 test('a dead member is forgotten after gossip to the dead has ended, and its name is free', () => {
   const solo = new Solo({ gossipToTheDeadMs: 5000 });
   solo.hear(aliveOf('a'), aliveOf('b'), dead('a', 1, 'b'));

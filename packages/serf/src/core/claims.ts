@@ -212,7 +212,7 @@ export class Claims {
   #armSuspicion(record: NodeRecord): void {
     const { timers } = this.#context;
     const suspicion = record.suspicion!;
-    if (record.suspicionTimer !== undefined) record.suspicionTimer.cancelled = true;
+    timers.cancel(record.suspicionTimer);
     record.suspicionTimer = timers.at(suspicion.deadlineMs, () => {
       if (record.suspicion !== suspicion) return;
       this.#context.counters.suspicionsExpired++;
@@ -227,7 +227,7 @@ export class Claims {
 
   #endSuspicion(record: NodeRecord): void {
     this.#context.suspects.delete(record);
-    if (record.suspicionTimer !== undefined) record.suspicionTimer.cancelled = true;
+    this.#context.timers.cancel(record.suspicionTimer);
     record.suspicionTimer = undefined;
     record.suspicion = undefined;
   }

@@ -52,7 +52,7 @@ export interface SwimContext {
   nowMs: number;
   readonly self: NodeRecord;
   readonly timing: Timing;
-  /** Bytes that encryption adds to a packet. */
+  /** Bytes that encryption and a label add to a packet. */
   readonly packetOverheadBytes: () => number;
   readonly random: Random;
   readonly timers: Timers;
@@ -72,6 +72,8 @@ export type AckListener = (ack: Ack, from: Endpoint) => void;
 
 /** Bytes a part costs in a compound beyond itself. */
 export const compoundPartBytes = 2;
+/** Bytes of a checksum and its type. */
+export const checksumBytes = 5;
 /** Bytes of a compound's own header. */
 export const compoundHeaderBytes = 2;
 /** More parts break the parser of Serf 0.9.4, which computes their lengths' size in eight bits. */

@@ -1,5 +1,11 @@
 import { claimLimit, takesChecksum } from './claims.js';
-import { compoundHeaderBytes, compoundPartBytes, maxCompoundParts, type SwimContext } from './context.js';
+import {
+  checksumBytes,
+  compoundHeaderBytes,
+  compoundPartBytes,
+  maxCompoundParts,
+  type SwimContext,
+} from './context.js';
 import { isUp, type NodeRecord } from './members.js';
 import { type Endpoint, NodeState, type SwimMessage } from './message.js';
 
@@ -34,18 +40,18 @@ export class Gossip {
 
   /** Sends a direct message and fills the rest of its packet with queued ones. */
   sendDirect(to: Endpoint, message: SwimMessage): void {
-    const { codec, timing, effects } = this.#context;
+    const { codec, effects } = this.#context;
     const messages: SwimMessage[] = [message];
     if (this.#hasQueued) {
-      const budget =
-        timing.packetBytes -
-        compoundHeaderBytes -
-        compoundPartBytes -
-        codec.sizeOf(message) -
-        this.#context.packetOverheadBytes();
+      const budget = this.#budgetBytes - compoundPartBytes - codec.sizeOf(message);
       this.#take(messages, budget);
     }
     effects.send(to, messages, false);
+  }
+
+  /** Room for messages. Agents do not count the checksum, and so send 1405 bytes now and then. */
+  get #budgetBytes(): number {
+    return this.#context.timing.packetBytes - this.#context.packetOverheadBytes() - checksumBytes - compoundHeaderBytes;
   }
 
   get #hasQueued(): boolean {
@@ -59,7 +65,7 @@ export class Gossip {
     if (!this.#hasQueued) return;
     for (const record of table.draw(timing.gossipNodes, this.#gossipTo)) {
       const messages: SwimMessage[] = [];
-      this.#take(messages, timing.packetBytes - compoundHeaderBytes - this.#context.packetOverheadBytes());
+      this.#take(messages, this.#budgetBytes);
       if (messages.length === 0) return;
       effects.send(record, messages, takesChecksum(record));
     }

@@ -105,7 +105,7 @@ export class Prober {
   onAck(ack: Ack): void {
     const errand = this.#errands.get(ack.seqNo);
     if (errand !== undefined) {
-      errand.timer.cancelled = true;
+      this.#context.timers.cancel(errand.timer);
       this.#errands.delete(ack.seqNo);
       this.#gossip.sendDirect(errand.replyTo, { type: 'ack', seqNo: errand.seqNo });
       return;
@@ -250,7 +250,7 @@ export class Prober {
   }
 
   #endProbe(): void {
-    for (const timer of this.#probe?.timers ?? []) timer.cancelled = true;
+    for (const timer of this.#probe?.timers ?? []) this.#context.timers.cancel(timer);
     this.#probe = undefined;
   }
 

@@ -34,8 +34,12 @@ export class QueryBuffer {
   }
 }
 
+/** A query with more filters on tags is for nobody: each costs time in proportion to its length and the value's. */
+const maxTagFilters = 16;
+
 /** Whether a query's filters all take a member of this name and these tags. */
 export function filtersMatch(filters: readonly QueryFilter[], name: string, tags: Tags): boolean {
+  if (filters.filter((filter) => filter.kind === 'tag').length > maxTagFilters) return false;
   return filters.every((filter) => {
     if (filter.kind === 'nodes') return filter.names.includes(name);
     if (filter.kind === 'tag') return matchesPattern(filter.expression, tags.get(filter.tag) ?? '');

@@ -144,6 +144,17 @@ test('failed and left members are forgotten after their times', () => {
   assert.equal(solo.eventTypes().filter((type) => type === 'member-reap').length, 2);
 });
 
+test('names that come and go do not fill the memory', () => {
+  const solo = new Solo({ maxMembers: 20, gossipToTheDeadMs: 1 });
+  for (let i = 0; i < 200; i++) {
+    solo.hear(aliveOf(`m${i}`), dead(`m${i}`, 'self'));
+    if (i % 15 === 14) solo.pass(30_000);
+  }
+  assert.ok(solo.core.roster.size > 20 && solo.core.roster.size <= 41, `${solo.core.roster.size} are known`);
+  assert.equal(status(solo, 'self'), 'alive');
+  assert.equal(status(solo, 'm0'), undefined);
+});
+
 test('a failed member is tried again, so that one without seeds is found', () => {
   const solo = new Solo();
   solo.hear(aliveOf('a'), dead('a', 'self'));

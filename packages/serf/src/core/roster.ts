@@ -93,6 +93,7 @@ export class Roster {
         if (intent.kind === 'leave') status = 'leaving';
       }
     }
+    if (row === undefined && this.#rows.size >= 2 * this.#timing.maxMembers) this.#makeRoom();
     const member = makeMember(record, tags, status);
     this.#rows.set(record.name, { member, endpoint: endpointOf(record), statusLTime, goneMs: 0 });
     this.#emit({ type: 'member-join', member });
@@ -162,6 +163,15 @@ export class Roster {
     }
     for (const [name, intent] of this.#intents)
       if (nowMs - intent.heardMs > recentIntentTimeoutMs) this.#intents.delete(name);
+  }
+
+  /** Forgets the quarter that is gone for longest: names can be made up faster than they expire. */
+  #makeRoom(): void {
+    const gone = Array.from(this.#rows).filter(
+      ([, { member }]) => member.status === 'failed' || member.status === 'left',
+    );
+    gone.sort(([, a], [, b]) => a.goneMs - b.goneMs);
+    for (const [name] of gone.slice(0, Math.ceil(gone.length / 4))) this.erase(name);
   }
 
   #left(row: Row, nowMs: number): void {

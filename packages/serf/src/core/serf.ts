@@ -3,8 +3,9 @@ import type { Timing } from './config.js';
 import type { MessageCodec, SwimCounters, SwimDelegate } from './context.js';
 import { CoordinateClient } from './coordinate.js';
 import { EffectSink, type Effects } from './effects.js';
+import { type ExchangeParts, makeSerfState, mergeSerfState } from './exchange.js';
 import { endpointOf } from './gossip.js';
-import { LamportClock } from './lamport.js';
+import { Intents } from './intents.js';
 import { Leaving } from './leaving.js';
 import type { NodeRecord } from './members.js';
 import type { Alive, Coordinate, Endpoint, PushPullState, SerfMessage, SwimMessage, Tags } from './message.js';
@@ -50,7 +51,7 @@ export class SerfCore implements SwimDelegate {
   readonly #effects = new EffectSink();
   readonly #queues: SerfQueues;
   readonly #roster: Roster;
-  readonly #clock = new LamportClock();
+  readonly #intents: Intents;
   readonly #events: UserEvents;
   readonly #queries: QueryDesk;
   readonly #coordinates: CoordinateClient;
@@ -68,6 +69,14 @@ export class SerfCore implements SwimDelegate {
     this.#tags = setup.tags;
     this.#queues = new SerfQueues(codec, timing);
     this.#roster = new Roster(timing, (event) => this.#effects.event(event));
+    this.#intents = new Intents({
+      name: setup.name,
+      timing,
+      roster: this.#roster,
+      queues: this.#queues,
+      timers: this.#timers,
+      isLeaving: () => this.#leaving.hasStarted,
+    });
     this.#events = new UserEvents(timing, this.#queues, this.#effects);
     this.#coordinates = new CoordinateClient(random);
     this.#swim = new Swim({
@@ -100,7 +109,7 @@ export class SerfCore implements SwimDelegate {
       timers: this.#timers,
       swim: this.#swim,
       effects: this.#effects,
-      announceIntent: (done) => this.#announceLeave(done),
+      announceIntent: (done) => this.#intents.announceLeave(done),
     });
     this.#roster.alive(this.#swim.self, setup.tags, nowMs);
     this.#every(timing.reapIntervalMs, () => this.#reap());
@@ -150,18 +159,7 @@ export class SerfCore implements SwimDelegate {
 
   /** This side of a push/pull. */
   localState(join: boolean): PushPullState {
-    return {
-      join,
-      nodes: this.#swim.table.rows(),
-      serf: {
-        lTime: this.#clock.time,
-        eventLTime: this.#events.clock.time,
-        queryLTime: this.#queries.clock.time,
-        statusLTimes: this.#roster.statusLTimes(),
-        leftMembers: this.#roster.withStatus('left').map((member) => member.name),
-        events: this.#events.slots(),
-      },
-    };
+    return { join, nodes: this.#swim.table.rows(), serf: makeSerfState(this.#exchange) };
   }
 
   /** Says which protocol version stands against merging the state; undefined when none does. */
@@ -173,26 +171,13 @@ export class SerfCore implements SwimDelegate {
   merge(nowMs: number, state: PushPullState, ignoreOldEvents: boolean): void {
     this.#enter(nowMs);
     this.#swim.merge(state.nodes);
-    const { serf } = state;
-    if (serf === undefined) return;
-    if (serf.lTime > 0) this.#clock.witness(serf.lTime - 1);
-    if (serf.eventLTime > 0) this.#events.clock.witness(serf.eventLTime - 1);
-    if (serf.queryLTime > 0) this.#queries.clock.witness(serf.queryLTime - 1);
-    const left = new Set(serf.leftMembers);
-    for (const node of left)
-      this.#onIntent({ type: 'leave', lTime: (serf.statusLTimes.get(node) ?? 0) + 1, node, prune: false });
-    for (const [node, lTime] of serf.statusLTimes) if (!left.has(node)) this.#onIntent({ type: 'join', lTime, node });
-    if (ignoreOldEvents) this.#events.ignoreBefore(serf.eventLTime);
-    for (const slot of serf.events) {
-      for (const { name, payload } of slot?.events ?? [])
-        this.#events.receive({ type: 'user-event', lTime: slot!.lTime, name, payload, coalesce: false }, undefined);
-    }
+    if (state.serf !== undefined) mergeSerfState(state.serf, this.#exchange, ignoreOldEvents);
   }
 
   /** After a join: tells the pool, with a clock that exceeds all it knew about this name. */
   announceJoin(nowMs: number): void {
     this.#enter(nowMs);
-    this.#broadcastJoin(this.#clock.next());
+    this.#intents.announceJoin();
   }
 
   // ---- commands
@@ -243,10 +228,7 @@ export class SerfCore implements SwimDelegate {
   /** Declares a failed member to have left; with `prune` it is forgotten too. */
   forceLeave(nowMs: number, node: string, prune: boolean, done: () => void): void {
     this.#enter(nowMs);
-    const intent: SerfMessage = { type: 'leave', lTime: this.#clock.next(), node, prune };
-    this.#onIntent(intent);
-    if (!this.#swim.hasPeers) done();
-    else this.#queues.add(this.#queues.intents, intent, undefined, done);
+    this.#intents.forceLeave(node, prune, this.#swim.hasPeers, done);
   }
 
   /** Leaves in order; the event `left` says when it is done. */
@@ -257,7 +239,7 @@ export class SerfCore implements SwimDelegate {
 
   /** Restores what a snapshot kept, before the first join: events and queries seen then are not delivered again. */
   restore(times: ClockTimes): void {
-    this.#clock.witness(times.member);
+    this.#intents.clock.witness(times.member);
     this.#events.clock.witness(times.event);
     this.#events.ignoreBefore(times.event + 1);
     this.#queries.clock.witness(times.query);
@@ -275,7 +257,7 @@ export class SerfCore implements SwimDelegate {
   }
 
   get clocks(): ClockTimes {
-    return { member: this.#clock.time, event: this.#events.clock.time, query: this.#queries.clock.time };
+    return { member: this.#intents.clock.time, event: this.#events.clock.time, query: this.#queries.clock.time };
   }
 
   get coordinate(): Coordinate {
@@ -354,7 +336,7 @@ export class SerfCore implements SwimDelegate {
     switch (body.type) {
       case 'join':
       case 'leave':
-        if (this.#onIntent(body)) this.#queues.add(this.#queues.intents, body, raw);
+        this.#intents.hear(body, raw);
         break;
       case 'user-event':
         this.#events.receive(body, raw);
@@ -387,48 +369,8 @@ export class SerfCore implements SwimDelegate {
     this.#queues.take(into, budgetBytes, overheadBytes, maxMessages, this.#roster.size);
   }
 
-  // ---- intents
-
-  /** Whether the intent is to be passed on. */
-  #onIntent(intent: SerfMessage & { readonly type: 'join' | 'leave' }): boolean {
-    this.#clock.witness(intent.lTime);
-    if (intent.type === 'join') return this.#roster.join(intent, this.#nowMs);
-    if (intent.node === this.#setup.name && !this.#leaving.hasStarted) {
-      // Somebody believes that this member leaves. It does not: a join that is newer says so. An equal time is answered
-      // too: who heard the leave before our join of that time would ignore the join.
-      if (intent.lTime >= this.#roster.statusLTime(intent.node)) this.#broadcastJoin(this.#clock.time);
-      return false;
-    }
-    const isNews = this.#roster.leave(intent, this.#nowMs);
-    if (isNews && intent.prune) this.#prune(intent.node);
-    return isNews;
-  }
-
-  #broadcastJoin(lTime: number): void {
-    const intent: SerfMessage = { type: 'join', lTime, node: this.#setup.name };
-    this.#onIntent(intent);
-    this.#queues.add(this.#queues.intents, intent);
-  }
-
-  #announceLeave(done: () => void): void {
-    const intent: SerfMessage = { type: 'leave', lTime: this.#clock.next(), node: this.#setup.name, prune: false };
-    this.#onIntent(intent);
-    this.#queues.add(this.#queues.intents, intent, undefined, done);
-  }
-
-  /** Erases a member that was declared gone; one that only now leaves is given the time to do so. */
-  #prune(node: string): void {
-    const status = this.#roster.get(node)?.status;
-    if (status === undefined || node === this.#setup.name) return;
-    if (status !== 'leaving') {
-      this.#roster.erase(node);
-      return;
-    }
-    const { broadcastTimeoutMs, leavePropagateDelayMs } = this.#timing;
-    this.#timers.at(this.#nowMs + broadcastTimeoutMs + leavePropagateDelayMs, () => {
-      const now = this.#roster.get(node)?.status;
-      if (now !== undefined && now !== 'alive') this.#roster.erase(node);
-    });
+  get #exchange(): ExchangeParts {
+    return { roster: this.#roster, intents: this.#intents, events: this.#events, queries: this.#queries };
   }
 
   // ---- background
@@ -461,6 +403,7 @@ export class SerfCore implements SwimDelegate {
   #enter(nowMs: number): void {
     this.#nowMs = nowMs;
     this.#swim.nowMs = nowMs;
+    this.#intents.nowMs = nowMs;
     this.#events.nowMs = nowMs;
     this.#queries.nowMs = nowMs;
     this.#leaving.nowMs = nowMs;

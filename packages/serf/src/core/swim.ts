@@ -23,7 +23,7 @@ export interface SwimSetup {
   readonly delegate: SwimDelegate;
   readonly effects: EffectSink;
   readonly timers: Timers;
-  /** Bytes that encryption adds to a packet; 0 without a keyring. */
+  /** Bytes that encryption and a label add to a packet. */
   readonly packetOverheadBytes: () => number;
   readonly nowMs: number;
 }

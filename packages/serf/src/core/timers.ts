@@ -1,31 +1,58 @@
 /** A call that is due at some time; keep it to cancel it. */
 export interface Timer {
   readonly atMs: number;
-  cancelled: boolean;
 }
 
 interface Entry extends Timer {
-  atMs: number;
   readonly order: number;
-  readonly run: () => void;
+  /** Undefined once it was cancelled or has run. */
+  run: (() => void) | undefined;
 }
+
+/** Cancelled entries are swept out when they are more than this and more than half of all. */
+const sweepAbove = 256;
 
 /**
  * The core's own timers: a binary heap that somebody else's clock drives. Calls run in order of time, equal times in
- * order of scheduling, so that a run replays exactly. Scheduling and running cost O(log n), cancelling O(1).
+ * order of scheduling, so that a run replays exactly. Scheduling and running cost O(log n), cancelling O(1) on average;
+ * memory is in proportion to the calls that are not cancelled.
  */
 export class Timers {
   /** Invariant: every entry is due no earlier than its parent at (i - 1) >> 1. */
-  readonly #heap: Entry[] = [];
+  #heap: Entry[] = [];
   #order = 0;
+  #cancelled = 0;
 
   /** Time of the next call, or Infinity. A cancelled one may still count: a wake-up too early does no harm. */
   get nextMs(): number {
     return this.#heap[0]?.atMs ?? Number.POSITIVE_INFINITY;
   }
 
+  /** Calls that are kept, with some cancelled ones among them. */
+  get size(): number {
+    return this.#heap.length;
+  }
+
   at(atMs: number, run: () => void): Timer {
-    const entry: Entry = { atMs, order: this.#order++, run, cancelled: false };
+    const entry: Entry = { atMs, order: this.#order++, run };
+    this.#push(entry);
+    return entry;
+  }
+
+  /** The call is not made any more; one that was made already is left alone. */
+  cancel(timer: Timer | undefined): void {
+    const entry = timer as Entry | undefined;
+    if (entry?.run === undefined) return;
+    entry.run = undefined;
+    this.#cancelled++;
+    if (this.#cancelled <= sweepAbove || this.#cancelled <= this.#heap.length / 2) return;
+    const kept = this.#heap.filter((one) => one.run !== undefined);
+    this.#heap = [];
+    this.#cancelled = 0;
+    for (const one of kept) this.#push(one);
+  }
+
+  #push(entry: Entry): void {
     const heap = this.#heap;
     heap.push(entry);
     let index = heap.length - 1;
@@ -36,14 +63,16 @@ export class Timers {
       index = parent;
     }
     heap[index] = entry;
-    return entry;
   }
 
   /** Runs all that is due at `nowMs`, including what the calls themselves schedule for no later than that. */
   run(nowMs: number): void {
     for (let top = this.#heap[0]; top !== undefined && top.atMs <= nowMs; top = this.#heap[0]) {
       this.#removeTop();
-      if (!top.cancelled) top.run();
+      const { run } = top;
+      if (run === undefined) this.#cancelled--;
+      top.run = undefined;
+      run?.();
     }
   }
 

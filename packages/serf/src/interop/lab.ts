@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
@@ -41,14 +41,15 @@ export async function hasSerf(): Promise<boolean> {
 export async function until<Value>(
   what: string,
   look: () => Promise<Value | undefined | false> | Value | undefined | false,
-  timeoutMs = 15_000,
+  timeoutMs = 30_000,
+  everyMs = 40,
 ): Promise<Value> {
   const endMs = performance.now() + timeoutMs;
   for (;;) {
     const value = await look();
     if (value !== undefined && value !== false) return value;
     if (performance.now() > endMs) throw new Error(`waited ${timeoutMs} ms in vain for: ${what}`);
-    await pass(40);
+    await pass(everyMs);
   }
 }
 
@@ -57,19 +58,26 @@ export function pass(durationMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, durationMs));
 }
 
+/** Below the range from which systems take ports for outgoing connections, so that none of those gets in between. */
+const firstPort = 20_000;
+const portCount = 12_000;
+
 /** A port that is free for UDP and TCP. */
 export async function freePort(): Promise<number> {
+  const port = firstPort + Math.floor(Math.random() * portCount);
   const server = createServer();
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
   const socket = createSocket('udp4');
-  const isFree = await new Promise<boolean>((resolve) => {
-    socket.once('error', () => resolve(false));
-    socket.bind(port, '127.0.0.1', () => resolve(true));
-  });
-  if (isFree) await new Promise<void>((resolve) => socket.close(() => resolve()));
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return isFree ? port : freePort();
+  const isFree = await Promise.all([
+    new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true));
+    }),
+    new Promise<boolean>((resolve) => {
+      socket.once('error', () => resolve(false)).bind(port, '127.0.0.1', () => resolve(true));
+    }),
+  ]);
+  if (isFree[0]) await new Promise<void>((resolve) => server.close(() => resolve()));
+  if (isFree[1]) await new Promise<void>((resolve) => socket.close(() => resolve()));
+  return isFree[0] && isFree[1] ? port : freePort();
 }
 
 /** A child process that ends with its lab. */
@@ -130,12 +138,13 @@ export class Agent extends Process {
     child.stdout.on('data', keep);
     child.stderr.on('data', keep);
     await until(`agent ${this.name} to serve`, () => this.log.includes('Serf agent starting') || !this.isRunning);
+    if (!this.isRunning) throw new Error(`agent ${this.name} did not start: ${this.log.trim().slice(-300)}`);
   }
 
   cli(command: string, ...args: readonly string[]): Promise<CliResult> {
     const at = command.indexOf(' ');
-    const [verb, first] = at < 0 ? [command, []] : [command.slice(0, at), [command.slice(at + 1)]];
-    return serfCli([verb, `-rpc-addr=${this.rpc}`, ...first, ...args]);
+    const [verb, rest] = at < 0 ? [command, []] : [command.slice(0, at), [command.slice(at + 1)]];
+    return serfCli([verb, `-rpc-addr=${this.rpc}`, ...args, ...rest]);
   }
 
   async members(...args: readonly string[]): Promise<ShownMember[]> {
@@ -152,6 +161,7 @@ export class Agent extends Process {
     return await until(
       `${this.name} to show ${name} ${status}`,
       async () => {
+        if (!this.isRunning) throw new Error(`agent ${this.name} has ended: ${this.log.trim().slice(-300)}`);
         const member = await this.shows(name);
         return member?.status === status ? member : undefined;
       },
@@ -262,10 +272,17 @@ export class Lab {
   /** Starts an agent; it joins the addresses in `args`, if any. */
   async agent(name: string, args: readonly string[] = []): Promise<Agent> {
     const all = [...(this.#options.agentArgs ?? []), ...args];
-    const agent = new Agent(name, await freePort(), await freePort(), all);
-    this.#processes.push(agent);
-    await agent.start();
-    return agent;
+    for (let attempt = 1; ; attempt++) {
+      const agent = new Agent(name, await freePort(), await freePort(), all);
+      this.#processes.push(agent);
+      try {
+        await agent.start();
+        return agent;
+      } catch (error) {
+        // Somebody else took the port between the look and the bind.
+        if (attempt >= 3 || !agent.log.includes('address already in use')) throw error;
+      }
+    }
   }
 
   /** Starts one of our nodes. */
@@ -280,7 +297,7 @@ export class Lab {
     return peer;
   }
 
-  /** The three agents and our node of section 17, joined. */
+  /** Three agents and one of our nodes, joined. */
   async pool(): Promise<{ alpha: Agent; bravo: Agent; charlie: Agent; ts1: Peer }> {
     const alpha = await this.agent('alpha', ['-tag', 'role=web']);
     const [bravo, charlie] = await Promise.all([

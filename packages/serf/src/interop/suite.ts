@@ -1,4 +1,5 @@
 import { type Check, type CheckResult, recorder } from './check.js';
+import { checkDetection } from './checks-detection.js';
 import { checkFaults } from './checks-faults.js';
 import { checkLeaving } from './checks-leaving.js';
 import { checkPool } from './checks-pool.js';
@@ -31,6 +32,7 @@ const key = keyOf('matrix');
 const scenarios: Readonly<Record<Extent, readonly Scenario[]>> = {
   full: [
     (check) => checkIdle(check),
+    checkDetection,
     (check) => checkPool(check),
     (check) => checkFaults(check),
     (check) => checkLeaving(check),

@@ -22,7 +22,7 @@ async function serve(authKey?: string): Promise<{ serf: Serf; rpc: AgentRpc }> {
 /** Any msgpack value as JavaScript; raws become texts. */
 function value(reader: MsgpackReader, bytes: Uint8Array): unknown {
   const type = bytes[reader.offset];
-  if (type === undefined) throw new TruncatedError('more is to come');
+  if (type === undefined) throw new TruncatedError('more is to come', reader.offset + 1);
   if ((type >= 0x80 && type <= 0x8f) || type === 0xde || type === 0xdf) {
     const map: Record<string, unknown> = {};
     for (let left = reader.map(); left > 0; left--) map[reader.text()] = value(reader, bytes);

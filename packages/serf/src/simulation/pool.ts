@@ -27,7 +27,7 @@ export interface PoolOptions {
   readonly onEvent?: (at: SimulatedMember, event: SerfEvent, nowMs: number) => void;
 }
 
-const packetOptions = { keyring: undefined, label: new Uint8Array(0), checksum: false, compress: false };
+const packetOptions = { keyring: undefined, label: new Uint8Array(0), compress: false };
 
 /** Packets a paused process's socket holds; a kernel's default buffer of 208 KiB takes about as many. */
 const socketPackets = 400;
@@ -79,8 +79,12 @@ export class SimulatedPool {
   readonly #random: Random;
   readonly #loss: number;
   datagrams = 0;
+  /** Full states swapped, joins included. */
+  exchanges = 0;
   /** With `measurePackets`, the size of the largest one before compression and encryption. */
   largestPacketBytes = 0;
+  /** While set, nothing gets from one member to the other where it says so. */
+  cut: ((from: SimulatedMember, to: SimulatedMember) => boolean) | undefined;
   readonly #codec = new CachingCodec();
 
   constructor(options: PoolOptions) {
@@ -181,9 +185,9 @@ export class SimulatedPool {
   }
 
   #measure(sends: readonly Send[]): void {
-    for (const { messages } of sends) {
+    for (const { messages, checksum } of sends) {
       const parts = messages.map((message) => this.#codec.bytesOf(message));
-      const packet = encodePacket(parts, packetOptions);
+      const packet = encodePacket(parts, { ...packetOptions, checksum });
       this.largestPacketBytes = Math.max(this.largestPacketBytes, packet.length);
     }
   }
@@ -202,7 +206,7 @@ export class SimulatedPool {
 
   #datagram(from: SimulatedMember, to: SimulatedMember, messages: readonly SwimMessage[]): void {
     this.datagrams++;
-    if (this.#isLost() || to.crashed) return;
+    if (this.#isLost() || to.crashed || this.cut?.(from, to)) return;
     this.time.after(this.#latency(), () => {
       if (to.inbox === undefined) this.#deliver(to, from.endpoint, messages);
       else this.#receive(to, () => this.#deliver(to, from.endpoint, messages));
@@ -225,7 +229,7 @@ export class SimulatedPool {
 
   #streamPing(from: SimulatedMember, ping: StreamPing): void {
     const to = this.#at(ping.to);
-    if (to.crashed) return;
+    if (to.crashed || this.cut?.(from, to)) return;
     this.time.after(this.#handshakeMs() + this.#segmentMs(), () =>
       this.#receive(to, () =>
         this.time.after(this.#segmentMs(), () =>
@@ -240,7 +244,8 @@ export class SimulatedPool {
   }
 
   #pushPull(from: SimulatedMember, to: SimulatedMember, join: boolean, done?: () => void): void {
-    if (to.crashed || from === to) return;
+    if (to.crashed || from === to || this.cut?.(from, to)) return;
+    this.exchanges++;
     const request = from.core.localState(join);
     this.time.after(this.#handshakeMs() + this.#segmentMs(), () =>
       this.#receive(to, () => {

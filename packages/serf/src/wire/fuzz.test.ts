@@ -7,6 +7,7 @@ import { RequestReader } from '../rpc/request.js';
 import { decodeMessage, decodeTags, encodeMessage, encodeTags } from './codec.js';
 import { decodeCoordinate, encodeCoordinate } from './coordinate.js';
 import { decodeConflictResponse, decodeKeyRequest, decodeKeyResponse } from './internal.js';
+import { Keyring } from './keyring.js';
 import { WireError } from './msgpack.js';
 import { decodePacket } from './packet.js';
 import { decodeSerfState, encodePushPull } from './push-pull.js';
@@ -120,8 +121,12 @@ test('decode(encode(x)) is x for tags and coordinates', () => {
   );
 });
 
+const keyring = new Keyring([new Uint8Array(16)]);
 const decoders: Record<string, (bytes: Uint8Array) => unknown> = {
   decodePacket: (bytes) => decodePacket(bytes, { keyring: undefined, label: new Uint8Array(0) }),
+  'decodePacket with a key': (bytes) => decodePacket(bytes, { keyring, label: new Uint8Array(0) }),
+  'decodePacket with a label': (bytes) => decodePacket(bytes, { keyring: undefined, label: Uint8Array.of(1, 2) }),
+  'streamReader with a key': (bytes) => new StreamReader({ keyring, label: new Uint8Array(0) }, 1e6).push(bytes),
   decodeMessage,
   decodeTags,
   decodeCoordinate,

@@ -13,6 +13,13 @@ export class WireError extends Error {
 /** The bytes end inside a value: on a stream, wait for more; in a datagram, it is cut. */
 export class TruncatedError extends WireError {
   override readonly name: string = 'TruncatedError';
+  /** Bytes from the beginning without which it makes no sense to read again. */
+  readonly neededBytes: number;
+
+  constructor(message: string, neededBytes: number) {
+    super(message);
+    this.neededBytes = neededBytes;
+  }
 }
 
 const maxDepth = 32;
@@ -276,7 +283,8 @@ export class MsgpackReader {
   }
 
   #peek(): number {
-    if (this.#at >= this.#bytes.length) throw new TruncatedError(`the bytes end at offset ${this.#at}, inside a value`);
+    if (this.#at >= this.#bytes.length)
+      throw new TruncatedError(`the bytes end at offset ${this.#at}, inside a value`, this.#at + 1);
     return this.#bytes[this.#at]!;
   }
 
@@ -284,6 +292,7 @@ export class MsgpackReader {
     if (this.#bytes.length - this.#at < length)
       throw new TruncatedError(
         `wanted ${length} bytes at offset ${this.#at}, but only ${this.#bytes.length - this.#at} are left`,
+        this.#at + length,
       );
     const at = this.#at;
     this.#at += length;

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createCipheriv } from 'node:crypto';
 import { test } from 'node:test';
 import { utf8 } from '@dcache/base';
 import { encodeMessage } from './codec.js';
@@ -128,4 +129,20 @@ test('a label must be the configured one, and is authenticated', () => {
   const sealed = encodePacket([nack], { ...plain, keyring, label: utf8('blue') });
   const moved = Uint8Array.of(0xf4, 3, ...utf8('red'), ...sealed.subarray(6));
   assert.throws(() => decodePacket(moved, { keyring, label: utf8('red') }), /no installed key/);
+});
+
+test('padding of version 0 is taken off, and a wrong one is refused', () => {
+  const sealed = (plain: Uint8Array): Uint8Array => {
+    const nonce = new Uint8Array(12).fill(9);
+    const cipher = createCipheriv('aes-256-gcm', keyA, nonce);
+    return Buffer.concat([Uint8Array.of(0), nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+  };
+  const ring = { ...open, keyring: new Keyring([keyA]) };
+  const padding = 16 - (nack.length % 16);
+  assert.deepEqual(types(sealed(Uint8Array.of(...nack, ...new Array<number>(padding).fill(padding))), ring), ['nack']);
+  for (const wrong of [[], [0], [17], [200, 3, 255]])
+    assert.throws(() => decodePacket(sealed(Uint8Array.from(wrong)), ring), /padding/);
+  const unknown = sealed(nack);
+  unknown[0] = 2;
+  assert.throws(() => decodePacket(unknown, ring), /version 2, allowed are 0 and 1/);
 });

@@ -25,6 +25,8 @@ export interface PacketOptions {
 
 /** Bytes that one datagram may unfold to. */
 const maxUnfoldedBytes = 1 << 20;
+/** Smaller packets are hardly ever shorter when compressed, and pings and acks are most of the traffic. */
+const minCompressBytes = 128;
 const maxDepth = 8;
 /** More parts break the parser of Serf 0.9.4. */
 const maxParts = 127;
@@ -42,7 +44,7 @@ export function encodePacket(
   options: PacketOptions & { readonly checksum: boolean; readonly compress: boolean },
 ): Uint8Array {
   let packet = messages.length === 1 ? messages[0]! : encodeCompound(messages);
-  if (options.compress) {
+  if (options.compress && packet.length >= minCompressBytes) {
     const compressed = compressMessage(packet);
     if (compressed.length < packet.length) packet = compressed;
   }

@@ -31,6 +31,12 @@ export class PushPullReader {
   #at = 1;
   #header: { readonly join: boolean; readonly nodes: number; readonly userBytes: number } | undefined;
   readonly #rows: NodeRow[] = [];
+  #neededBytes = 0;
+
+  /** While more is to come: with fewer bytes than this, reading again changes nothing. */
+  get neededBytes(): number {
+    return this.#neededBytes;
+  }
 
   read(bytes: Uint8Array): { readonly state: PushPullState; readonly length: number } | undefined {
     const reader = new MsgpackReader(bytes, this.#at);
@@ -46,8 +52,9 @@ export class PushPullReader {
       return { state, length: reader.offset };
     } catch (error) {
       // Inside the user state, whose length is known, a cut value is not one that is still to come.
-      if (error instanceof TruncatedError && !this.#hasAll(bytes)) return undefined;
-      throw error;
+      if (!(error instanceof TruncatedError) || this.#hasAll(bytes)) throw error;
+      this.#neededBytes = error.neededBytes;
+      return undefined;
     }
   }
 

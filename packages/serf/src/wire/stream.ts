@@ -56,6 +56,8 @@ export class StreamReader {
   #buffer: Uint8Array = new Uint8Array(2048);
   #length = 0;
   #pushPull: PushPullReader | undefined;
+  /** Below this length nothing new can be read, so small chunks cost little. */
+  #neededBytes = 0;
 
   constructor(options: PacketOptions, maxBytes: number) {
     this.#options = options;
@@ -78,7 +80,7 @@ export class StreamReader {
     }
     this.#buffer.set(chunk, this.#length);
     this.#length += chunk.length;
-    return this.#read();
+    return this.#length < this.#neededBytes ? undefined : this.#read();
   }
 
   #read(): StreamMessage | undefined {
@@ -108,15 +110,22 @@ export class StreamReader {
     if (bytes[0] === MessageType.pushPull) {
       this.#pushPull ??= new PushPullReader();
       const read = this.#pushPull.read(bytes);
-      return read === undefined ? undefined : { type: 'push-pull', state: read.state };
+      if (read !== undefined) return { type: 'push-pull', state: read.state };
+      return this.#await(bytes, this.#pushPull.neededBytes);
     }
     try {
       return readWhole(bytes);
     } catch (error) {
       const isSmall = bytes[0] !== MessageType.compress && bytes[0] !== MessageType.user;
       if (!(error instanceof TruncatedError) || (isSmall && bytes.length > maxSmallBytes)) throw error;
-      return undefined;
+      return this.#await(bytes, isSmall ? 0 : error.neededBytes);
     }
+  }
+
+  /** `bytes` are all but the label, and of them so many are needed. */
+  #await(bytes: Uint8Array, neededBytes: number): undefined {
+    this.#neededBytes = this.#length - bytes.length + neededBytes;
+    return undefined;
   }
 }
 
@@ -136,7 +145,7 @@ function readWhole(bytes: Uint8Array): StreamMessage {
     }
     case MessageType.pushPull: {
       const read = new PushPullReader().read(bytes);
-      if (read === undefined) throw new TruncatedError('the push/pull is cut');
+      if (read === undefined) throw new WireError('the push/pull is cut');
       return { type: 'push-pull', state: read.state };
     }
     case MessageType.ping:
