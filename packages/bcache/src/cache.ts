@@ -1,9 +1,9 @@
 import type { BusMember, BusStats } from './bus.js';
-import type { ReplicatorStats } from './core/replicator.js';
+import type { ReplicatorStats } from './core/effects.js';
 import { Driver } from './driver.js';
 import { type Duration, show, toMs } from './duration.js';
 import { CacheError } from './errors.js';
-import type { CacheEvents } from './events.js';
+import type { CacheEvents, Events } from './events.js';
 import {
   checkTags,
   type FillDefaults,
@@ -13,6 +13,7 @@ import {
   type SetOptions,
 } from './fill/options.js';
 import type { Space, SpaceMode } from './local/space.js';
+import type { LocalStore } from './local/store.js';
 import { type CacheOptions, resolveOptions } from './options.js';
 
 export interface NamespaceOptions extends Omit<FillOptions, 'signal' | 'tags'> {
@@ -45,20 +46,25 @@ export class Namespace<V> {
   readonly name: string;
   protected readonly driver: Driver;
   readonly #space: Space;
+  readonly #store: LocalStore;
+  readonly #events: Events;
   readonly #defaults: FillDefaults;
 
   constructor(driver: Driver, name: string, defaults: FillDefaults, mode: SpaceMode | undefined) {
     this.driver = driver;
     this.name = name;
-    this.#space = driver.replica.store.space(name);
+    // Not through the driver at each read: three steps less on the way of a hit.
+    this.#store = driver.replica.store;
+    this.#events = driver.events;
+    this.#space = this.#store.space(name);
     if (mode !== undefined) this.#space.mode = mode;
     this.#defaults = defaults;
   }
 
   /** The value, or undefined where there is none, or none that is fresh. */
   get(key: string): V | undefined {
-    const value = this.driver.replica.store.get(this.#space, key) as V | undefined;
-    if (this.driver.events.watchesReads) this.#tellRead(key, value !== undefined);
+    const value = this.#store.get(this.#space, key) as V | undefined;
+    if (this.#events.watchesReads) this.#tellRead(key, value !== undefined);
     return value;
   }
 

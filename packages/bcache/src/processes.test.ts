@@ -104,7 +104,8 @@ test('eight processes, four of them killed and started again one at a time under
   const addresses = new Map<string, string>();
   const start = async (name: string): Promise<void> => {
     const peers = [...addresses].filter(([other]) => other !== name).map(([, address]) => address);
-    const talker = new Talker([worker, name, ...peers]);
+    // At its old address: a member of the same name elsewhere would be another one until the first is known to be dead.
+    const talker = new Talker([worker, name, addresses.get(name) ?? '127.0.0.1:0', ...peers]);
     workers.set(name, talker);
     addresses.set(name, (await talker.ever(/^address /)).slice(8));
   };

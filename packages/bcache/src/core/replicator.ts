@@ -1,8 +1,9 @@
 import { ByteReader, BytesError, ByteWriter, type Random, unreachable } from '@dcache/base';
 import type { Change } from './change.js';
 import { type Run, readChange, writeChange } from './change-codec.js';
+import type { Effects, ReplicatorEvent, ReplicatorStats } from './effects.js';
 import { HybridClock, msOf, stampOf } from './hlc.js';
-import type { Holdings } from './holdings.js';
+import type { Grave, Holdings } from './holdings.js';
 import { UpdateLog } from './log.js';
 import {
   decodeMessage,
@@ -14,7 +15,7 @@ import {
   readBatch,
 } from './message.js';
 import { type Position, Positions } from './positions.js';
-import { StateDonor, type StatePart, StateReceiver } from './state-transfer.js';
+import { StateExchange } from './state-exchange.js';
 
 export interface ReplicatorOptions {
   /** This node's id, unique among the living. It must not change; the incarnation does at every start. */
@@ -33,40 +34,9 @@ export interface ReplicatorOptions {
   readonly logBytes?: number;
 }
 
-/** What a driver carries out; messages leave in order. */
-export interface Effects {
-  /** `to` undefined: to every peer. */
-  readonly messages: readonly { readonly to: string | undefined; readonly bytes: Uint8Array }[];
-  readonly events: readonly ReplicatorEvent[];
-  /** Chunks wait to be made: call `pump` in a later turn. */
-  readonly hasMore: boolean;
-}
-
-export type ReplicatorEvent =
-  | { readonly type: 'sync-start'; readonly peer: string }
-  | { readonly type: 'sync-end'; readonly peer: string; readonly records: number; readonly ok: boolean }
-  | { readonly type: 'ready' }
-  | { readonly type: 'clock-corrected'; readonly peer: string; readonly aheadMs: number }
-  | { readonly type: 'stale' };
-
-/** Counts since the start. */
-export interface ReplicatorStats {
-  sent: number;
-  received: number;
-  applied: number;
-  refused: number;
-  voided: number;
-  restamped: number;
-  pulls: number;
-  states: number;
-  nonsense: number;
-}
-
 const outboxBytes = 64 * 1024;
 const pullAnswerBytes = 1024 * 1024;
 const pullWaitMs = 2_000;
-const stateWaitMs = 5_000;
-const maxDonors = 4;
 
 /**
  * Spreads versioned records to all nodes and repairs what was missed; pure. The driver tells the time (`advance`), who
@@ -116,9 +86,7 @@ export class Replicator {
   #run: Run = { dot: 0, space: undefined };
   #outboxCount = 0;
 
-  #receiver: StateReceiver | undefined;
-  readonly #donors: StateDonor[] = [];
-  #nextStateId = 1;
+  readonly #states: StateExchange;
   /** Highest stamp that a peer would take, told in a refusal; carried out once our clocks are compared. */
   #retreatTo = Infinity;
   #retreatAtMs = 0;
@@ -136,6 +104,18 @@ export class Replicator {
     this.#deletionDelayMs = options.deletionDelayMs ?? 100_000;
     this.#exchangeMs = options.exchangeMs ?? 1_000;
     this.#log = new UpdateLog(options.logBytes ?? 32 * 1024 * 1024);
+    this.#states = new StateExchange({
+      holdings: options.holdings,
+      now: () => this.#monotonicMs,
+      send: (to, message) => this.#send(to, message),
+      tell: (event) => this.#events.push(event),
+      positions: () => this.#standing(),
+      learnVoid: (origin, voidAbove) => this.#learnVoid(origin, voidAbove),
+      take: (change) => this.#takeRecord(change),
+      takeGrave: (grave) => this.#takeGrave(grave),
+      refuse: (to, { origin, dot }) => this.#refuse(to, origin, dot),
+      finished: (entries) => this.#standAs(entries),
+    });
   }
 
   /** What this node signs its changes with; another after a retreat. */
@@ -154,7 +134,7 @@ export class Replicator {
 
   /** Whether a full state is being taken, or has to be. */
   get isSyncing(): boolean {
-    return this.#receiver !== undefined || this.#isStale;
+    return this.#states.isTaking || this.#isStale;
   }
 
   get origins(): number {
@@ -198,9 +178,7 @@ export class Replicator {
   /** The living members other than this node. */
   setPeers(peers: readonly string[]): void {
     this.#peers = peers;
-    if (this.#receiver !== undefined && !peers.includes(this.#receiver.from)) this.#endState(false);
-    for (let i = this.#donors.length - 1; i >= 0; i--)
-      if (!peers.includes(this.#donors[i]!.to)) this.#donors.splice(i, 1);
+    this.#states.setPeers(peers);
   }
 
   /** A peer can be reached from now on, or again: compare positions with it. */
@@ -214,7 +192,7 @@ export class Replicator {
   }
 
   take(): Effects {
-    const effects = { messages: this.#messages, events: this.#events, hasMore: this.#donors.some((d) => d.mayGive) };
+    const effects = { messages: this.#messages, events: this.#events, hasMore: this.#states.hasMore };
     this.#messages = [];
     this.#events = [];
     return effects;
@@ -222,25 +200,14 @@ export class Replicator {
 
   /** Makes the next chunk for each node that takes a state from this one. */
   pump(): void {
-    for (const donor of [...this.#donors]) {
-      if (!donor.mayGive) continue;
-      const body = donor.chunk();
-      if (body !== undefined)
-        this.#send(donor.to, { type: MessageType.stateChunk, id: donor.id, index: donor.index++, body });
-      else {
-        this.#send(donor.to, { type: MessageType.stateEnd, id: donor.id, index: donor.index });
-        this.#donors.splice(this.#donors.indexOf(donor), 1);
-      }
-    }
+    this.#states.pump();
   }
 
   tick(): void {
     const now = this.#monotonicMs;
     this.flush();
     if (this.#heardAtMs >= 0 && now - this.#heardAtMs > this.#deletionDelayMs) this.#becomeStale();
-    if (this.#receiver !== undefined && now - this.#receiver.heardAtMs > stateWaitMs) this.#endState(false);
-    for (let i = this.#donors.length - 1; i >= 0; i--)
-      if (now - this.#donors[i]!.heardAtMs > stateWaitMs * 2) this.#donors.splice(i, 1);
+    this.#states.tick();
     if (this.#retreatTo !== Infinity && now >= this.#retreatAtMs) this.#retreat();
     for (const position of this.#positions.all()) this.#pullAgain(position, now);
     if (now >= this.#exchangeAtMs) {
@@ -284,22 +251,21 @@ export class Replicator {
         this.#sendPositions(from, true, 0);
         return;
       case MessageType.stateRequest:
-        this.#onStateRequest(from, message.id, message.isStale);
+        // Two nodes that were both away have nobody better to ask.
+        this.#states.onRequest(from, message.id, !this.#isStale || message.isStale);
         return;
       case MessageType.stateBegin:
-        this.#onStatePart(from, 0, message);
+        this.#states.onPart(from, 0, message);
         return;
       case MessageType.stateChunk:
       case MessageType.stateEnd:
-        this.#onStatePart(from, message.index, message);
+        this.#states.onPart(from, message.index, message);
         return;
-      case MessageType.stateMore: {
-        const donor = this.#donors.find((d) => d.to === from && d.id === message.id);
-        donor?.more(this.#monotonicMs);
+      case MessageType.stateMore:
+        this.#states.onMore(from, message.id);
         return;
-      }
       case MessageType.stateBusy:
-        if (this.#isFrom(from, message.id)) this.#endState(false);
+        this.#states.onBusy(from, message.id);
         return;
       default:
         unreachable(message);
@@ -514,7 +480,7 @@ export class Replicator {
   #becomeStale(): void {
     if (this.#isStale || this.#heardAtMs < 0) return;
     this.#isStale = true;
-    this.#endState(false);
+    this.#states.giveUp();
     this.#events.push({ type: 'stale' });
     for (const peer of this.#peers) this.#sendPositions(peer, true, 0);
   }
@@ -533,92 +499,43 @@ export class Replicator {
   }
 
   #requestState(from: string): void {
-    if (this.#receiver !== undefined) return;
-    const id = this.#nextStateId++;
-    this.#receiver = new StateReceiver(id, from, this.#monotonicMs);
-    this.stats.states++;
-    this.#events.push({ type: 'sync-start', peer: from });
-    this.#send(from, { type: MessageType.stateRequest, id, isStale: this.#isStale });
+    if (this.#states.request(from, this.#isStale)) this.stats.states++;
   }
 
-  #onStateRequest(from: string, id: number, isStale: boolean): void {
-    for (let i = this.#donors.length - 1; i >= 0; i--) if (this.#donors[i]!.to === from) this.#donors.splice(i, 1);
-    // Two nodes that were both away have nobody better to ask.
-    if (this.#donors.length >= maxDonors || (this.#isStale && !isStale)) {
-      this.#send(from, { type: MessageType.stateBusy, id });
-      return;
-    }
+  /** Where this node stands, and where those stood that are gone (their `reach` is 1). */
+  #standing(): PositionEntry[] {
     this.flush();
     const entries: PositionEntry[] = [];
     for (const { origin, seen, dot, voidAbove } of this.#positions.all())
       entries.push({ origin, seen, dot, reach: 0, voidAbove });
     for (const [origin, { seen, dot, voidAbove }] of this.#positions.epitaphs())
       entries.push({ origin, seen, dot, reach: 1, voidAbove });
-    this.#donors.push(new StateDonor(id, from, this.#holdings, this.#monotonicMs));
-    this.#send(from, { type: MessageType.stateBegin, id, entries });
+    return entries;
   }
 
-  #onStatePart(from: string, index: number, message: StatePart): void {
-    const receiver = this.#receiver;
-    if (receiver === undefined || !this.#isFrom(from, message.id)) return;
-    receiver.heardAtMs = this.#monotonicMs;
-    for (const part of receiver.due(index, message)) {
-      if (part.type === MessageType.stateBegin) this.#beginState(receiver, part.entries);
-      else if (part.type === MessageType.stateChunk) this.#takeChunk(receiver, part.body);
-      else this.#endState(true);
-    }
+  #takeRecord(change: Change): boolean {
+    if (this.#positions.isVoid(change.origin, change.dot)) this.stats.voided++;
+    else if (change.dot > this.#limit(this.#clock.nowMs)) return false;
+    // Seen, and not held any more: it was overwritten, deleted or evicted here.
+    else if (!this.#positions.hasSeen(change.origin, change.dot) || this.#holdings.holds(change)) this.#merge(change);
+    return true;
   }
 
-  #beginState(receiver: StateReceiver, entries: readonly PositionEntry[]): void {
-    receiver.begin(this.#holdings);
-    for (const entry of entries) {
-      this.#learnVoid(entry.origin, entry.voidAbove);
-      receiver.donorSeen.set(entry.origin, entry.dot);
-      receiver.positions.push(entry);
-    }
+  #takeGrave(grave: Grave): void {
+    if (grave[1] > this.#limit(this.#clock.nowMs)) return;
+    this.#clock.observe(grave[1]);
+    this.#holdings.bury(grave);
   }
 
-  #takeChunk(receiver: StateReceiver, body: Uint8Array): void {
-    const limit = this.#limit(this.#clock.nowMs);
-    let refused: Change | undefined;
-    receiver.read(
-      body,
-      (change) => {
-        if (this.#positions.isVoid(change.origin, change.dot)) this.stats.voided++;
-        else if (change.dot > limit) refused = change;
-        // Seen, and not held any more: it was overwritten, deleted or evicted here.
-        else if (!this.#positions.hasSeen(change.origin, change.dot) || this.#holdings.holds(change))
-          this.#merge(change);
-      },
-      (grave) => {
-        if (grave[1] > limit) return;
-        this.#clock.observe(grave[1]);
-        this.#holdings.bury(grave);
-      },
-    );
-    if (refused !== undefined) this.#refuse(receiver.from, (refused as Change).origin, (refused as Change).dot);
-    this.#send(receiver.from, { type: MessageType.stateMore, id: receiver.id });
-  }
-
-  #endState(ok: boolean): void {
-    const receiver = this.#receiver;
-    if (receiver === undefined) return;
-    this.#receiver = undefined;
-    this.#events.push({ type: 'sync-end', peer: receiver.from, records: receiver.records, ok });
-    if (!ok) return;
-    receiver.end(this.#holdings);
-    for (const { origin, seen, dot, reach } of receiver.positions) {
-      // An epitaph (reach 1) is worth keeping only of an origin that this node knows.
+  #standAs(entries: readonly PositionEntry[]): void {
+    for (const { origin, seen, dot, reach } of entries) {
+      // Of those gone only who is known here is worth keeping.
       if (origin === this.#own.origin || (reach === 1 && this.#positions.seen(origin) === 0)) continue;
       this.#positions.raise(origin, seen, dot);
     }
     this.#isStale = false;
     this.#becomeReady();
     for (const peer of this.#peers) this.#sendPositions(peer, true, 0);
-  }
-
-  #isFrom(from: string, id: number): boolean {
-    return this.#receiver !== undefined && this.#receiver.from === from && this.#receiver.id === id;
   }
 
   #randomPeer(): string | undefined {

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { createCache } from '../cache.js';
 
-const [, , name, ...peers] = process.argv;
-const cache = await createCache<number>({ listen: '127.0.0.1:0', peerId: name!, peers, maxKeys: 10_000 });
+const [, , name, listen, ...peers] = process.argv;
+const cache = await createCache<number>({ listen: listen!, peerId: name!, peers, maxKeys: 10_000 });
 console.log(`address ${cache.members()[0]!.address}`);
 let writes = 0;
 let timer: NodeJS.Timeout | undefined;

@@ -18,6 +18,7 @@ const startedAt = performance.now();
 for (let seed = from; seed < from + count; seed++) {
   const outcome: Outcome = runStory(seed, Number(values.nodes));
   for (const name of Object.keys(totals) as (keyof typeof totals)[]) totals[name] += outcome[name];
+  if ((seed - from) % 50 === 49) console.error(`${seed - from + 1} seeds, ${failed} failed`);
   if (outcome.faults.length === 0) continue;
   failed++;
   console.log(`seed ${seed}: ${outcome.faults.length} faults\n  ${outcome.faults.slice(0, 6).join('\n  ')}`);

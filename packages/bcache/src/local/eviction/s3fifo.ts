@@ -18,6 +18,8 @@ export class S3FifoPolicy implements Policy {
   readonly #main: SlotList;
   readonly #ghost: GhostQueue;
   readonly #smallTarget: number;
+  /** Came in a moment ago, to the place that is being made: it is not who leaves. */
+  #newest = -1;
 
   constructor(slots: Slots, capacity: number) {
     this.#slots = slots;
@@ -28,6 +30,7 @@ export class S3FifoPolicy implements Policy {
   }
 
   inserted(slot: number): void {
+    this.#newest = slot;
     if (this.#ghost.remove(keyHash(this.#slots.keys[slot]!))) this.#toMain(slot, 0);
     else this.#small.pushTail(slot);
   }
@@ -47,7 +50,9 @@ export class S3FifoPolicy implements Policy {
   victim(): number {
     const marks = this.#slots.i32;
     for (;;) {
-      if (this.#small.length >= this.#smallTarget || this.#main.length === 0) {
+      // Above its target, not at it: the newest may be in it.
+      const isMainSpent = this.#main.length === 0 || (this.#main.length === 1 && this.#main.head === this.#newest);
+      if (this.#small.length > this.#smallTarget || (isMainSpent && this.#small.length > 0)) {
         const slot = this.#small.head;
         if (slot >= 0) {
           if ((marks[slot * 8 + marksAt]! & frequencyMask) <= 1) {
@@ -61,6 +66,10 @@ export class S3FifoPolicy implements Policy {
       }
       const slot = this.#main.head;
       const frequency = marks[slot * 8 + marksAt]! & frequencyMask;
+      if (slot === this.#newest && this.#main.length > 1) {
+        this.#main.moveToTail(slot);
+        continue;
+      }
       if (frequency === 0) return slot;
       marks[slot * 8 + marksAt]! -= 1;
       this.#main.moveToTail(slot);

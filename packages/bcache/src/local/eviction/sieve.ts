@@ -36,12 +36,14 @@ export class SievePolicy implements Policy {
 
   victim(): number {
     const marks = this.#slots.i32;
-    let hand = this.#hand >= 0 ? this.#hand : this.#list.head;
+    const { head, tail } = this.#list;
+    // The newest came in a moment ago, to the place that is being made: the hand does not reach it.
+    let hand = this.#hand >= 0 && this.#hand !== tail ? this.#hand : head;
     // Ends after one round at most: each step clears a bit.
     while ((marks[hand * 8 + marksAt]! & visitedBit) !== 0) {
       marks[hand * 8 + marksAt]! &= ~visitedBit;
       const next = this.#list.next(hand);
-      hand = next >= 0 ? next : this.#list.head;
+      hand = next >= 0 && next !== tail ? next : head;
     }
     this.#hand = hand;
     return hand;

@@ -126,7 +126,10 @@ export class TinyLfuPolicy implements Policy {
     this.#hits = 0;
     this.#misses = 0;
     const highest = Math.max(1, Math.floor(this.#capacity * protectedShare));
-    this.#windowTarget = Math.min(highest, Math.max(1, Math.round(this.#windowTarget + direction)));
+    const wanted = Math.round(this.#windowTarget + direction);
+    this.#windowTarget = Math.min(highest, Math.max(1, wanted));
+    // At an end of the range there is nothing more to learn in this direction: a flat stretch must not hold it there.
+    if (this.#windowTarget !== wanted) this.#step = -this.#step;
     this.#demote();
   }
 

@@ -1,0 +1,154 @@
+import type { Change } from './change.js';
+import type { ReplicatorEvent } from './effects.js';
+import type { Grave, Holdings } from './holdings.js';
+import { type Message, MessageType, type PositionEntry } from './message.js';
+import { StateDonor, type StatePart, StateReceiver } from './state-transfer.js';
+
+/** What the exchange of full states needs of its replicator. */
+export interface StateHost {
+  readonly holdings: Holdings;
+  /** Monotonic time. */
+  now(): number;
+  send(to: string, message: Message): void;
+  tell(event: ReplicatorEvent): void;
+  /** All that this node has seen, gone origins among it, for one that takes its state. */
+  positions(): PositionEntry[];
+  /** What is void is learned before the records come. */
+  learnVoid(origin: string, voidAbove: number): void;
+  /** Merges a record of a state. False where its stamp is too far ahead. */
+  take(change: Change): boolean;
+  takeGrave(grave: Grave): void;
+  refuse(to: string, change: Change): void;
+  /** The donor's positions are this node's now. */
+  finished(positions: readonly PositionEntry[]): void;
+}
+
+const waitMs = 5_000;
+const maxDonors = 4;
+
+/** Gives full states to a few nodes at a time, and takes one. What stands still is given up and asked for again. */
+export class StateExchange {
+  readonly #host: StateHost;
+  #receiver: StateReceiver | undefined;
+  #donors: StateDonor[] = [];
+  #nextId = 1;
+
+  constructor(host: StateHost) {
+    this.#host = host;
+  }
+
+  get isTaking(): boolean {
+    return this.#receiver !== undefined;
+  }
+
+  /** Whether there are chunks to make. */
+  get hasMore(): boolean {
+    return this.#donors.some((donor) => donor.mayGive);
+  }
+
+  setPeers(peers: readonly string[]): void {
+    if (this.#receiver !== undefined && !peers.includes(this.#receiver.from)) this.giveUp();
+    this.#donors = this.#donors.filter((donor) => peers.includes(donor.to));
+  }
+
+  tick(): void {
+    const now = this.#host.now();
+    if (this.#receiver !== undefined && now - this.#receiver.heardAtMs > waitMs) this.giveUp();
+    this.#donors = this.#donors.filter((donor) => now - donor.heardAtMs <= waitMs * 2);
+  }
+
+  /** Makes the next chunk for each node that takes a state from this one. */
+  pump(): void {
+    for (const donor of this.#donors.filter(({ mayGive }) => mayGive)) {
+      const body = donor.chunk();
+      const { id, to } = donor;
+      if (body !== undefined) this.#host.send(to, { type: MessageType.stateChunk, id, index: donor.index++, body });
+      else {
+        this.#host.send(to, { type: MessageType.stateEnd, id, index: donor.index });
+        this.#donors.splice(this.#donors.indexOf(donor), 1);
+      }
+    }
+  }
+
+  /** Asks a peer for its state, unless one is on its way. False where one is. */
+  request(from: string, isStale: boolean): boolean {
+    if (this.#receiver !== undefined) return false;
+    const id = this.#nextId++;
+    this.#receiver = new StateReceiver(id, from, this.#host.now());
+    this.#host.tell({ type: 'sync-start', peer: from });
+    this.#host.send(from, { type: MessageType.stateRequest, id, isStale });
+    return true;
+  }
+
+  /** A peer asks for this node's state. `mayGive` false: this node has to take one first. */
+  onRequest(from: string, id: number, mayGive: boolean): void {
+    this.#donors = this.#donors.filter((donor) => donor.to !== from);
+    if (this.#donors.length >= maxDonors || !mayGive) {
+      this.#host.send(from, { type: MessageType.stateBusy, id });
+      return;
+    }
+    const entries = this.#host.positions();
+    this.#donors.push(new StateDonor(id, from, this.#host.holdings, this.#host.now()));
+    this.#host.send(from, { type: MessageType.stateBegin, id, entries });
+  }
+
+  onMore(from: string, id: number): void {
+    this.#donors.find((donor) => donor.to === from && donor.id === id)?.more(this.#host.now());
+  }
+
+  onBusy(from: string, id: number): void {
+    if (this.#isOurs(from, id)) this.giveUp();
+  }
+
+  onPart(from: string, index: number, message: StatePart): void {
+    const receiver = this.#receiver;
+    if (receiver === undefined || !this.#isOurs(from, message.id)) return;
+    receiver.heardAtMs = this.#host.now();
+    for (const part of receiver.due(index, message)) {
+      if (part.type === MessageType.stateBegin) this.#begin(receiver, part.entries);
+      else if (part.type === MessageType.stateChunk) this.#takeChunk(receiver, part.body);
+      else this.#finish(receiver);
+    }
+  }
+
+  /** Lets go of a state that is on its way; what it has brought stays. */
+  giveUp(): void {
+    const receiver = this.#receiver;
+    if (receiver === undefined) return;
+    this.#receiver = undefined;
+    this.#host.tell({ type: 'sync-end', peer: receiver.from, records: receiver.records, ok: false });
+  }
+
+  #begin(receiver: StateReceiver, entries: readonly PositionEntry[]): void {
+    receiver.begin(this.#host.holdings);
+    for (const entry of entries) {
+      this.#host.learnVoid(entry.origin, entry.voidAbove);
+      receiver.donorSeen.set(entry.origin, entry.dot);
+      receiver.positions.push(entry);
+    }
+  }
+
+  #takeChunk(receiver: StateReceiver, body: Uint8Array): void {
+    const refused: Change[] = [];
+    receiver.read(
+      body,
+      (change) => {
+        if (!this.#host.take(change)) refused.push(change);
+      },
+      (grave) => this.#host.takeGrave(grave),
+    );
+    if (refused[0] !== undefined) this.#host.refuse(receiver.from, refused[0]);
+    this.#host.send(receiver.from, { type: MessageType.stateMore, id: receiver.id });
+  }
+
+  #finish(receiver: StateReceiver): void {
+    this.#receiver = undefined;
+    receiver.end(this.#host.holdings);
+    this.#host.finished(receiver.positions);
+    this.#host.tell({ type: 'sync-end', peer: receiver.from, records: receiver.records, ok: true });
+  }
+
+  #isOurs(from: string, id: number): boolean {
+    return this.#receiver !== undefined && this.#receiver.from === from && this.#receiver.id === id;
+  }
+}
