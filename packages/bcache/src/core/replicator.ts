@@ -37,6 +37,8 @@ export interface ReplicatorOptions {
 const outboxBytes = 64 * 1024;
 const pullAnswerBytes = 1024 * 1024;
 const pullWaitMs = 2_000;
+const reissueWaitMs = 300;
+const reissueEveryMs = 1_000;
 
 /**
  * Spreads versioned records to all nodes and repairs what was missed; pure. The driver tells the time (`advance`), who
@@ -87,9 +89,9 @@ export class Replicator {
   #outboxCount = 0;
 
   readonly #states: StateExchange;
-  /** Highest stamp that a peer would take, told in a refusal; carried out once our clocks are compared. */
-  #retreatTo = Infinity;
-  #retreatAtMs = 0;
+  /** When void records are issued anew; Infinity where none are known, and when it was done last. */
+  #reissueAtMs = Infinity;
+  #reissuedAtMs = Number.NEGATIVE_INFINITY;
 
   #messages: { to: string | undefined; bytes: Uint8Array }[] = [];
   #events: ReplicatorEvent[] = [];
@@ -208,7 +210,7 @@ export class Replicator {
     this.flush();
     if (this.#heardAtMs >= 0 && now - this.#heardAtMs > this.#deletionDelayMs) this.#becomeStale();
     this.#states.tick();
-    if (this.#retreatTo !== Infinity && now >= this.#retreatAtMs) this.#retreat();
+    if (now >= this.#reissueAtMs) this.#reissue();
     for (const position of this.#positions.all()) this.#pullAgain(position, now);
     if (now >= this.#exchangeAtMs) {
       for (const position of this.#positions.all()) this.#buryGone(position, now);
@@ -245,9 +247,8 @@ export class Replicator {
         this.#requestState(from);
         return;
       case MessageType.refused:
-        // Whose clock is wrong shows when we compare them; until then nothing is given a new stamp.
-        this.#retreatTo = Math.min(this.#retreatTo, this.#limit(message.nowMs));
-        this.#retreatAtMs = this.#monotonicMs + pullWaitMs;
+        // Whose clock is wrong shows when we compare them; its records are void in any case.
+        this.#learnVoid(message.origin, message.dot - 1);
         this.#sendPositions(from, true, 0);
         return;
       case MessageType.stateRequest:
@@ -291,7 +292,7 @@ export class Replicator {
       isNews = true;
       this.stats.received++;
       if (change.dot > position.voidAbove) this.stats.voided++;
-      else if (change.dot > limit) refusedDot = change.dot;
+      else if (change.dot > limit) refusedDot = refusedDot === 0 ? change.dot : Math.min(refusedDot, change.dot);
       else this.#merge(change);
     }
     reader.end();
@@ -412,47 +413,43 @@ export class Replicator {
   /** The peer read its clock after we had sent ours: if ours was above it even so, ours is ahead. */
   #compareClocks(peer: string, oursMs: number, theirsMs: number): void {
     const aheadMs = oursMs - theirsMs;
-    if (aheadMs > this.#maxClockSkewMs) {
-      this.#clock.correct(aheadMs);
-      this.#events.push({ type: 'clock-corrected', peer, aheadMs });
-      this.#retreatTo = Math.min(this.#retreatTo, this.#limit(theirsMs));
-    }
-    if (this.#retreatTo !== Infinity) this.#retreat();
+    // What was asked before the last correction measured the clock of then.
+    if (aheadMs <= this.#maxClockSkewMs || oursMs > this.#clock.nowMs) return;
+    this.#clock.correct(aheadMs);
+    this.#events.push({ type: 'clock-corrected', peer, aheadMs });
+    // Someone else's may be slower still: better to know before the next write than by its refusal.
+    for (const other of this.#peers) if (other !== peer) this.#sendPositions(other, true, 0);
   }
 
   /**
-   * A peer takes no stamp above `#retreatTo`. Every record above it that is held here, of whichever origin, is void from
-   * now on and is issued anew with a stamp of this node; so does everyone who learns of it. What one of them had
-   * overwritten with a void record stays overwritten, for the new stamp is above all that this node has seen.
+   * A peer took no record of `origin` above a dot. From now on those are void for everyone: each node that holds some
+   * issues them anew with a stamp of its own, and who learns of it later does so too. What one of them had overwritten
+   * stays overwritten, for the new stamp is above all that this node has seen.
    */
-  #retreat(): void {
-    const limit = this.#retreatTo;
-    this.#retreatTo = Infinity;
-    if (this.#clock.last <= limit) return;
-    this.flush();
-    this.#own.voidAbove = Math.min(this.#own.voidAbove, limit);
-    this.#reissue((_, dot) => dot > limit, limit);
-  }
-
-  /** A peer says that records of an origin are void above a dot. */
   #learnVoid(origin: string, voidAbove: number): void {
     if (voidAbove === Infinity || (this.#positions.seen(origin) === 0 && origin !== this.#own.origin)) return;
+    if (origin === this.#own.origin) this.flush();
+    // Asked before it is looked up: that would bring back one who is buried.
+    if (voidAbove >= this.#positions.voidAbove(origin)) return;
     const position = this.#positions.get(origin);
-    if (voidAbove >= position.voidAbove) return;
     position.voidAbove = voidAbove;
-    this.#reissue((of, dot) => of === origin && dot > voidAbove, voidAbove);
+    if (position === this.#own) this.#takeNewOrigin();
+    // Many refusals come at once, and clocks are being compared: once a second is enough, and bounds what it costs.
+    if (this.#reissueAtMs === Infinity)
+      this.#reissueAtMs = Math.max(this.#monotonicMs + reissueWaitMs, this.#reissuedAtMs + reissueEveryMs);
   }
 
-  #reissue(isVictim: (origin: string, dot: number) => boolean, limit: number): void {
-    const { victims, highestDot } = this.#holdings.collect(isVictim);
-    if (this.#own.voidAbove !== Infinity) this.#takeNewOrigin(highestDot);
+  #reissue(): void {
+    this.#reissueAtMs = Infinity;
+    this.#reissuedAtMs = this.#monotonicMs;
+    this.flush();
+    const { victims, highestDot } = this.#holdings.collect((origin, dot) => this.#positions.isVoid(origin, dot));
+    const highest = Math.max(highestDot, stampOf(this.#clock.nowMs));
+    // Dots of one origin rise: only one that has given none may start lower.
+    if (this.#own.seen === 0) this.#clock.lower(highest);
+    this.#holdings.lowerGraves(Math.max(highest, this.#clock.last));
     victims.sort((a, b) => a.stamp - b.stamp || (a.origin < b.origin ? -1 : 1));
-    this.#holdings.lowerGraves(limit);
-    for (const victim of victims) {
-      this.#holdings.forget(victim);
-      const position = this.#positions.get(victim.origin);
-      position.voidAbove = Math.min(position.voidAbove, limit);
-    }
+    for (const victim of victims) this.#holdings.forget(victim);
     for (const victim of victims) {
       const stamp = this.#clock.stamp();
       const backMs = Math.max(0, msOf(victim.dot) - msOf(stamp));
@@ -463,16 +460,16 @@ export class Replicator {
       this.stats.restamped++;
     }
     this.flush();
-    const peer = this.#randomPeer();
-    if (victims.length > 0 && peer !== undefined) this.#sendPositions(peer, true, 0);
   }
 
-  /** Its own stamps were too high: this node goes on under a new incarnation, below them. */
-  #takeNewOrigin(highestDot: number): void {
-    this.flush();
+  /** Its own stamps were too high: this node goes on under a new incarnation. */
+  #takeNewOrigin(): void {
     this.#incarnation++;
     this.#own = this.#positions.get(`${this.#node}/${this.#incarnation.toString(36)}`);
-    this.#clock.lower(highestDot);
+    const { highestDot } = this.#holdings.collect((origin, dot) => this.#positions.isVoid(origin, dot));
+    this.#clock.lower(Math.max(highestDot, stampOf(this.#clock.nowMs)));
+    // The others hear of it with the next exchange, at once.
+    this.#exchangeAtMs = 0;
   }
 
   // Full states
