@@ -15,7 +15,7 @@ import {
   readBatch,
 } from './message.js';
 import { type Position, Positions } from './positions.js';
-import { StateExchange } from './state-exchange.js';
+import { StateExchange, type StateHost } from './state-exchange.js';
 
 export interface ReplicatorOptions {
   /** This node's id, unique among the living. It must not change; the incarnation does at every start. */
@@ -106,7 +106,7 @@ export class Replicator {
     this.#deletionDelayMs = options.deletionDelayMs ?? 100_000;
     this.#exchangeMs = options.exchangeMs ?? 1_000;
     this.#log = new UpdateLog(options.logBytes ?? 32 * 1024 * 1024);
-    this.#states = new StateExchange({
+    const host: StateHost = {
       holdings: options.holdings,
       now: () => this.#monotonicMs,
       send: (to, message) => this.#send(to, message),
@@ -117,7 +117,8 @@ export class Replicator {
       takeGrave: (grave) => this.#takeGrave(grave),
       refuse: (to, { origin, dot }) => this.#refuse(to, origin, dot),
       finished: (entries) => this.#standAs(entries),
-    });
+    };
+    this.#states = new StateExchange(host, 1 + options.random.below(2 ** 40));
   }
 
   /** What this node signs its changes with; another after a retreat. */
