@@ -81,8 +81,6 @@ export class Replicator {
   /** Away for so long that deletions may have been forgotten: takes a full state before it sends anything. */
   #isStale = false;
   #isReady = false;
-  /** What the first peer that answered had: ready once it is reached. */
-  #goal: ReadonlyMap<string, number> | undefined;
 
   readonly #outbox = new ByteWriter(outboxBytes);
   #run: Run = { dot: 0, space: undefined };
@@ -299,7 +297,6 @@ export class Replicator {
     reader.end();
     if (isNews) this.#log.add(batch);
     if (refusedDot > 0) this.#refuse(from, batch.origin, refusedDot);
-    this.#checkGoal();
     if (position.seen >= position.latest) position.pullUntilMs = 0;
     else if (position.seen > before || this.#monotonicMs >= position.pullUntilMs) {
       this.#pull(this.#peers.includes(position.node) ? position.node : from, position);
@@ -322,6 +319,7 @@ export class Replicator {
   }
 
   #pull(peer: string, position: Position): void {
+    if (!this.#isReady) return;
     position.pullUntilMs = this.#monotonicMs + pullWaitMs;
     const to = position.early.size > 0 ? Math.min(...firstFew(position.early.keys())) - 1 : position.latest;
     this.stats.pulls++;
@@ -354,8 +352,9 @@ export class Replicator {
 
   #onPositions(from: string, message: Message & { type: typeof MessageType.positions }): void {
     if (message.echoMs > 0) this.#compareClocks(from, message.echoMs, message.nowMs);
-    let needsState = this.#isStale;
-    const behind = new Map<string, number>();
+    // A newcomer takes a state even where the logs reach back to the first update: of origins that are gone their
+    // deletions are in no log any more, while what they deleted may be in another's.
+    let needsState = this.#isStale || (!this.#isReady && message.entries.some(({ seen }) => seen > 0));
     let isAhead = false;
     const named = new Set<string>();
     for (const entry of message.entries) {
@@ -364,7 +363,6 @@ export class Replicator {
       const seen = this.#positions.seen(entry.origin);
       if (seen > entry.seen) isAhead = true;
       if (entry.seen <= seen || entry.origin === this.#own.origin) continue;
-      behind.set(entry.origin, entry.seen);
       const position = this.#positions.get(entry.origin);
       position.latest = Math.max(position.latest, entry.seen);
       if (entry.reach > seen + 1) needsState = true;
@@ -373,10 +371,7 @@ export class Replicator {
     if (!isAhead)
       for (const { origin, seen } of this.#positions.all()) if (seen > 0 && !named.has(origin)) isAhead = true;
     if (needsState) this.#requestState(from);
-    else if (!this.#isReady && this.#goal === undefined) {
-      this.#goal = behind;
-      this.#checkGoal();
-    }
+    else this.#becomeReady();
     // One answer at most: an answer never asks for another.
     if (message.wantsAnswer) this.#sendPositions(from, false, message.nowMs);
     else if (isAhead && message.echoMs > 0) this.#sendPositions(from, false, 0);
@@ -483,14 +478,7 @@ export class Replicator {
     for (const peer of this.#peers) this.#sendPositions(peer, true, 0);
   }
 
-  #checkGoal(): void {
-    if (this.#goal === undefined) return;
-    for (const [origin, seen] of this.#goal) if (this.#positions.seen(origin) < seen) return;
-    this.#becomeReady();
-  }
-
   #becomeReady(): void {
-    this.#goal = undefined;
     if (this.#isReady) return;
     this.#isReady = true;
     this.#events.push({ type: 'ready' });
