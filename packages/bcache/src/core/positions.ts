@@ -85,6 +85,11 @@ export class Positions {
     return known !== undefined && dot <= known.dot;
   }
 
+  /** The dot above which records of an origin are void, buried ones too; Infinity where none are. */
+  voidAbove(origin: string): number {
+    return (this.#table.get(origin) ?? this.#epitaphs.get(origin))?.voidAbove ?? Infinity;
+  }
+
   isVoid(origin: string, dot: number): boolean {
     const known = this.#table.get(origin) ?? this.#epitaphs.get(origin);
     return known !== undefined && dot > known.voidAbove;

@@ -15,7 +15,7 @@ import {
   readBatch,
 } from './message.js';
 import { type Position, Positions } from './positions.js';
-import { StateExchange } from './state-exchange.js';
+import { StateExchange, type StateHost } from './state-exchange.js';
 
 export interface ReplicatorOptions {
   /** This node's id, unique among the living. It must not change; the incarnation does at every start. */
@@ -37,6 +37,8 @@ export interface ReplicatorOptions {
 const outboxBytes = 64 * 1024;
 const pullAnswerBytes = 1024 * 1024;
 const pullWaitMs = 2_000;
+const reissueWaitMs = 300;
+const reissueEveryMs = 1_000;
 
 /**
  * Spreads versioned records to all nodes and repairs what was missed; pure. The driver tells the time (`advance`), who
@@ -79,17 +81,15 @@ export class Replicator {
   /** Away for so long that deletions may have been forgotten: takes a full state before it sends anything. */
   #isStale = false;
   #isReady = false;
-  /** What the first peer that answered had: ready once it is reached. */
-  #goal: ReadonlyMap<string, number> | undefined;
 
   readonly #outbox = new ByteWriter(outboxBytes);
   #run: Run = { dot: 0, space: undefined };
   #outboxCount = 0;
 
   readonly #states: StateExchange;
-  /** Highest stamp that a peer would take, told in a refusal; carried out once our clocks are compared. */
-  #retreatTo = Infinity;
-  #retreatAtMs = 0;
+  /** When void records are issued anew; Infinity where none are known, and when it was done last. */
+  #reissueAtMs = Infinity;
+  #reissuedAtMs = Number.NEGATIVE_INFINITY;
 
   #messages: { to: string | undefined; bytes: Uint8Array }[] = [];
   #events: ReplicatorEvent[] = [];
@@ -104,7 +104,7 @@ export class Replicator {
     this.#deletionDelayMs = options.deletionDelayMs ?? 100_000;
     this.#exchangeMs = options.exchangeMs ?? 1_000;
     this.#log = new UpdateLog(options.logBytes ?? 32 * 1024 * 1024);
-    this.#states = new StateExchange({
+    const host: StateHost = {
       holdings: options.holdings,
       now: () => this.#monotonicMs,
       send: (to, message) => this.#send(to, message),
@@ -115,7 +115,8 @@ export class Replicator {
       takeGrave: (grave) => this.#takeGrave(grave),
       refuse: (to, { origin, dot }) => this.#refuse(to, origin, dot),
       finished: (entries) => this.#standAs(entries),
-    });
+    };
+    this.#states = new StateExchange(host, 1 + options.random.below(2 ** 40));
   }
 
   /** What this node signs its changes with; another after a retreat. */
@@ -208,7 +209,7 @@ export class Replicator {
     this.flush();
     if (this.#heardAtMs >= 0 && now - this.#heardAtMs > this.#deletionDelayMs) this.#becomeStale();
     this.#states.tick();
-    if (this.#retreatTo !== Infinity && now >= this.#retreatAtMs) this.#retreat();
+    if (now >= this.#reissueAtMs) this.#reissue();
     for (const position of this.#positions.all()) this.#pullAgain(position, now);
     if (now >= this.#exchangeAtMs) {
       for (const position of this.#positions.all()) this.#buryGone(position, now);
@@ -245,9 +246,8 @@ export class Replicator {
         this.#requestState(from);
         return;
       case MessageType.refused:
-        // Whose clock is wrong shows when we compare them; until then nothing is given a new stamp.
-        this.#retreatTo = Math.min(this.#retreatTo, this.#limit(message.nowMs));
-        this.#retreatAtMs = this.#monotonicMs + pullWaitMs;
+        // Whose clock is wrong shows when we compare them; its records are void in any case.
+        this.#learnVoid(message.origin, message.dot - 1);
         this.#sendPositions(from, true, 0);
         return;
       case MessageType.stateRequest:
@@ -291,13 +291,12 @@ export class Replicator {
       isNews = true;
       this.stats.received++;
       if (change.dot > position.voidAbove) this.stats.voided++;
-      else if (change.dot > limit) refusedDot = change.dot;
+      else if (change.dot > limit) refusedDot = refusedDot === 0 ? change.dot : Math.min(refusedDot, change.dot);
       else this.#merge(change);
     }
     reader.end();
     if (isNews) this.#log.add(batch);
     if (refusedDot > 0) this.#refuse(from, batch.origin, refusedDot);
-    this.#checkGoal();
     if (position.seen >= position.latest) position.pullUntilMs = 0;
     else if (position.seen > before || this.#monotonicMs >= position.pullUntilMs) {
       this.#pull(this.#peers.includes(position.node) ? position.node : from, position);
@@ -320,6 +319,7 @@ export class Replicator {
   }
 
   #pull(peer: string, position: Position): void {
+    if (!this.#isReady) return;
     position.pullUntilMs = this.#monotonicMs + pullWaitMs;
     const to = position.early.size > 0 ? Math.min(...firstFew(position.early.keys())) - 1 : position.latest;
     this.stats.pulls++;
@@ -352,8 +352,9 @@ export class Replicator {
 
   #onPositions(from: string, message: Message & { type: typeof MessageType.positions }): void {
     if (message.echoMs > 0) this.#compareClocks(from, message.echoMs, message.nowMs);
-    let needsState = this.#isStale;
-    const behind = new Map<string, number>();
+    // A newcomer takes a state even where the logs reach back to the first update: of origins that are gone their
+    // deletions are in no log any more, while what they deleted may be in another's.
+    let needsState = this.#isStale || (!this.#isReady && message.entries.some(({ seen }) => seen > 0));
     let isAhead = false;
     const named = new Set<string>();
     for (const entry of message.entries) {
@@ -362,7 +363,6 @@ export class Replicator {
       const seen = this.#positions.seen(entry.origin);
       if (seen > entry.seen) isAhead = true;
       if (entry.seen <= seen || entry.origin === this.#own.origin) continue;
-      behind.set(entry.origin, entry.seen);
       const position = this.#positions.get(entry.origin);
       position.latest = Math.max(position.latest, entry.seen);
       if (entry.reach > seen + 1) needsState = true;
@@ -371,10 +371,7 @@ export class Replicator {
     if (!isAhead)
       for (const { origin, seen } of this.#positions.all()) if (seen > 0 && !named.has(origin)) isAhead = true;
     if (needsState) this.#requestState(from);
-    else if (!this.#isReady && this.#goal === undefined) {
-      this.#goal = behind;
-      this.#checkGoal();
-    }
+    else this.#becomeReady();
     // One answer at most: an answer never asks for another.
     if (message.wantsAnswer) this.#sendPositions(from, false, message.nowMs);
     else if (isAhead && message.echoMs > 0) this.#sendPositions(from, false, 0);
@@ -412,47 +409,43 @@ export class Replicator {
   /** The peer read its clock after we had sent ours: if ours was above it even so, ours is ahead. */
   #compareClocks(peer: string, oursMs: number, theirsMs: number): void {
     const aheadMs = oursMs - theirsMs;
-    if (aheadMs > this.#maxClockSkewMs) {
-      this.#clock.correct(aheadMs);
-      this.#events.push({ type: 'clock-corrected', peer, aheadMs });
-      this.#retreatTo = Math.min(this.#retreatTo, this.#limit(theirsMs));
-    }
-    if (this.#retreatTo !== Infinity) this.#retreat();
+    // What was asked before the last correction measured the clock of then.
+    if (aheadMs <= this.#maxClockSkewMs || oursMs > this.#clock.nowMs) return;
+    this.#clock.correct(aheadMs);
+    this.#events.push({ type: 'clock-corrected', peer, aheadMs });
+    // Someone else's may be slower still: better to know before the next write than by its refusal.
+    for (const other of this.#peers) if (other !== peer) this.#sendPositions(other, true, 0);
   }
 
   /**
-   * A peer takes no stamp above `#retreatTo`. Every record above it that is held here, of whichever origin, is void from
-   * now on and is issued anew with a stamp of this node; so does everyone who learns of it. What one of them had
-   * overwritten with a void record stays overwritten, for the new stamp is above all that this node has seen.
+   * A peer took no record of `origin` above a dot. From now on those are void for everyone: each node that holds some
+   * issues them anew with a stamp of its own, and who learns of it later does so too. What one of them had overwritten
+   * stays overwritten, for the new stamp is above all that this node has seen.
    */
-  #retreat(): void {
-    const limit = this.#retreatTo;
-    this.#retreatTo = Infinity;
-    if (this.#clock.last <= limit) return;
-    this.flush();
-    this.#own.voidAbove = Math.min(this.#own.voidAbove, limit);
-    this.#reissue((_, dot) => dot > limit, limit);
-  }
-
-  /** A peer says that records of an origin are void above a dot. */
   #learnVoid(origin: string, voidAbove: number): void {
     if (voidAbove === Infinity || (this.#positions.seen(origin) === 0 && origin !== this.#own.origin)) return;
+    if (origin === this.#own.origin) this.flush();
+    // Asked before it is looked up: that would bring back one who is buried.
+    if (voidAbove >= this.#positions.voidAbove(origin)) return;
     const position = this.#positions.get(origin);
-    if (voidAbove >= position.voidAbove) return;
     position.voidAbove = voidAbove;
-    this.#reissue((of, dot) => of === origin && dot > voidAbove, voidAbove);
+    if (position === this.#own) this.#takeNewOrigin();
+    // Many refusals come at once, and clocks are being compared: once a second is enough, and bounds what it costs.
+    if (this.#reissueAtMs === Infinity)
+      this.#reissueAtMs = Math.max(this.#monotonicMs + reissueWaitMs, this.#reissuedAtMs + reissueEveryMs);
   }
 
-  #reissue(isVictim: (origin: string, dot: number) => boolean, limit: number): void {
-    const { victims, highestDot } = this.#holdings.collect(isVictim);
-    if (this.#own.voidAbove !== Infinity) this.#takeNewOrigin(highestDot);
+  #reissue(): void {
+    this.#reissueAtMs = Infinity;
+    this.#reissuedAtMs = this.#monotonicMs;
+    this.flush();
+    const { victims, highestDot } = this.#holdings.collect((origin, dot) => this.#positions.isVoid(origin, dot));
+    const highest = Math.max(highestDot, stampOf(this.#clock.nowMs));
+    // Dots of one origin rise: only one that has given none may start lower.
+    if (this.#own.seen === 0) this.#clock.lower(highest);
+    this.#holdings.lowerGraves(Math.max(highest, this.#clock.last));
     victims.sort((a, b) => a.stamp - b.stamp || (a.origin < b.origin ? -1 : 1));
-    this.#holdings.lowerGraves(limit);
-    for (const victim of victims) {
-      this.#holdings.forget(victim);
-      const position = this.#positions.get(victim.origin);
-      position.voidAbove = Math.min(position.voidAbove, limit);
-    }
+    for (const victim of victims) this.#holdings.forget(victim);
     for (const victim of victims) {
       const stamp = this.#clock.stamp();
       const backMs = Math.max(0, msOf(victim.dot) - msOf(stamp));
@@ -463,16 +456,16 @@ export class Replicator {
       this.stats.restamped++;
     }
     this.flush();
-    const peer = this.#randomPeer();
-    if (victims.length > 0 && peer !== undefined) this.#sendPositions(peer, true, 0);
   }
 
-  /** Its own stamps were too high: this node goes on under a new incarnation, below them. */
-  #takeNewOrigin(highestDot: number): void {
-    this.flush();
+  /** Its own stamps were too high: this node goes on under a new incarnation. */
+  #takeNewOrigin(): void {
     this.#incarnation++;
     this.#own = this.#positions.get(`${this.#node}/${this.#incarnation.toString(36)}`);
-    this.#clock.lower(highestDot);
+    const { highestDot } = this.#holdings.collect((origin, dot) => this.#positions.isVoid(origin, dot));
+    this.#clock.lower(Math.max(highestDot, stampOf(this.#clock.nowMs)));
+    // The others hear of it with the next exchange, at once.
+    this.#exchangeAtMs = 0;
   }
 
   // Full states
@@ -485,14 +478,7 @@ export class Replicator {
     for (const peer of this.#peers) this.#sendPositions(peer, true, 0);
   }
 
-  #checkGoal(): void {
-    if (this.#goal === undefined) return;
-    for (const [origin, seen] of this.#goal) if (this.#positions.seen(origin) < seen) return;
-    this.#becomeReady();
-  }
-
   #becomeReady(): void {
-    this.#goal = undefined;
     if (this.#isReady) return;
     this.#isReady = true;
     this.#events.push({ type: 'ready' });

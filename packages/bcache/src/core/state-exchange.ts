@@ -31,10 +31,14 @@ export class StateExchange {
   readonly #host: StateHost;
   #receiver: StateReceiver | undefined;
   #donors: StateDonor[] = [];
-  #nextId = 1;
+  #nextId: number;
+  /** The last request that each peer made. */
+  readonly #asked = new Map<string, number>();
 
-  constructor(host: StateHost) {
+  /** `firstId` differs between starts of a node: a request is known by its number. */
+  constructor(host: StateHost, firstId: number) {
     this.#host = host;
+    this.#nextId = firstId;
   }
 
   get isTaking(): boolean {
@@ -49,6 +53,7 @@ export class StateExchange {
   setPeers(peers: readonly string[]): void {
     if (this.#receiver !== undefined && !peers.includes(this.#receiver.from)) this.giveUp();
     this.#donors = this.#donors.filter((donor) => peers.includes(donor.to));
+    for (const peer of this.#asked.keys()) if (!peers.includes(peer)) this.#asked.delete(peer);
   }
 
   tick(): void {
@@ -82,6 +87,9 @@ export class StateExchange {
 
   /** A peer asks for this node's state. `mayGive` false: this node has to take one first. */
   onRequest(from: string, id: number, mayGive: boolean): void {
+    // The same request again: a second state beside the first, begun at another time, would be mixed with it.
+    if (this.#asked.get(from) === id) return;
+    this.#asked.set(from, id);
     this.#donors = this.#donors.filter((donor) => donor.to !== from);
     if (this.#donors.length >= maxDonors || !mayGive) {
       this.#host.send(from, { type: MessageType.stateBusy, id });

@@ -16,7 +16,7 @@ export class Pool {
   loses: (from: string, to: string) => boolean = () => false;
 
   constructor(names: readonly string[], options: Partial<ReplicaOptions> = {}) {
-    for (const name of names) this.add(name, options);
+    for (const name of names) this.add(name, options).replicator.alone();
     this.meet();
   }
 
