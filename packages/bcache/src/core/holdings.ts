@@ -22,8 +22,8 @@ export interface Holdings {
   dropUntravelled(): void;
   /** Records, living and dead, whose origin and dot are victims; and the highest dot of the others. */
   collect(isVictim: (origin: string, dot: number) => boolean): { victims: Change[]; highestDot: number };
-  /** Versions above `highest` were void: nothing is refused for them any more. */
-  lowerGraves(highest: number): void;
+  /** Versions above `highest` were void: nothing is refused for them any more. Returns the highest that is left. */
+  forgetGravesAbove(highest: number): number;
   /** Removes exactly this record, leaving no trace. */
   forget(change: Change): void;
 }

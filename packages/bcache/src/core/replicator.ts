@@ -440,10 +440,8 @@ export class Replicator {
     this.#reissuedAtMs = this.#monotonicMs;
     this.flush();
     const { victims, highestDot } = this.#holdings.collect((origin, dot) => this.#positions.isVoid(origin, dot));
-    const highest = Math.max(highestDot, stampOf(this.#clock.nowMs));
     // Dots of one origin rise: only one that has given none may start lower.
-    if (this.#own.seen === 0) this.#clock.lower(highest);
-    this.#holdings.lowerGraves(Math.max(highest, this.#clock.last));
+    if (this.#own.seen === 0) this.#lowerClock(highestDot);
     victims.sort((a, b) => a.stamp - b.stamp || (a.origin < b.origin ? -1 : 1));
     for (const victim of victims) this.#holdings.forget(victim);
     for (const victim of victims) {
@@ -463,9 +461,15 @@ export class Replicator {
     this.#incarnation++;
     this.#own = this.#positions.get(`${this.#node}/${this.#incarnation.toString(36)}`);
     const { highestDot } = this.#holdings.collect((origin, dot) => this.#positions.isVoid(origin, dot));
-    this.#clock.lower(Math.max(highestDot, stampOf(this.#clock.nowMs)));
+    this.#lowerClock(highestDot);
     // The others hear of it with the next exchange, at once.
     this.#exchangeAtMs = 0;
+  }
+
+  /** Back to what is valid; still above all that is held, and above every version that is known to be gone. */
+  #lowerClock(highestDot: number): void {
+    const highestGrave = this.#holdings.forgetGravesAbove(this.#limit(this.#clock.nowMs));
+    this.#clock.lower(Math.max(highestDot, highestGrave, stampOf(this.#clock.nowMs)));
   }
 
   // Full states

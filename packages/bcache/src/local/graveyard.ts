@@ -47,9 +47,19 @@ export class Graveyard {
     return false;
   }
 
-  /** Lowers what is known to `highest`: stamps above it are void. */
-  lower(highest: number): void {
-    for (let at = 0; at < this.#stamps.length; at++) if (this.#stamps[at]! > highest) this.#stamps[at] = highest;
+  /** Forgets stamps above `highest`, which are void. Returns the highest that is left. */
+  forgetAbove(highest: number): number {
+    let left = 0;
+    for (let at = 0; at < this.#stamps.length; at++) {
+      const stamp = this.#stamps[at]!;
+      if (stamp <= highest) left = Math.max(left, stamp);
+      else {
+        this.#stamps[at] = 0;
+        this.#tags[at] = 0;
+        this.#size--;
+      }
+    }
+    return left;
   }
 
   *entries(): Generator<readonly [tag: number, stamp: number, rank: number]> {

@@ -406,8 +406,8 @@ export class LocalStore implements Holdings {
     }
   }
 
-  lowerGraves(highest: number): void {
-    this.#graves.lower(highest);
+  forgetGravesAbove(highest: number): number {
+    return this.#graves.forgetAbove(highest);
   }
 
   /** A local value leaves without a trace that others would hear of. */
