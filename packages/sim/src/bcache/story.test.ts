@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { runStory } from './story.js';
 
 /** A few seeds here; `node packages/sim/dist/bcache/run.js --seeds 1000` runs as many as one likes. */
-const seeds = 12;
+const seeds = 16;
 
 test(`twenty nodes of bcache end equal, and what was deleted stays deleted, for ${seeds} seeds`, () => {
   for (let seed = 0; seed < seeds; seed++) {
@@ -14,8 +14,4 @@ test(`twenty nodes of bcache end equal, and what was deleted stays deleted, for 
 
 test('one seed is one run', () => {
   assert.deepEqual(runStory(5, 6), runStory(5, 6));
-});
-
-test('seed 12 ends equal too', { todo: 'it does not: a fault in the repair that is not found yet' }, () => {
-  assert.deepEqual(runStory(12).faults, []);
 });
