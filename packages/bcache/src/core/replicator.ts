@@ -429,6 +429,7 @@ export class Replicator {
     if (voidAbove >= this.#positions.voidAbove(origin)) return;
     const position = this.#positions.get(origin);
     position.voidAbove = voidAbove;
+    this.#holdings.forgetGravesOf(origin, voidAbove);
     if (position === this.#own) this.#takeNewOrigin();
     // Many refusals come at once, and clocks are being compared: once a second is enough, and bounds what it costs.
     if (this.#reissueAtMs === Infinity)

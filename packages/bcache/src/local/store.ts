@@ -410,6 +410,10 @@ export class LocalStore implements Holdings {
     }
   }
 
+  forgetGravesOf(origin: string, above: number): void {
+    this.#graves.forgetOf(rankOf(origin), above);
+  }
+
   forgetGravesAbove(highest: number): number {
     return this.#graves.forgetAbove(highest);
   }
