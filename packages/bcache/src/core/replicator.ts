@@ -310,6 +310,8 @@ export class Replicator {
 
   #refuse(from: string, origin: string, dot: number): void {
     this.stats.refused++;
+    // Void here too: should this answer be lost, the next exchange of positions says the same.
+    this.#learnVoid(origin, dot - 1);
     this.#send(from, { type: MessageType.refused, nowMs: this.#clock.nowMs, origin, dot });
   }
 
