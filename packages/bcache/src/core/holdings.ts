@@ -16,14 +16,18 @@ export interface Holdings {
   bury(grave: Grave): void;
   /** All living keys whose values travel. */
   keys(): Iterable<readonly [space: string, key: string]>;
-  /** Removes a living key whose version `isSeen` by a donor that no longer has it, or is older than its grave. */
+  /** Removes a living key whose version `isSeen` by a donor that no longer has it. */
   dropIf(space: string, key: string, isSeen: (origin: string, dot: number) => boolean): void;
+  /** Drops values that are older than their graves: they came in before what a donor knew of them. */
+  dropOutdated(): void;
   /** Drops the values of namespaces whose values do not travel: what made them void may have been missed. */
   dropUntravelled(): void;
   /** Records, living and dead, whose origin and dot are victims; and the highest dot of the others. */
   collect(isVictim: (origin: string, dot: number) => boolean): { victims: Change[]; highestDot: number };
   /** Versions above `highest` were void: nothing is refused for them any more. Returns the highest that is left. */
   forgetGravesAbove(highest: number): number;
+  /** Records of an origin above a stamp are void: nothing is refused for them any more. */
+  forgetGravesOf(origin: string, above: number): void;
   /** Removes exactly this record, leaving no trace. */
   forget(change: Change): void;
 }

@@ -310,6 +310,8 @@ export class Replicator {
 
   #refuse(from: string, origin: string, dot: number): void {
     this.stats.refused++;
+    // Void here too: should this answer be lost, the next exchange of positions says the same.
+    this.#learnVoid(origin, dot - 1);
     this.#send(from, { type: MessageType.refused, nowMs: this.#clock.nowMs, origin, dot });
   }
 
@@ -429,6 +431,7 @@ export class Replicator {
     if (voidAbove >= this.#positions.voidAbove(origin)) return;
     const position = this.#positions.get(origin);
     position.voidAbove = voidAbove;
+    this.#holdings.forgetGravesOf(origin, voidAbove);
     if (position === this.#own) this.#takeNewOrigin();
     // Many refusals come at once, and clocks are being compared: once a second is enough, and bounds what it costs.
     if (this.#reissueAtMs === Infinity)

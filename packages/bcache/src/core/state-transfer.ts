@@ -146,6 +146,7 @@ export class StateReceiver {
   end(holdings: Holdings): void {
     const isSeen = (origin: string, dot: number): boolean => dot <= (this.donorSeen.get(origin) ?? 0);
     for (const [space, key] of this.#unnamed?.values() ?? []) holdings.dropIf(space, key, isSeen);
+    holdings.dropOutdated();
     holdings.dropUntravelled();
   }
 

@@ -62,6 +62,16 @@ export class Graveyard {
     return left;
   }
 
+  /** Forgets what an origin, by its rank, said above a stamp: it is void. */
+  forgetOf(rank: number, above: number): void {
+    for (let at = 0; at < this.#stamps.length; at++) {
+      if (this.#ranks[at] !== rank || this.#stamps[at]! <= above) continue;
+      this.#stamps[at] = 0;
+      this.#tags[at] = 0;
+      this.#size--;
+    }
+  }
+
   *entries(): Generator<readonly [tag: number, stamp: number, rank: number]> {
     for (let at = 0; at < this.#tags.length; at++)
       if (this.#stamps[at] !== 0) yield [this.#tags[at]!, this.#stamps[at]!, this.#ranks[at]!];

@@ -368,12 +368,16 @@ export class LocalStore implements Holdings {
 
   dropIf(spaceName: string, key: string, isSeen: (origin: string, dot: number) => boolean): void {
     const slot = this.space(spaceName).slots.get(key);
-    if (slot === undefined) return;
-    const stamp = this.slots.f64[slot * 4 + 1]!;
-    const isGone =
-      isSeen(this.#originAt(slot), this.#dotAt(slot)) ||
-      this.#graves.outdates(graveTag(spaceName, key), stamp, rankOf(this.#originAt(slot)));
-    if (isGone) this.#remove(slot, 'delete');
+    if (slot !== undefined && isSeen(this.#originAt(slot), this.#dotAt(slot))) this.#remove(slot, 'delete');
+  }
+
+  dropOutdated(): void {
+    for (const space of this.#spaces)
+      for (const [key, slot] of space.slots) {
+        const stamp = this.slots.f64[slot * 4 + 1]!;
+        const rank = this.#origins.rank(Math.floor(this.slots.owner[slot]! / 4096));
+        if (this.#graves.outdates(graveTag(space.name, key), stamp, rank)) this.#remove(slot, 'delete');
+      }
   }
 
   dropUntravelled(): void {
@@ -404,6 +408,10 @@ export class LocalStore implements Holdings {
       const slot = space.slots.get(change.key);
       if (slot !== undefined) this.#remove(slot, undefined);
     }
+  }
+
+  forgetGravesOf(origin: string, above: number): void {
+    this.#graves.forgetOf(rankOf(origin), above);
   }
 
   forgetGravesAbove(highest: number): number {
