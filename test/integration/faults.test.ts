@@ -217,8 +217,8 @@ test('nodes whose clocks are an hour apart agree on what has expired', async () 
     await http(first!, 'POST', '/for-ever', { body: 'x' });
     for (const port of ports())
       await eventually('the brief one is gone', async () => (await http(port, 'GET', '/brief')).status === 404);
+    // The local read comes last: by then the write has arrived there.
     for (const key of ['half-an-hour', 'for-ever'])
-      // The local read comes last: by then the write has arrived there.
       for (const port of ports())
         for (const level of ['linearizable', 'lease', 'local'])
           assert.equal((await http(port, 'GET', `/${key}?consistency=${level}`)).status, 200, `${key} at ${level}`);
