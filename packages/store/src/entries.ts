@@ -17,7 +17,7 @@ export const Bit = {
   touches: 0b0011,
   /** In S3-FIFO's small queue. */
   small: 0b0100,
-  /** Has a row in the expiry heap. */
+  /** Has a time in the expiry tree. */
   expires: 0b1000,
 } as const;
 
@@ -112,7 +112,7 @@ export class Entries {
     page[at + PLACE] = (segment << 8) | (page[at + PLACE]! & 0xff);
   }
 
-  /** Marks whether the entry has a row in the expiry heap; no term depends on it. */
+  /** Marks whether the entry has a time in the expiry tree; no term depends on it. */
   setExpires(id: number, expires: boolean): void {
     const page = this.#pages.write(id);
     const at = this.#pages.at(id) + PLACE;
