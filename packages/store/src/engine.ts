@@ -77,7 +77,7 @@ export class Engine {
   constructor(settings: Settings, local: Local, ghostsFrom: number = 0) {
     this.settings = settings;
     this.local = local;
-    this.entries = new Entries(this.#epochs);
+    this.entries = new Entries(local.segmentBytes, this.#epochs);
     this.arena = new Arena(local.segmentBytes, this.#epochs);
     this.expiry = new ExpiryTree(this.#epochs, (a, b) => this.#isBefore(a, b));
     this.ghosts = new Ghosts(local.seed, ghostsFrom);
