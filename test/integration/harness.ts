@@ -86,6 +86,7 @@ export function http(
 export interface Status {
   readonly id: string;
   readonly raftId: number;
+  readonly cluster?: string;
   readonly role: string;
   readonly leader?: string;
   readonly isReady: boolean;

@@ -112,6 +112,8 @@ function fromServer(code: ErrorCode, error: ServiceError, address: string): Fail
   if (undone.has(code)) return fail('undone', code === 'not-leader' ? 'not-leader' : 'unavailable');
   if (code === 'unknown-outcome') return fail('unknown', 'unknown-outcome');
   if (code === 'session-expired') return fail('session-expired', 'unknown-outcome');
+  // Only HTTP carries such keys.
+  if (code === 'key-reused') return fail('final', 'bad-argument');
   if (code === 'method-not-allowed') return fail('final', 'unsupported');
   if (code === 'no-leader' || code === 'stopping') return fail('undone', 'unavailable');
   return fail('final', code);

@@ -6,6 +6,8 @@ import {
   type ConditionType,
   type DeleteCommand,
   type EntryWrite,
+  type IdempotencyStamp,
+  idempotencyBytes,
   type Reply,
   type ReplyType,
   type SessionStamp,
@@ -15,11 +17,12 @@ import {
 /*
  * One command:
  *
- *   type:u8 | present:u8 | [condition] | [session] | body
+ *   type:u8 | present:u8 | [condition] | [session] | [idempotency] | body
  *
- *   present    bit 0: a condition follows, bit 1: a session stamp follows
+ *   present    bit 0: a condition follows, bit 1: a session stamp, bit 2 (set and delete): an idempotency stamp
  *   condition  type:u8 | revision:varint
  *   session    session:varint | sequence:varint | lowestUnanswered:varint
+ *   idempotency  key:16 raw bytes | fingerprint:16 raw bytes
  *   set        key:bytes | value:bytes | ttlMs:varint | flags:varint
  *   delete     key:bytes
  *   touch      count:varint | count x key:bytes
@@ -32,14 +35,19 @@ import {
 
 const hasCondition = 1;
 const hasSession = 2;
+const hasIdempotency = 4;
 
 /** Appends one command. */
 export function writeCommand(writer: ByteWriter, command: Command): void {
   const condition = 'condition' in command ? command.condition : undefined;
   const session = 'session' in command ? command.session : undefined;
-  writer.u8(command.type).u8((condition ? hasCondition : 0) | (session ? hasSession : 0));
+  const idempotency = 'idempotency' in command ? command.idempotency : undefined;
+  writer
+    .u8(command.type)
+    .u8((condition ? hasCondition : 0) | (session ? hasSession : 0) | (idempotency ? hasIdempotency : 0));
   if (condition) writer.u8(condition.type).varint(condition.revision);
   if (session) writer.varint(session.session).varint(session.sequence).varint(session.lowestUnanswered);
+  if (idempotency) writer.raw(idempotency.key).raw(idempotency.fingerprint);
   switch (command.type) {
     case CommandType.set:
       writer.bytes(command.key).bytes(command.value).varint(command.ttlMs).varint(checkFlags(command.flags));
@@ -79,14 +87,16 @@ export function readCommand(reader: ByteReader): Command {
   const start = reader.offset;
   const type = reader.u8() as CommandType;
   const present = reader.u8();
-  if (present > 3) throw new BytesError(`unknown bits ${present} in the command at offset ${start}`);
+  const known = type === CommandType.set || type === CommandType.delete ? 7 : 3;
+  if (present > known) throw new BytesError(`unknown bits ${present} in the command at offset ${start}`);
   const condition = (present & hasCondition) !== 0 ? readCondition(reader) : undefined;
   const session = (present & hasSession) !== 0 ? readSession(reader) : undefined;
+  const idempotency = (present & hasIdempotency) !== 0 ? readIdempotency(reader) : undefined;
   switch (type) {
     case CommandType.set:
-      return readSet(reader, condition, session);
+      return readSet(reader, condition, session, idempotency);
     case CommandType.delete:
-      return { type, key: reader.bytes(), condition, session } satisfies DeleteCommand;
+      return { type, key: reader.bytes(), condition, session, idempotency } satisfies DeleteCommand;
     case CommandType.touch: {
       const count = boundedCount(reader);
       const keys: Uint8Array[] = [];
@@ -160,11 +170,17 @@ function checkFlags(flags: number): number {
   return flags;
 }
 
-function readSet(reader: ByteReader, condition?: Condition, session?: SessionStamp): SetCommand {
+function readSet(
+  reader: ByteReader,
+  condition?: Condition,
+  session?: SessionStamp,
+  idempotency?: IdempotencyStamp,
+): SetCommand {
   const key = reader.bytes();
   const value = reader.bytes();
   const ttlMs = reader.varint();
-  return { type: CommandType.set, key, value, ttlMs, flags: checkFlags(reader.varint()), condition, session };
+  const flags = checkFlags(reader.varint());
+  return { type: CommandType.set, key, value, ttlMs, flags, condition, session, idempotency };
 }
 
 function readCondition(reader: ByteReader): Condition {
@@ -175,6 +191,10 @@ function readCondition(reader: ByteReader): Condition {
 
 function readSession(reader: ByteReader): SessionStamp {
   return { session: reader.varint(), sequence: reader.varint(), lowestUnanswered: reader.varint() };
+}
+
+function readIdempotency(reader: ByteReader): IdempotencyStamp {
+  return { key: reader.raw(idempotencyBytes), fingerprint: reader.raw(idempotencyBytes) };
 }
 
 /** A count no larger than the bytes that are left, so that a lie costs nothing. */

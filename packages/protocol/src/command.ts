@@ -48,6 +48,20 @@ export interface SessionStamp {
   readonly lowestUnanswered: number;
 }
 
+/**
+ * What an HTTP client called its write, so that a retry through any node is applied once. (draft-ietf-httpapi-
+ * idempotency-key-header) Both are the first 16 bytes of a SHA-256.
+ */
+export interface IdempotencyStamp {
+  /** Of the `Idempotency-Key`. */
+  readonly key: Uint8Array;
+  /** Of all that the request asks for: another request under the same key is refused. */
+  readonly fingerprint: Uint8Array;
+}
+
+/** Bytes of each half of an `IdempotencyStamp`. */
+export const idempotencyBytes = 16;
+
 export interface SetCommand {
   readonly type: typeof CommandType.set;
   readonly key: Uint8Array;
@@ -58,6 +72,7 @@ export interface SetCommand {
   readonly flags: number;
   readonly condition?: Condition | undefined;
   readonly session?: SessionStamp | undefined;
+  readonly idempotency?: IdempotencyStamp | undefined;
 }
 
 export interface DeleteCommand {
@@ -65,6 +80,7 @@ export interface DeleteCommand {
   readonly key: Uint8Array;
   readonly condition?: Condition | undefined;
   readonly session?: SessionStamp | undefined;
+  readonly idempotency?: IdempotencyStamp | undefined;
 }
 
 /** Reads that the leader sampled, so that eviction order is the same everywhere. */
@@ -181,6 +197,10 @@ export const ReplyType = {
   sessionExpired: 5,
   /** A key or value is larger than the store holds. */
   tooLarge: 6,
+  /** Another request was sent under this `Idempotency-Key` before: nothing was done. */
+  keyReused: 7,
+  /** As many `Idempotency-Key`s as are kept are all too young to be forgotten: nothing was done. */
+  busy: 8,
 } as const;
 export type ReplyType = (typeof ReplyType)[keyof typeof ReplyType];
 

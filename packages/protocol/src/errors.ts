@@ -16,6 +16,7 @@ export type ErrorCode =
   | 'method-not-allowed'
   | 'precondition-failed'
   | 'too-large'
+  | 'key-reused'
   | 'busy'
   | 'internal'
   | 'no-leader'
@@ -36,6 +37,8 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   'method-not-allowed': { grpc: 12, http: 405, resp: 'ERR' },
   'precondition-failed': { grpc: 9, http: 412, resp: 'ERR' },
   'too-large': { grpc: 3, http: 413, resp: 'ERR' },
+  /** Another request came under the same Idempotency-Key before; nothing was done. */
+  'key-reused': { grpc: 9, http: 422, resp: 'ERR' },
   /** A bounded queue is full; nothing was done, try again later. */
   busy: { grpc: 8, http: 429, resp: 'BUSY' },
   internal: { grpc: 13, http: 500, resp: 'ERR' },

@@ -12,6 +12,7 @@ import {
 import { contentTypeFlags, contentTypeOf } from './content-type.js';
 import { parseDuration } from './duration.js';
 import { DcacheError } from './errors.js';
+import { parseIdempotencyKey } from './idempotency-key.js';
 import { checkKey, type Limits } from './limits.js';
 import { parseReadLevel } from './read-level.js';
 
@@ -41,8 +42,14 @@ export type HttpRequest =
       readonly ttlMs: number;
       readonly flags: number;
       readonly condition: Condition | undefined;
+      readonly idempotencyKey: string | undefined;
     }
-  | { readonly kind: 'delete'; readonly key: Uint8Array; readonly condition: Condition | undefined }
+  | {
+      readonly kind: 'delete';
+      readonly key: Uint8Array;
+      readonly condition: Condition | undefined;
+      readonly idempotencyKey: string | undefined;
+    }
   | { readonly kind: 'internal'; readonly path: string };
 
 /** Understands a request line and its headers. Throws `DcacheError`. */
@@ -73,9 +80,15 @@ export function parseHttpRequest(method: string, target: string, headers: HttpHe
         ttlMs: parseTtl(query?.get('ttl')),
         flags: contentTypeFlags(textOf(headers['content-type'])),
         condition: parseCondition(headers),
+        idempotencyKey: parseIdempotencyKey(headers['idempotency-key']),
       };
     case 'DELETE':
-      return { kind: 'delete', key, condition: parseCondition(headers) };
+      return {
+        kind: 'delete',
+        key,
+        condition: parseCondition(headers),
+        idempotencyKey: parseIdempotencyKey(headers['idempotency-key']),
+      };
     default:
       throw new DcacheError('method-not-allowed', `${method} is not supported; use ${allowedMethods}`);
   }
@@ -146,6 +159,16 @@ export function checkReply(reply: Reply): number {
       );
     case ReplyType.tooLarge:
       throw new DcacheError('too-large', 'the entry does not fit into the cache at all; see --max-bytes');
+    case ReplyType.keyReused:
+      throw new DcacheError(
+        'key-reused',
+        'this Idempotency-Key was used for another request before; nothing was done: a new request takes a new key',
+      );
+    case ReplyType.busy:
+      throw new DcacheError(
+        'busy',
+        'all the Idempotency-Keys that are kept are in use; nothing was done: try again in a moment',
+      );
     case ReplyType.sessionExpired:
       throw new DcacheError(
         'unknown-outcome',

@@ -24,6 +24,8 @@ export {
   type DeleteCommand,
   type EntryWrite,
   type Found,
+  type IdempotencyStamp,
+  idempotencyBytes,
   type LoadCommand,
   type OpenSessionCommand,
   ReadLevel,
@@ -116,6 +118,7 @@ export {
   isUnchanged,
   parseHttpRequest,
 } from './http.js';
+export { maxIdempotencyKeyBytes, parseIdempotencyKey } from './idempotency-key.js';
 export { checkKey, checkValueBytes, defaultLimits, type Limits } from './limits.js';
 export {
   decodeLogEntry,

@@ -17,6 +17,8 @@ const condition = fc.option(record({ type: fc.constantFrom(...Object.values(Cond
 const session = fc.option(record({ session: number, sequence: number, lowestUnanswered: number }), {
   nil: undefined,
 });
+const half = fc.uint8Array({ minLength: 16, maxLength: 16 });
+const idempotency = fc.option(record({ key: half, fingerprint: half }), { nil: undefined });
 const set = record({
   type: fc.constant(CommandType.set),
   key: bytes,
@@ -25,13 +27,14 @@ const set = record({
   flags: fc.nat(0xffffffff),
   condition,
   session,
+  idempotency,
 });
 const entries = fc.array(record({ key: bytes, value: bytes, ttlMs: number, flags: fc.nat(0xffffffff), condition }), {
   maxLength: 4,
 });
 const command: fc.Arbitrary<Command> = fc.oneof(
   set,
-  record({ type: fc.constant(CommandType.delete), key: bytes, condition, session }),
+  record({ type: fc.constant(CommandType.delete), key: bytes, condition, session, idempotency }),
   record({ type: fc.constant(CommandType.touch), keys: fc.array(bytes, { maxLength: 4 }) }),
   record({ type: fc.constant(CommandType.openSession), ttlMs: number }),
   record({ type: fc.constant(CommandType.closeSession), id: number }),
@@ -69,6 +72,18 @@ test('the bytes of a set with a condition and a session are these, for ever', ()
     ['01', '01', '0000', '0000000000000102', '01', '01', '03', '0307', '090201', '016b', '027677', 'ac02', '01'].join(
       '',
     ),
+  );
+});
+
+test('the bytes of a delete with an idempotency key are these, for ever', () => {
+  const idempotency = { key: new Uint8Array(16).fill(0xaa), fingerprint: new Uint8Array(16).fill(0xbb) };
+  const entry = encodeLogEntry({
+    stampMs: 1,
+    commands: [{ type: CommandType.delete, key: utf8('k'), idempotency }],
+  });
+  assert.equal(
+    Buffer.from(entry.subarray(12)).toString('hex'),
+    ['01', '02', '04', 'aa'.repeat(16), 'bb'.repeat(16), '016b'].join(''),
   );
 });
 
@@ -115,6 +130,7 @@ test('an unknown format, entry type, command or bit is an error, never skipped',
     [1, 9],
     [13, 99],
     [14, 4],
+    [14, 8],
   ] as const) {
     const bad = good.slice();
     bad[at] = value;

@@ -1,68 +1,131 @@
-import type { Logger } from '@dcache/base';
+import type { Clock, Logger } from '@dcache/base';
 import type { Serf } from '@dcache/serf';
 import type { LogHome } from './log-home.js';
 import { memberTags } from './membership.js';
 
+export interface ClusterWatchParts {
+  readonly serf: Pick<Serf, 'members'>;
+  readonly home: Pick<LogHome, 'cluster' | 'isDurable' | 'dataDir'>;
+  /** This node's name. */
+  readonly name: string;
+  /** Whether this node was told whom to join. */
+  readonly joins: boolean;
+  readonly adopt: (cluster: string) => Promise<void>;
+  readonly onFatal: (error: Error) => void;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** How long a node that came back may be among strangers before its own are seen, in milliseconds. */
+const strangersMs = 3_000;
+
 /**
  * Which cluster the gossip pool belongs to. A node without a cluster takes the one whose members it sees; nodes of a
- * foreign one are never added, so a pool that holds two is said, loudly and once.
+ * foreign one are never added, and a pool that holds two is said, loudly. A node that is alone with its cluster among
+ * those of another ends where it is certainly the one in the wrong place: it has just founded the smaller of the two, or
+ * it was told to join them with the data directory of another cluster. (ADR 19)
  */
 export class ClusterWatch {
-  readonly #serf: Pick<Serf, 'members'>;
-  readonly #home: LogHome;
-  readonly #adopt: (cluster: string) => Promise<void>;
-  readonly #onFatal: (error: Error) => void;
-  readonly #logger: Logger;
+  readonly #parts: ClusterWatchParts;
   #said = '';
   #isAdopting = false;
+  #hasSeenOwn = false;
+  #aloneSinceMs: number | undefined;
+  #hasEnded = false;
+  #hasFounded = false;
 
-  constructor(
-    serf: Pick<Serf, 'members'>,
-    home: LogHome,
-    adopt: (cluster: string) => Promise<void>,
-    onFatal: (error: Error) => void,
-    logger: Logger,
-  ) {
-    this.#serf = serf;
-    this.#home = home;
-    this.#adopt = adopt;
-    this.#onFatal = onFatal;
-    this.#logger = logger;
+  constructor(parts: ClusterWatchParts) {
+    this.#parts = parts;
   }
 
-  /** Looks at the pool now; whether this node belongs to a cluster. */
-  async look(): Promise<boolean> {
-    const clusters = this.#clusters();
-    if (clusters.size > 1) this.#sayForeign([...clusters].sort().join(', '));
-    const [cluster] = clusters;
-    if (clusters.size === 1 && cluster !== undefined && this.#home.cluster === undefined && !this.#isAdopting) {
+  /** Whether this node has founded its cluster since it started. */
+  get hasFounded(): boolean {
+    return this.#hasFounded;
+  }
+
+  founded(): void {
+    this.#hasFounded = true;
+  }
+
+  /** Looks at the pool now, and takes its cluster where this node has none. */
+  async look(): Promise<void> {
+    const { home, adopt, onFatal } = this.#parts;
+    const pool = this.#pool();
+    const own = home.cluster;
+    if (own === undefined && pool.size === 1 && !this.#isAdopting) {
       this.#isAdopting = true;
       try {
-        await this.#adopt(cluster);
+        await adopt([...pool.keys()][0]!);
       } catch (error) {
-        this.#onFatal(error as Error);
+        onFatal(error as Error);
       } finally {
         this.#isAdopting = false;
       }
-    }
-    return this.#home.cluster !== undefined;
+    } else this.#judge(own, pool);
   }
 
-  #clusters(): Set<string> {
-    const clusters = new Set<string>();
-    if (this.#home.cluster !== undefined) clusters.add(this.#home.cluster);
-    for (const member of this.#serf.members()) {
+  /** Looks for a cluster among the others; whether one of them belongs to any. */
+  async seesCluster(): Promise<boolean> {
+    await this.look();
+    return this.#pool().size > 0;
+  }
+
+  /** Alive members of each cluster, without this node. */
+  #pool(): Map<string, number> {
+    const pool = new Map<string, number>();
+    for (const member of this.#parts.serf.members()) {
       const cluster = member.tags.get(memberTags.cluster);
-      if (member.status === 'alive' && cluster) clusters.add(cluster);
+      if (member.name === this.#parts.name || member.status !== 'alive' || !cluster) continue;
+      pool.set(cluster, (pool.get(cluster) ?? 0) + 1);
     }
-    return clusters;
+    return pool;
+  }
+
+  #judge(own: string | undefined, pool: ReadonlyMap<string, number>): void {
+    if (own !== undefined && pool.has(own)) this.#hasSeenOwn = true;
+    const foreign = [...pool].filter(([cluster]) => cluster !== own).sort(([, a], [, b]) => b - a)[0];
+    if (!foreign || (own === undefined && pool.size < 2)) return;
+    const { home, clock, joins } = this.#parts;
+    this.#sayForeign([...new Set([...pool.keys(), ...(own === undefined ? [] : [own])])].sort().join(', '));
+    if (own === undefined || this.#hasSeenOwn) return;
+    const [cluster, count] = foreign;
+    const nodes = count === 1 ? 'one node' : `${count} nodes`;
+    if (this.#hasFounded) {
+      // Of two that founded, only one may go; who has only brought a foreign data directory goes by itself.
+      if (count === 1 && (own < cluster || !this.#isFresh(cluster))) return;
+      this.#end(
+        `this node founded cluster ${own} alone, but cluster ${cluster} of ${nodes} was there already; they share no data. Start it without --bootstrap and with --join, or with both, and it joins the other`,
+      );
+    } else if (home.isDurable && joins) {
+      this.#aloneSinceMs ??= clock.monotonicMs();
+      if (clock.monotonicMs() - this.#aloneSinceMs < strangersMs) clock.after(strangersMs, () => void this.look());
+      else
+        this.#end(
+          `--data-dir ${home.dataDir} belongs to cluster ${own}, but --join leads to cluster ${cluster} of ${nodes}; nothing was changed. Give another --data-dir, or the addresses of its own cluster`,
+        );
+    }
+  }
+
+  /** Whether a member of that cluster founded it since it started. */
+  #isFresh(cluster: string): boolean {
+    const members = this.#parts.serf.members();
+    return members.some(
+      ({ tags, status }) =>
+        status === 'alive' && tags.get(memberTags.cluster) === cluster && tags.get(memberTags.founder) === 'founded',
+    );
+  }
+
+  #end(message: string): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#parts.onFatal(new Error(message));
   }
 
   #sayForeign(seen: string): void {
     if (this.#said === seen) return;
     this.#said = seen;
-    this.#logger.error(
-      { cluster: this.#home.cluster, seen },
+    this.#parts.logger.error(
+      { cluster: this.#parts.home.cluster, seen },
       'the gossip pool holds several clusters that share no data: was a node started with --bootstrap twice?',
     );
   }

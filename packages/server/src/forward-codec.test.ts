@@ -13,7 +13,15 @@ import {
 test('a batch of commands and its outcomes arrive as they left', () => {
   const request = {
     batch: 300,
-    commands: [{ type: CommandType.delete, key: new Uint8Array([1]), condition: undefined, session: undefined }],
+    commands: [
+      {
+        type: CommandType.delete,
+        key: new Uint8Array([1]),
+        condition: undefined,
+        session: undefined,
+        idempotency: { key: new Uint8Array(16).fill(1), fingerprint: new Uint8Array(16).fill(2) },
+      },
+    ],
   };
   assert.deepEqual(decodeForwardRequest(encodeForwardRequest(request)), request);
   const response = decodeForwardResponse(

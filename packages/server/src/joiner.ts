@@ -24,13 +24,17 @@ export class Joiner {
     this.#logger = logger;
   }
 
-  /** One try. Whether anybody answered; says so when nobody did. */
-  async tryOnce(): Promise<boolean> {
+  get hasAddresses(): boolean {
+    return this.#addresses.length > 0;
+  }
+
+  /** One try. Whether anybody answered; says so when nobody did, unless `isQuiet`. */
+  async tryOnce(isQuiet = false): Promise<boolean> {
     if (this.#addresses.length === 0) return false;
     try {
       return (await this.#serf.join(this.#addresses, { signal: this.#stopping.signal })) > 0;
     } catch (error) {
-      if (this.#stopping.signal.aborted) return false;
+      if (this.#stopping.signal.aborted || isQuiet) return false;
       const again = `; trying again every ${lastRetryMs / 1000} s`;
       this.#logger.warn({ err: error }, `nobody answers at ${this.#addresses.join(', ')}${again}`);
       return false;

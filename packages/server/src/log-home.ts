@@ -24,10 +24,13 @@ const nameFormat = 1;
 export class LogHome {
   readonly storage: LogStorage;
   readonly raftId: number;
+  /** The folder; empty in memory. */
+  readonly dataDir: string;
   readonly #disk: DiskStorage | undefined;
   #cluster: string | undefined;
 
-  private constructor(storage: LogStorage, raftId: number, disk: DiskStorage | undefined) {
+  private constructor(storage: LogStorage, raftId: number, disk?: DiskStorage, dataDir = '') {
+    this.dataDir = dataDir;
     this.storage = storage;
     this.raftId = raftId;
     this.#disk = disk;
@@ -37,11 +40,11 @@ export class LogHome {
   /** Rejects with an error that names the folder where it is of another node, of another process, or damaged. */
   static async open(options: LogHomeOptions): Promise<LogHome> {
     const { inMemory, dataDir, name, clock, logger } = options;
-    if (inMemory) return new LogHome(new MemoryStorage(), newRaftId(), undefined);
+    if (inMemory) return new LogHome(new MemoryStorage(), newRaftId());
     await mkdir(dataDir, { recursive: true });
     await claimForName(dataDir, name);
     const disk = await DiskStorage.open({ directory: join(dataDir, 'raft'), clock, logger });
-    return new LogHome(disk, disk.nodeId, disk);
+    return new LogHome(disk, disk.nodeId, disk, dataDir);
   }
 
   /** The cluster this node belongs to, undefined before it has found or founded one. */

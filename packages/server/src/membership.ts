@@ -4,8 +4,11 @@ import { type Directory, writeIdentity } from './directory.js';
 import { type GossipMember, type MembershipChange, nextChange } from './reconcile.js';
 import type { ReplicatedLog } from './replicated-log.js';
 
-/** The Serf tags by which nodes know each other; `rpc_addr` is the original's. */
-export const memberTags = { rpcAddr: 'rpc_addr', raftId: 'raft_id', cluster: 'cluster' } as const;
+/**
+ * The Serf tags by which nodes know each other; `rpc_addr` is the original's. `founder` is there only in the run in which
+ * a node founds its cluster: `asks` while it looks for another, `founds` once it has seen none, then `founded`.
+ */
+export const memberTags = { rpcAddr: 'rpc_addr', raftId: 'raft_id', cluster: 'cluster', founder: 'founder' } as const;
 
 export interface MembershipOptions {
   readonly log: ReplicatedLog;

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { request } from 'node:http';
 import { createServer } from 'node:net';
@@ -144,6 +146,100 @@ test('who bootstraps where a cluster answers joins it, and founds none', async (
   await second.start();
   await until('it is a voter', () => second.status().servers.filter((one) => one.voteStatus === 'Voter').length === 2);
   assert.equal(second.status().cluster, first.status().cluster);
+});
+
+test('two that bootstrap and join each other at the same moment found one cluster', async () => {
+  for (let round = 0; round < 2; round++) {
+    const addrs = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`] as const;
+    const { server: first } = await make('n1', { bootstrap: true, addr: addrs[0], join: [addrs[1]] });
+    const { server: second } = await make('n2', { bootstrap: true, addr: addrs[1], join: [addrs[0]] });
+    await Promise.all([first.start(), second.start()]);
+    await until('both are voters', () =>
+      [first, second].every((server) => server.servers().filter((one) => one.voteStatus === 'Voter').length === 2),
+    );
+    assert.equal(second.status().cluster, first.status().cluster);
+    await Promise.all(servers.splice(0).map((server) => server.stop()));
+  }
+});
+
+test('a founder that finds a larger cluster beside it ends and says what to do; the cluster goes on', async () => {
+  const { server: first, addr } = await make('n1', { bootstrap: true });
+  await first.start();
+  const { server: second } = await make('n2', { join: [addr] });
+  await second.start();
+  await until('two members', () => first.servers().length === 2);
+  const ended: Error[] = [];
+  const lostAddr = `127.0.0.1:${await freePort()}`;
+  const lost = new Server(
+    { http: true, id: 'lost', rpcPort: 0, addr: lostAddr, bootstrap: true },
+    { onFatal: (error) => void ended.push(error) },
+  );
+  servers.push(lost);
+  await lost.start();
+  const { cluster } = lost.status();
+  assert.notEqual(cluster, first.status().cluster);
+  // One that finds both, as nodes of the old cluster find again the address of the founder they lost.
+  const { server: third } = await make('n3', { join: [addr, lostAddr] });
+  await third.start();
+  await until('it ends', () => ended.length > 0);
+  assert.match(
+    ended[0]!.message,
+    new RegExp(`this node founded cluster ${cluster} alone, but cluster .* of . nodes was`),
+  );
+  assert.match(ended[0]!.message, /Start it without --bootstrap and with --join, or with both/);
+  assert.equal((await first.write(set('k', 'v'))).type, ReplyType.ok);
+  assert.equal(ended.length, 1);
+});
+
+test('a node whose data directory is of another cluster ends, changes nothing, and is well again among its own', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'dcache-test-'));
+  folders.push(dataDir);
+  const own = await make('own', { bootstrap: true, inMemory: false, dataDir });
+  await own.server.start();
+  await own.server.write(set('k', 'kept'));
+  const { cluster } = own.server.status();
+  await own.server.stop();
+  const { server: other, addr } = await make('other', { bootstrap: true });
+  await other.start();
+  const ended: Error[] = [];
+  const wrong = new Server(
+    { http: true, id: 'own', rpcPort: 0, addr: own.addr, inMemory: false, dataDir, join: [addr] },
+    { onFatal: (error) => void ended.push(error) },
+  );
+  servers.push(wrong);
+  await wrong.start();
+  await until('it ends', () => ended.length > 0);
+  const message = `--data-dir ${dataDir} belongs to cluster ${cluster}, but --join leads to cluster ${other.status().cluster}`;
+  assert.ok(ended[0]!.message.startsWith(message), ended[0]!.message);
+  assert.match(ended[0]!.message, /nothing was changed\. Give another --data-dir/);
+  assert.equal(other.servers().length, 1);
+  await wrong.stop();
+  const { server: again } = await make('own', { addr: own.addr, inMemory: false, dataDir });
+  await again.start();
+  await until('it leads again', () => again.isReady);
+  assert.equal(await read(again, 'k'), 'kept');
+});
+
+test('a fatal error that nobody listens for is an uncaught exception, not silence', async () => {
+  const script = `
+    import { Server } from ${JSON.stringify(new URL('./index.js', import.meta.url).href)};
+    const [addr, other] = process.argv.slice(1);
+    const options = { http: true, bootstrap: true, rpcPort: 0 };
+    await new Server({ ...options, id: 'a', addr }).start();
+    await new Server({ ...options, id: 'b', addr: other }).start();
+    await new Server({ ...options, bootstrap: false, id: 'c', addr: '127.0.0.1:0', join: [addr, other] }).start();
+  `;
+  const addrs = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script, ...addrs], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  const [code] = await once(child, 'close');
+  assert.equal(code, 1);
+  assert.match(said, /Error: this node founded cluster/);
 });
 
 test('three servers in one process: any of them takes any request, and the rest goes on when the leader stops', async () => {

@@ -26,6 +26,7 @@ import { withDefaultTtl } from './default-ttl.js';
 import { Departure } from './departure.js';
 import { writeIdentity } from './directory.js';
 import { Forwarder } from './forwarder.js';
+import { isToFound } from './founding.js';
 import { makeGossip } from './gossip.js';
 import { GroupCommit } from './group-commit.js';
 import { Joiner } from './joiner.js';
@@ -57,7 +58,10 @@ export interface ServerParts {
   readonly logsRequests?: boolean;
   /** Default the machine's. */
   readonly clock?: Clock;
-  /** Called once when the node has to end by itself: its disk or log failed, or its name is taken. */
+  /**
+   * Called once when the node has to end by itself: its disk or log failed, its name is taken, or it found itself among
+   * the nodes of another cluster. Default: the error is thrown as an uncaught exception, so that it cannot be missed.
+   */
   readonly onFatal?: (error: Error) => void;
   /** Called once the node has left the cluster because a client asked for it, and has stopped. */
   readonly onLeft?: () => void;
@@ -69,6 +73,13 @@ const maxWaitingBytes = 64 * 1_048_576;
 const expiryCheckMs = 100;
 /** How long requests that are under way may take when the node stops, in milliseconds. */
 const drainMs = 1_000;
+
+/** An error that nobody listens for must not be lost: a node that cannot go on would look alive. */
+function throwFatal(error: Error): void {
+  setImmediate(() => {
+    throw error;
+  });
+}
 
 const departureMessage = {
   left: 'left the cluster',
@@ -131,7 +142,7 @@ export class Server implements CommandHandler {
     this.#options = resolveOptions(options);
     this.#logger = parts.logger ?? silentLogger;
     this.#clock = parts.clock ?? systemClock;
-    this.#onFatal = parts.onFatal ?? (() => {});
+    this.#onFatal = parts.onFatal ?? throwFatal;
     this.#onLeft = parts.onLeft ?? (() => {});
     this.#limits = { ...defaultLimits, maxValueBytes: this.#options.maxValueBytes };
     this.#time = new LogTime(this.#clock);
@@ -142,7 +153,7 @@ export class Server implements CommandHandler {
     this.#security = new Security(this.#options, this.#clock, this.#logger);
     this.#serf = makeGossip(this.#options, this.#security, this.#clock, this.#logger, {
       onChange: () => {
-        void this.#lookForCluster();
+        void this.#watch?.look();
         this.#running?.membership.look();
       },
       onNameLost: () => {
@@ -301,7 +312,16 @@ export class Server implements CommandHandler {
     const { host } = serfAddress;
     this.#home = await LogHome.open({ inMemory, dataDir, name: id, clock: this.#clock, logger: this.#logger });
     const adopt = (cluster: string) => this.#belongTo(cluster);
-    this.#watch = new ClusterWatch(this.#serf, this.#home, adopt, this.#onFatal, this.#logger);
+    this.#watch = new ClusterWatch({
+      serf: this.#serf,
+      home: this.#home,
+      name: id,
+      joins: this.#joiner.hasAddresses,
+      adopt,
+      onFatal: this.#onFatal,
+      clock: this.#clock,
+      logger: this.#logger,
+    });
     this.#goOn();
     const bound = await this.#mux.listen(host, rpcPort);
     this.#rpcAddr = formatAddress(advertise?.host ?? host, bound.port);
@@ -313,9 +333,12 @@ export class Server implements CommandHandler {
     if (serfRpc) this.#serfRpc = await startAgentRpc(this.#serf, { bind: formatAddress(serfRpc.host, serfRpc.port) });
     await this.#serf.setTags(this.#tags());
     this.#goOn();
-    const founds = bootstrap && !this.#home.hasHistory && !(await this.#findsCluster());
+    const founds = bootstrap && !this.#home.hasHistory && (await this.#isToFound());
     this.#goOn();
-    if (founds) await this.#belongTo(this.#home.cluster ?? newClusterId());
+    if (founds) {
+      this.#watch.founded();
+      await this.#belongTo(this.#home.cluster ?? newClusterId());
+    }
     this.#running = await this.#run(this.#home, founds);
     this.#goOn();
     if (founds) await this.#configure(this.#running);
@@ -508,13 +531,23 @@ export class Server implements CommandHandler {
     }
   }
 
-  /** Whether a cluster answers at the `join` addresses: then it is joined and not founded a second time. */
-  async #findsCluster(): Promise<boolean> {
-    return (await this.#joiner.tryOnce()) && (await this.#lookForCluster());
-  }
-
-  async #lookForCluster(): Promise<boolean> {
-    return (await this.#watch?.look()) ?? false;
+  /** Who was told of others founds a cluster only where they have none. */
+  async #isToFound(): Promise<boolean> {
+    if (!this.#joiner.hasAddresses) return true;
+    return isToFound({
+      serf: this.#serf,
+      name: this.#options.id,
+      ask: () => this.#joiner.tryOnce(true),
+      hasCluster: async () => (await this.#watch?.seesCluster()) ?? false,
+      tell: (founder) => {
+        this.#serf.setTags({ ...this.#tags(), [memberTags.founder]: founder }).catch((error: unknown) => {
+          this.#logger.warn({ err: error }, 'gossip could not be told that this node founds a cluster');
+        });
+      },
+      isStopping: () => this.#isStopping,
+      clock: this.#clock,
+      logger: this.#logger,
+    });
   }
 
   async #belongTo(cluster: string): Promise<void> {
@@ -527,6 +560,7 @@ export class Server implements CommandHandler {
       [memberTags.rpcAddr]: this.#rpcAddr,
       [memberTags.raftId]: String(this.#known.raftId),
       ...(this.#known.cluster === undefined ? {} : { [memberTags.cluster]: this.#known.cluster }),
+      ...(this.#watch?.hasFounded ? { [memberTags.founder]: 'founded' } : {}),
     };
   }
 

@@ -10,6 +10,7 @@ import {
   type Reply,
   ReplyType,
   type SessionStamp,
+  type SetCommand,
 } from '@dcache/protocol';
 import { ConfChangeType, type ConfState } from '@dcache/raft';
 import fc from 'fast-check';
@@ -444,4 +445,25 @@ test('a lowered limit evicts a bounded number of entries with each entry of the 
   assert.equal(machine.inner.store.stats().entries, 100);
   machine.apply();
   assert.equal(machine.inner.store.stats().entries, 0);
+});
+
+test('a request with an idempotency key is applied once, also by a node that was healed by a snapshot', async () => {
+  const machine = new Machine();
+  const keyed = (value: string): Command => ({
+    ...(set('k', value) as SetCommand),
+    idempotency: { key: Buffer.alloc(16, 1), fingerprint: Buffer.alloc(16, value) },
+  });
+  assert.deepEqual(machine.one(keyed('first')), ok(1));
+  assert.deepEqual(machine.one(set('k', 'second')), ok(2));
+  const healed = new Machine();
+  await healed.inner.restore(cut(machine.bytes()));
+  for (const one of [machine, healed]) {
+    assert.deepEqual(one.one(keyed('first')), ok(1));
+    assert.deepEqual(one.one(keyed('other')), { type: ReplyType.keyReused, revision: 0 });
+    assert.equal(one.get('k'), 'second');
+  }
+  assert.equal(healed.inner.stateHash(), machine.inner.stateHash());
+  const without = new Machine();
+  without.apply(set('k', 'first'), set('k', 'second'));
+  assert.notEqual(without.inner.stateHash(), machine.inner.stateHash(), 'the keys are in the state hash');
 });

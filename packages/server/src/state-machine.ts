@@ -32,10 +32,12 @@ import {
   type StoreRestorer,
 } from '@dcache/store';
 import { Directory } from './directory.js';
+import { IdempotencyTable } from './idempotency-table.js';
 import { SessionTable } from './session-table.js';
 import { readSnapshotStream, writeSnapshotStream } from './snapshot-stream.js';
 
-const snapshotFormat = 1;
+/** 2 added the idempotency keys; 1 is read as having none. */
+const snapshotFormat = 2;
 
 /** The longest key that a store takes. */
 const maxKeyBytes = 65_536;
@@ -60,6 +62,7 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
   directory: Directory = new Directory();
   #eviction: EvictionPolicy;
   #sessions = new SessionTable();
+  #idempotency = new IdempotencyTable();
   /** Invariant: every applied write took the next number, and no two writes ever share one. */
   #revision = 0;
   /** Log time: the highest stamp applied. */
@@ -101,7 +104,10 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
     if (isLater) this.#stampMs = stampMs;
     // Also at the same stamp: what the budget left over before goes on.
     this.store.advance(this.#stampMs, workBudget);
-    if (isLater) this.#onStamp(stampMs);
+    if (isLater) {
+      this.#idempotency.expire(stampMs);
+      this.#onStamp(stampMs);
+    }
     const replies = new Array<Reply>(commands.length);
     for (let i = 0; i < commands.length; i++) replies[i] = this.#applyOne(commands[i]!);
     return replies;
@@ -135,6 +141,7 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
     header.u8(snapshotFormat).u64(this.#revision).u64(this.#stampMs).text(this.#eviction);
     this.directory.write(header);
     this.#sessions.write(header);
+    this.#idempotency.write(header);
     const stored = this.store.snapshot();
     const bytes = header.copy();
     return {
@@ -164,14 +171,15 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
 
   #restoreFrom(reader: ByteReader, restorer: StoreRestorer): void {
     const format = reader.u8();
-    if (format !== snapshotFormat)
-      throw new BytesError(`snapshot of format ${format}; this version reads format ${snapshotFormat}`);
+    if (format < 1 || format > snapshotFormat)
+      throw new BytesError(`snapshot of format ${format}; this version reads formats 1 to ${snapshotFormat}`);
     const revision = reader.u64();
     const stampMs = reader.u64();
     const eviction = reader.text();
     if (!isEvictionPolicy(eviction)) throw new BytesError(`the snapshot's eviction policy is ${eviction}`);
     const directory = Directory.read(reader);
     const sessions = SessionTable.read(reader);
+    const idempotency = format >= 2 ? IdempotencyTable.read(reader) : new IdempotencyTable();
     reader.end();
     restorer.finish();
     this.#revision = revision;
@@ -179,6 +187,7 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
     this.#eviction = eviction;
     this.directory = directory;
     this.#sessions = sessions;
+    this.#idempotency = idempotency;
     this.#onStamp(stampMs);
   }
 
@@ -188,13 +197,20 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
     rest.u64(this.#revision).u64(this.#stampMs);
     this.directory.write(rest);
     this.#sessions.write(rest);
+    this.#idempotency.write(rest);
     return `${this.store.stateHash()}-${fnv1a(rest.finish()).toString(16).padStart(8, '0')}`;
   }
 
   #applyOne(command: Command): Reply {
     const session = takesSession(command) ? command.session : undefined;
-    if (session) return this.#sessions.once(session, this.#stampMs, () => this.#change(command));
-    return this.#change(command);
+    if (session) return this.#sessions.once(session, this.#stampMs, () => this.#applyKeyed(command));
+    return this.#applyKeyed(command);
+  }
+
+  #applyKeyed(command: Command): Reply {
+    const idempotency = 'idempotency' in command ? command.idempotency : undefined;
+    if (!idempotency) return this.#change(command);
+    return this.#idempotency.once(idempotency, this.#stampMs, () => this.#change(command));
   }
 
   #change(command: Command): Reply {

@@ -1,5 +1,5 @@
+import type { CallMetadata, StatusError } from '@dcache/grpc';
 import { errorMetadata, toDcacheError } from '@dcache/protocol';
-import { Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import type { Access } from '../tokens.js';
 
 /** Throws a `DcacheError` where what is shown does not allow the access. */
@@ -12,26 +12,16 @@ const readingCalls =
   /^\/(pb\.Cache\/(Get|GetServers)|dcache\.v1\.Cache\/(Get|GetMany)|dcache\.v1\.Admin\/(Status|SnapshotSave)|grpc\.reflection\.\S+)$/;
 
 /** Refuses gRPC calls without a token that allows them, before a handler sees them. */
-export function tokenInterceptor(authorize: Authorize): ServerInterceptor {
-  return (method, call) => {
-    if (openCalls.test(method.path)) return new ServerInterceptingCall(call);
-    const access: Access = readingCalls.test(method.path) ? 'read' : 'write';
-    return new ServerInterceptingCall(call, {
-      start: (next) =>
-        next({
-          onReceiveMetadata: (metadata: Metadata, forward) => {
-            try {
-              authorize(metadata.get('authorization')[0]?.toString(), access);
-            } catch (thrown) {
-              const error = toDcacheError(thrown);
-              const trailer = new Metadata();
-              trailer.set(errorMetadata, error.code);
-              call.sendStatus({ code: error.grpcStatus, details: error.message, metadata: trailer });
-              return;
-            }
-            forward(metadata);
-          },
-        }),
-    });
+export function checkTokens(authorize: Authorize): (path: string, metadata: CallMetadata) => StatusError | undefined {
+  return (path, metadata) => {
+    if (openCalls.test(path)) return undefined;
+    try {
+      authorize(metadata.get('authorization')[0]?.toString(), readingCalls.test(path) ? 'read' : 'write');
+      return undefined;
+    } catch (thrown) {
+      const error = toDcacheError(thrown);
+      const trailers = { [errorMetadata]: error.code };
+      return { code: error.grpcStatus, details: error.message, metadata: { getMap: () => trailers } };
+    }
   };
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '@dcache/base';
+import type { GrpcServer } from '@dcache/grpc';
 import { grpcFileDescriptors } from '@dcache/protocol';
 import type { Server } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
@@ -24,8 +25,8 @@ export class GrpcHealth {
     this.#stop = clock.every(lookMs, () => this.look());
   }
 
-  addTo(server: Server): void {
-    this.#health.addToServer(server);
+  addTo(server: GrpcServer): void {
+    this.#health.addToServer(asGrpcJs(server));
   }
 
   /** Says what is true now, if it has changed. */
@@ -42,7 +43,7 @@ export class GrpcHealth {
 }
 
 /** Service `grpc.reflection.v1.ServerReflection`, and `v1alpha` for older tools: what this server speaks. */
-export function addReflection(server: Server): void {
+export function addReflection(server: GrpcServer): void {
   const described = (fileDescriptorProtos: readonly Uint8Array[]) => ({
     // Any kind of definition that carries its files will do; this one needs nothing else.
     format: 'Protocol Buffer 3 EnumDescriptorProto' as const,
@@ -53,5 +54,10 @@ export function addReflection(server: Server): void {
   new ReflectionService({
     ours: described(grpcFileDescriptors()),
     health: described(health['Check']!.requestType.fileDescriptorProtos),
-  }).addToServer(server);
+  }).addToServer(asGrpcJs(server));
+}
+
+/** These libraries only add services, and in that both servers are alike. */
+function asGrpcJs(server: GrpcServer): Server {
+  return server as unknown as Server;
 }

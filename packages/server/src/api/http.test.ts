@@ -421,3 +421,42 @@ test('random bytes of every kind end in an answer or the end of the connection, 
   await client.answers(2);
   assert.deepEqual(client.statuses, [200, 200]);
 });
+
+test('an Idempotency-Key stamps the write: one request has one fingerprint, and all it asks for is in it', async () => {
+  const { cache, port } = await start();
+  const client = new Client(port);
+  const key = 'Idempotency-Key: "one"\r\n';
+  const asked = [
+    post('k', 'v', key),
+    post('k', 'v', 'idempotency-key: one\r\n'),
+    post('k', 'w', key),
+    post('k?ttl=1s', 'v', key),
+    post('k', 'v', `${key}Content-Type: text/css\r\n`),
+    post('k', 'v', `${key}If-Match: *\r\n`),
+    `DELETE /k HTTP/1.1\r\nHost: h\r\n${key}\r\n`,
+    post('k', 'v', 'Idempotency-Key: "two"\r\n'),
+  ];
+  const stamps: { key: Uint8Array; fingerprint: Uint8Array }[] = [];
+  const write = cache.write.bind(cache);
+  cache.write = (command) => {
+    if ('idempotency' in command && command.idempotency) stamps.push(command.idempotency);
+    return write(command);
+  };
+  for (const [at, request] of asked.entries()) {
+    client.send(request);
+    await client.answers(at + 1);
+  }
+  const text = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
+  assert.deepEqual(stamps[1], stamps[0], 'quoted or not');
+  assert.equal(
+    new Set(stamps.slice(1).map(({ fingerprint }) => text(fingerprint))).size,
+    6,
+    'the last equals the first',
+  );
+  assert.deepEqual(stamps[7]?.fingerprint, stamps[0]?.fingerprint);
+  assert.equal(new Set(stamps.map(({ key }) => text(key))).size, 2);
+  client.send(post('k', 'v', 'Idempotency-Key: a b\r\n'));
+  await client.answers(asked.length + 1);
+  assert.equal(client.statuses.at(-1), 400);
+  assert.match(client.text, /Idempotency-Key is "a b"; it takes one key of 1 to 255 visible ASCII characters/);
+});

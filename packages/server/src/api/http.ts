@@ -21,6 +21,7 @@ import {
 import type { RequestMetrics, RequestSeries } from '../metrics-requests.js';
 import type { Authorize } from './access.js';
 import { readBody } from './body.js';
+import { withIdempotency } from './idempotency.js';
 import { type InternalAnswer, isOpenPath } from './internal.js';
 import { checkOrigin } from './origin.js';
 
@@ -176,11 +177,13 @@ export class HttpApi {
       }
       case 'write': {
         const value = await readBody(request, limits.maxValueBytes);
-        return this.#write(response, httpWriteCommand(parsed, value));
+        return this.#write(response, withIdempotency(httpWriteCommand(parsed, value), parsed.idempotencyKey));
       }
-      case 'delete':
+      case 'delete': {
         request.resume();
-        return this.#write(response, { type: CommandType.delete, key: parsed.key, condition: parsed.condition });
+        const command: Command = { type: CommandType.delete, key: parsed.key, condition: parsed.condition };
+        return this.#write(response, withIdempotency(command, parsed.idempotencyKey));
+      }
       case 'internal': {
         const { method } = request;
         if (method !== 'GET' && method !== 'HEAD')

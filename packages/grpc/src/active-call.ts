@@ -1,0 +1,282 @@
+import { StreamCall, UnaryCall } from './call.js';
+import { decompress } from './compression.js';
+import type { HeaderList } from './core/header-decoder.js';
+import type { FixedHeader } from './core/header-encoder.js';
+import { ErrorCode } from './core/http2-error.js';
+import type { Stream, Trailers } from './core/stream.js';
+import { type BodyFault, type Message, MessageReader } from './message-reader.js';
+import type { Route } from './service.js';
+import type { Session } from './session.js';
+import { Status, type StatusError, statusHeaders } from './status.js';
+
+const contentType: FixedHeader = { name: 'content-type', value: 'application/grpc' };
+const okStatus: FixedHeader = { name: 'grpc-status', value: '0' };
+
+const answerHeaders: readonly FixedHeader[] = [contentType];
+const okTrailers: Trailers = { fixed: [okStatus], others: [] };
+
+/** A call from its headers to its status: the body becomes messages, these go to the handler, its answer goes out. */
+export class ActiveCall {
+  readonly #session: Session;
+  readonly #stream: Stream<ActiveCall>;
+  readonly #route: Route;
+  readonly #headers: HeaderList;
+  readonly #encoding: string | undefined;
+  #reader: MessageReader | undefined;
+  /** Where one request is expected: it. */
+  #request: Message | undefined;
+  #unary: UnaryCall | undefined;
+  #streaming: StreamCall | undefined;
+  /** Where requests stream: bytes that came and belong to no message that was handed on. */
+  #pendingBytes = 0;
+  /** Where messages are unpacked one after the other. */
+  #unpacking: Promise<void> | undefined;
+  #hasAnswered = false;
+  #isOver = false;
+
+  constructor(
+    session: Session,
+    stream: Stream<ActiveCall>,
+    route: Route,
+    headers: HeaderList,
+    encoding: string | undefined,
+  ) {
+    this.#session = session;
+    this.#stream = stream;
+    this.#route = route;
+    this.#headers = headers;
+    this.#encoding = encoding;
+    if (route.method.requestStream) this.#startStreaming(undefined);
+  }
+
+  get peer(): string {
+    return this.#session.peer;
+  }
+
+  onData(bytes: Buffer, isEnd: boolean): void {
+    if (this.#isOver) return;
+    if (this.#route.method.requestStream) return this.#onStreamData(bytes, isEnd);
+    const { length } = bytes;
+    // One whole message that ends the body: nearly every call.
+    if (
+      isEnd &&
+      !this.#reader &&
+      length >= 5 &&
+      bytes[0] === 0 &&
+      bytes.readUInt32BE(1) === length - 5 &&
+      length - 5 <= this.#session.maxMessageBytes
+    )
+      return this.#dispatch(bytes.subarray(5));
+    const messages = this.#read(bytes);
+    if (!messages) return;
+    this.#session.connection.consume(this.#stream, length);
+    if (messages.length > 0) {
+      if (this.#request || messages.length > 1)
+        return this.end({ code: Status.unimplemented, details: 'this call takes one message' });
+      this.#request = messages[0];
+    }
+    if (!isEnd) return;
+    if (this.#reader?.isInside || !this.#request)
+      return this.end({ code: Status.internal, details: 'the call ended before its message did' });
+    const { bytes: request, isCompressed } = this.#request;
+    if (!isCompressed) return this.#dispatch(request);
+    decompress(request, this.#encoding, this.#session.maxMessageBytes).then(
+      (unpacked) => this.#dispatch(unpacked),
+      (error: StatusError) => this.end(error),
+    );
+  }
+
+  /** The client gave up, or is gone. */
+  cancel(): void {
+    if (this.#isOver) return;
+    this.#reader?.release();
+    if (this.#unary) {
+      // The handler goes on and is counted until it answers.
+      this.#unary.cancelled = true;
+      return;
+    }
+    this.#over();
+    this.#streaming?.cancel();
+  }
+
+  drained(): void {
+    this.#streaming?.drained();
+  }
+
+  consume(bytes: number): void {
+    this.#session.connection.consume(this.#stream, bytes);
+  }
+
+  send(message: Buffer): boolean {
+    if (this.#isOver) return true;
+    const { connection } = this.#session;
+    if (!this.#hasAnswered) {
+      this.#hasAnswered = true;
+      connection.respond(this.#stream, 200, answerHeaders, [], false);
+    }
+    const framed = Buffer.allocUnsafe(message.length + 5);
+    framed[0] = 0;
+    framed.writeUInt32BE(message.length, 1);
+    framed.set(message, 5);
+    return connection.send(this.#stream, framed) && !this.#session.waitsForDrain(this);
+  }
+
+  end(error: StatusError | undefined): void {
+    if (this.#isOver) return;
+    this.#over();
+    const { connection } = this.#session;
+    const others = error ? statusHeaders(error) : [];
+    if (this.#hasAnswered) connection.end(this.#stream, error ? { fixed: [], others } : okTrailers);
+    else connection.respond(this.#stream, 200, error ? answerHeaders : [contentType, okStatus], others, true);
+  }
+
+  #read(bytes: Buffer): readonly Message[] | undefined {
+    const { maxMessageBytes, budget } = this.#session;
+    this.#reader ??= new MessageReader(maxMessageBytes, budget);
+    const messages = this.#reader.read(bytes);
+    if (typeof messages !== 'string') return messages;
+    this.end(faultStatus(messages, maxMessageBytes));
+    this.#streaming?.cancel();
+    return undefined;
+  }
+
+  #dispatch(bytes: Buffer): void {
+    if (this.#isOver) return;
+    this.#reader?.release();
+    const { method, handler } = this.#route;
+    const request = this.#decode(bytes);
+    if (request === undefined) return;
+    if (method.responseStream) return this.#startStreaming(request);
+    const call = new UnaryCall(request, this.#headers, this);
+    this.#unary = call;
+    this.#run(() => handler(call, (error, response) => this.#answer(error, response)));
+  }
+
+  #decode(bytes: Buffer): unknown {
+    try {
+      return this.#route.method.requestDeserialize(bytes) as unknown;
+    } catch (error) {
+      this.end({ code: Status.internal, details: `the request is no such message: ${(error as Error).message}` });
+      return undefined;
+    }
+  }
+
+  #answer(error: StatusError | null | undefined, response: unknown): void {
+    if (error || this.#isOver) return this.end(error ?? undefined);
+    if (this.#session.isClogged)
+      return this.end({
+        code: Status.resourceExhausted,
+        details: 'this client does not take the answers that wait for it',
+      });
+    let bytes: Buffer;
+    try {
+      bytes = this.#route.method.responseSerialize(response);
+    } catch (thrown) {
+      return this.end({
+        code: Status.internal,
+        details: `the response could not be encoded: ${(thrown as Error).message}`,
+      });
+    }
+    this.send(bytes);
+    this.end(undefined);
+  }
+
+  #startStreaming(request: unknown): void {
+    const { method, handler } = this.#route;
+    const call = new StreamCall(method, this.#headers, this, request);
+    this.#streaming = call;
+    if (request !== undefined) call.receiveEnd();
+    this.#run(() => handler(call, (error, response) => this.#answer(error, response)));
+  }
+
+  #run(start: () => void): void {
+    try {
+      start();
+    } catch (error) {
+      this.end({ code: Status.unknown, details: `the handler failed: ${(error as Error).message}` });
+      this.#session.handlerFailed(error, this.#route.method.path);
+    }
+  }
+
+  #onStreamData(bytes: Buffer, isEnd: boolean): void {
+    const messages = this.#read(bytes);
+    if (!messages) return;
+    this.#pendingBytes += bytes.length;
+    if (messages.length === 0) {
+      // Only a part of a message: without the rest nothing here goes on.
+      this.consume(this.#pendingBytes);
+      this.#pendingBytes = 0;
+    }
+    for (const [i, message] of messages.entries()) {
+      const size = i === messages.length - 1 ? this.#pendingBytes : 0;
+      if (message.isCompressed || this.#unpacking) this.#unpack(message, size);
+      else this.#hand(message.bytes, size);
+    }
+    if (messages.length > 0) this.#pendingBytes = 0;
+    if (!isEnd) return;
+    if (this.#reader?.isInside) {
+      this.end({ code: Status.internal, details: 'the call ended in the middle of a message' });
+      this.#streaming?.cancel();
+    } else if (this.#unpacking) this.#unpacking = this.#unpacking.then(() => this.#streaming?.receiveEnd());
+    else this.#streaming?.receiveEnd();
+  }
+
+  #unpack(message: Message, size: number): void {
+    const unpacked = message.isCompressed
+      ? decompress(message.bytes, this.#encoding, this.#session.maxMessageBytes)
+      : Promise.resolve(message.bytes);
+    // A rejection is seen in its turn below.
+    unpacked.catch(() => undefined);
+    this.#unpacking = (this.#unpacking ?? Promise.resolve())
+      .then(() => unpacked)
+      .then(
+        (bytes) => this.#hand(bytes, size),
+        (error: StatusError) => {
+          this.end(error);
+          this.#streaming?.cancel();
+        },
+      );
+  }
+
+  #hand(bytes: Buffer, size: number): void {
+    const message = this.#isOver ? undefined : this.#decode(bytes);
+    if (message === undefined) {
+      this.#streaming?.cancel();
+      return;
+    }
+    if (this.#streaming?.receive(message, size) !== false) return;
+    this.end({ code: Status.resourceExhausted, details: 'too many messages that nobody has read yet' });
+    this.#streaming.cancel();
+  }
+
+  #over(): void {
+    this.#isOver = true;
+    this.#reader?.release();
+    this.#session.callOver();
+  }
+}
+
+function faultStatus(fault: BodyFault, maxBytes: number): StatusError {
+  switch (fault) {
+    case 'too-large':
+      return { code: Status.resourceExhausted, details: `a message above ${maxBytes} bytes, the most that is allowed` };
+    case 'no-room':
+      return {
+        code: Status.resourceExhausted,
+        details: 'too many large messages are being received; try again in a moment',
+      };
+    case 'malformed':
+      return { code: Status.internal, details: 'the body is no gRPC message: its first byte is neither 0 nor 1' };
+  }
+}
+
+/** A stream that is answered without a call. */
+export function refuse(session: Session, stream: Stream<ActiveCall>, error: StatusError): void {
+  session.connection.respond(stream, 200, answerHeaders, statusHeaders(error), true);
+}
+
+/** A request that is not gRPC (gRPC over HTTP/2, "Requests"). */
+export function refuseHttp(session: Session, stream: Stream<ActiveCall>, status: number): void {
+  session.connection.respond(stream, status, [], [], true);
+  session.connection.reset(stream, ErrorCode.noError);
+}
