@@ -42,5 +42,10 @@ export function readBody(request: IncomingMessage, maxBytes: number): Promise<Bu
     request.on('close', () => {
       if (!request.complete) broken();
     });
+    // Of a request that names an upgrade node:http reports no broken body, so that it would wait until its time is over.
+    if (request.headers.upgrade !== undefined)
+      request.socket.once('end', () => {
+        if (!request.complete) broken();
+      });
   });
 }

@@ -248,6 +248,21 @@ test('a body that ends before its length is never a value', async () => {
   assert.deepEqual(cache.commands, []);
 });
 
+test('a body that breaks off is told at once also where the request names an upgrade', async () => {
+  const { cache, port } = await start();
+  const upgrade = 'Connection: upgrade\r\nUpgrade: h2c\r\n';
+  const whole = new Client(port).send(post('whole', 'v', upgrade));
+  await whole.answers(1);
+  assert.deepEqual(whole.statuses, [200], 'a whole one is a request like any other');
+  for (const rest of ['Content-Length: 30\r\n\r\nabc', 'Transfer-Encoding: chunked\r\n\r\nno chunk\r\n']) {
+    const client = new Client(port).send(`POST /k HTTP/1.1\r\nHost: h\r\n${upgrade}${rest}`);
+    client.socket.end();
+    await client.closed();
+    assert.deepEqual(client.statuses, [400]);
+  }
+  assert.deepEqual([...cache.values.keys()], ['whole']);
+});
+
 test('a client that ends its side after the request gets its answer', async () => {
   const { cache, port } = await start();
   let open: () => void = () => {};
