@@ -135,28 +135,55 @@ export class TestCluster implements AsyncDisposable {
     return found!;
   }
 
+  /**
+   * Writes at whoever leads until it is acknowledged. A write of unknown outcome may have been applied, and is made again:
+   * that changes nothing, because a text says what a key has afterwards.
+   */
+  async write(text: string): Promise<void> {
+    await retry(async () => {
+      const leader = await this.leader();
+      await leader.propose(utf8(text));
+    });
+  }
+
   async stop(id: NodeId): Promise<void> {
     await this.node(id).stop();
     this.nodes.delete(id);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.nodes.values()].map((node) => node.stop()));
+    const stopped = Promise.all([...this.nodes.values()].map((node) => node.stop()));
+    // A test that failed may have left a disk that never answers.
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise((resolve) => {
+      timer = setTimeout(resolve, 5_000);
+    });
+    await Promise.race([stopped, patience]);
+    clearTimeout(timer);
     clearInterval(this.#keepAlive);
   }
 }
 
-/** Resolves when `condition` holds; looks after each turn of the event loop. */
+/** What may take so long on a busy machine before a test gives up on it. */
+const patienceMs = 30_000;
+
+/** Resolves when `condition` holds; looks after each turn of the event loop. Rejects when it never does. */
 export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
+  const deadlineMs = performance.now() + patienceMs;
+  while (!condition()) {
+    if (performance.now() > deadlineMs) throw new Error(`not within ${patienceMs} ms: ${String(condition)}`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
 }
 
-/** Runs until it does not reject. */
+/** Runs until it does not reject, or gives up with what it rejected with last. */
 export async function retry<T>(run: () => Promise<T>): Promise<T> {
+  const deadlineMs = performance.now() + patienceMs;
   for (;;) {
     try {
       return await run();
-    } catch {
+    } catch (error) {
+      if (performance.now() > deadlineMs) throw error;
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
   }

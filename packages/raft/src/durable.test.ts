@@ -17,7 +17,7 @@ test('a durable node has everything again after a power cut: state from snapshot
   const disk = new SimulatedDisk();
   const node = await cluster.start(1, { bootstrap: { context: utf8('n1') } }, await open(disk, 1));
   await until(() => node.status().role === 'leader');
-  for (let i = 0; i < 180; i++) await node.propose(utf8(`key${i}=${i}`));
+  for (let i = 0; i < 180; i++) await cluster.write(`key${i}=${i}`);
   await until(() => node.stats().snapshotsWritten >= 3);
   const { term } = node.status();
   disk.crash();
@@ -35,8 +35,7 @@ test('a durable node has everything again after a power cut: state from snapshot
 test('acknowledged writes survive a power cut of all three nodes at once', async () => {
   await using cluster = new TestCluster();
   const disks = await durableThree(cluster);
-  const leader = cluster.node(1);
-  await Promise.all(Array.from({ length: 100 }, (_, i) => leader.propose(utf8(`key${i}=${i}`))));
+  await Promise.all(Array.from({ length: 100 }, (_, i) => cluster.write(`key${i}=${i}`)));
   for (const disk of disks.values()) disk.crash();
   for (const id of [1, 2, 3]) await cluster.stop(id);
   for (const id of [1, 2, 3]) await cluster.start(id, {}, await open(disks.get(id)!, id));
@@ -119,9 +118,9 @@ test('a slow disk holds up no heartbeats: a follower whose disk hangs keeps its 
   const { term } = leader.status();
   const ticks = cluster.node(2).status().commitIndex;
   disks.get(2)!.holdSyncs = true;
-  // Far longer than an election timeout of 100 to 200 ms.
+  // Far longer than an election timeout of 0.3 to 0.6 s.
   for (let i = 0; i < 60; i++) {
-    await leader.propose(utf8(`key${i}=${i}`));
+    await cluster.write(`key${i}=${i}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   const { role, leader: followed, term: after, commitIndex } = cluster.node(2).status();
@@ -132,17 +131,61 @@ test('a slow disk holds up no heartbeats: a follower whose disk hangs keeps its 
   await until(() => cluster.map(2).values.size === 60);
 });
 
+test('a slow disk holds up no heartbeats: a leader sends them while its own write is under way (pitfall 21)', async () => {
+  await using cluster = new TestCluster();
+  const disks = await durableThree(cluster);
+  const leader = await cluster.leader();
+  disks.get(leader.id)!.holdSyncs = true;
+  let appends = 0;
+  let heartbeats = 0;
+  cluster.network.filter = (from, _, what) => {
+    if (from === leader.id && 'from' in what && what.type === MessageType.append) appends++;
+    // Those that follow the entry, while nothing more reaches the disk.
+    if (from === leader.id && 'from' in what && what.type === MessageType.heartbeat && appends > 0) heartbeats++;
+    return true;
+  };
+  const written = codeOf(leader.propose(utf8('a=1')));
+  await until(() => appends > 0 && heartbeats >= 8);
+  disks.get(leader.id)!.holdSyncs = false;
+  disks.get(leader.id)!.releaseSyncs();
+  await written;
+});
+
+test('an append is acknowledged by the driver only when it is on disk (pitfall 3; Raft §5, figure 2)', async () => {
+  await using cluster = new TestCluster();
+  const disks = await durableThree(cluster);
+  const leader = await cluster.leader();
+  const followers = [1, 2, 3].filter((id) => id !== leader.id);
+  const { lastIndex } = leader.status();
+  const acknowledged = new Set<number>();
+  cluster.network.filter = (from, _, what) => {
+    if (!('from' in what) || what.index <= lastIndex) return true;
+    if (what.type === MessageType.appendResponse && !what.reject) acknowledged.add(from);
+    return true;
+  };
+  for (const id of followers) disks.get(id)!.holdSyncs = true;
+  const written = codeOf(leader.propose(utf8('a=1')));
+  // Both have the entry in memory, and heartbeats go on; neither says that it has it.
+  await until(() => followers.every((id) => cluster.node(id).status().lastIndex > lastIndex));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.deepEqual([...acknowledged], []);
+  assert.equal(cluster.map(leader.id).values.get('a'), undefined);
+  for (const id of followers) {
+    disks.get(id)!.holdSyncs = false;
+    disks.get(id)!.releaseSyncs();
+  }
+  await until(() => acknowledged.size > 0);
+  await written;
+});
+
 test('a leader whose own disk hangs hands over, because it can acknowledge nothing any more', async () => {
   await using cluster = new TestCluster();
   const disks = await durableThree(cluster);
   disks.get(1)!.holdSyncs = true;
   const stuck = codeOf(cluster.node(1).propose(utf8('a=1')));
-  const next = await (async () => {
-    await until(() => [2, 3].some((id) => cluster.node(id).status().role === 'leader'));
-    return cluster.leader([2, 3]);
-  })();
-  await next.propose(utf8('b=1'));
-  assert.equal(cluster.map(next.id).values.get('b'), '1');
+  const next = await cluster.leader([2, 3]);
+  await retry(async () => (await cluster.leader([2, 3])).propose(utf8('b=1')));
+  await until(() => cluster.map(next.id).values.get('b') === '1');
   assert.equal(await stuck, 'unknown-outcome');
   disks.get(1)!.holdSyncs = false;
   disks.get(1)!.releaseSyncs();

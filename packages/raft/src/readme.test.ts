@@ -9,7 +9,7 @@ test('the example of the README runs and prints what it says', async () => {
   const readme = await readFile(fileURLToPath(new URL('../README.md', import.meta.url)), 'utf8');
   const example = /```js\n([\s\S]*?)```/.exec(readme)?.[1];
   assert.ok(example !== undefined);
-  assert.ok(example.split('\n').length <= 52, 'it is short');
+  assert.ok(example.trimEnd().split('\n').length <= 40, 'it has the 40 lines that its title says');
   // Beside the compiled package, where its name is known.
   const file = fileURLToPath(new URL(`./readme-example-${process.pid}.test.mjs`, import.meta.url));
   await writeFile(file, example);

@@ -53,6 +53,11 @@ export class Positions {
     return (this.#table.get(origin) ?? this.#epitaphs.get(origin))?.seen ?? 0;
   }
 
+  /** Whether this node has heard anything of an origin, buried or not. */
+  knows(origin: string): boolean {
+    return this.#table.has(origin) || this.#epitaphs.has(origin);
+  }
+
   /** Origins that are gone, oldest first. */
   epitaphs(): IterableIterator<[origin: string, { seen: number; dot: number; voidAbove: number }]> {
     return this.#epitaphs.entries();

@@ -113,7 +113,7 @@ export class Replicator {
       learnVoid: (origin, voidAbove) => this.#learnVoid(origin, voidAbove),
       take: (change) => this.#takeRecord(change),
       takeGrave: (grave) => this.#takeGrave(grave),
-      refuse: (to, { origin, dot }) => this.#refuse(to, origin, dot),
+      refuse: (to, origin, dot) => this.#refuse(to, origin, dot),
       finished: (entries) => this.#standAs(entries),
     };
     this.#states = new StateExchange(host, 1 + options.random.below(2 ** 40));
@@ -310,7 +310,9 @@ export class Replicator {
 
   #refuse(from: string, origin: string, dot: number): void {
     this.stats.refused++;
-    // Void here too: should this answer be lost, the next exchange of positions says the same.
+    // Void here too: should this answer be lost, the next exchange of positions says the same. Known from now on, even
+    // where none of its numbers is in order yet.
+    this.#positions.get(origin);
     this.#learnVoid(origin, dot - 1);
     this.#send(from, { type: MessageType.refused, nowMs: this.#clock.nowMs, origin, dot });
   }
@@ -425,7 +427,7 @@ export class Replicator {
    * stays overwritten, for the new stamp is above all that this node has seen.
    */
   #learnVoid(origin: string, voidAbove: number): void {
-    if (voidAbove === Infinity || (this.#positions.seen(origin) === 0 && origin !== this.#own.origin)) return;
+    if (voidAbove === Infinity || !this.#positions.knows(origin)) return;
     if (origin === this.#own.origin) this.flush();
     // Asked before it is looked up: that would bring back one who is buried.
     if (voidAbove >= this.#positions.voidAbove(origin)) return;

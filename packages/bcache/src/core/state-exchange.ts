@@ -18,7 +18,8 @@ export interface StateHost {
   /** Merges a record of a state. False where its stamp is too far ahead. */
   take(change: Change): boolean;
   takeGrave(grave: Grave): void;
-  refuse(to: string, change: Change): void;
+  /** Tells the donor that all of `origin` from `dot` on is void, and holds it so here. */
+  refuse(to: string, origin: string, dot: number): void;
   /** The donor's positions are this node's now. */
   finished(positions: readonly PositionEntry[]): void;
 }
@@ -137,15 +138,18 @@ export class StateExchange {
   }
 
   #takeChunk(receiver: StateReceiver, body: Uint8Array): void {
-    const refused: Change[] = [];
+    /** The lowest dot of each origin that was too far ahead: at the end its number counts as seen, so all must be told. */
+    const refused = new Map<string, number>();
     receiver.read(
       body,
       (change) => {
-        if (!this.#host.take(change)) refused.push(change);
+        if (this.#host.take(change)) return;
+        const { origin, dot } = change;
+        refused.set(origin, Math.min(dot, refused.get(origin) ?? dot));
       },
       (grave) => this.#host.takeGrave(grave),
     );
-    if (refused[0] !== undefined) this.#host.refuse(receiver.from, refused[0]);
+    for (const [origin, dot] of refused) this.#host.refuse(receiver.from, origin, dot);
     this.#host.send(receiver.from, { type: MessageType.stateMore, id: receiver.id });
   }
 

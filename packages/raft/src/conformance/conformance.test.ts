@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -14,6 +14,15 @@ const skip = existsSync(folder) ? false : `no scripts at ${folder}; set CONFORMA
 describe("etcd's scripts", { skip }, () => {
   const results = skip === false ? runScripts(folder) : [];
   test('there are some', () => assert.ok(results.length > 0));
+  for (const { file, mismatch } of results)
+    test(`${file} comes out byte for byte`, () => {
+      if (mismatch !== undefined) assert.fail(`line ${mismatch.line}\n${differenceText(mismatch)}`);
+    });
+});
+
+describe('scripts of our own, for commands and options that those seldom use', () => {
+  const results = runScripts(fileURLToPath(new URL('../../src/conformance/scripts', import.meta.url)));
+  test('there are some', () => assert.ok(results.length >= 3));
   for (const { file, mismatch } of results)
     test(`${file} comes out byte for byte`, () => {
       if (mismatch !== undefined) assert.fail(`line ${mismatch.line}\n${differenceText(mismatch)}`);
@@ -46,6 +55,36 @@ describe('the runner', () => {
   test('a command that is not known fails its script', () => {
     const [result] = run('log-level none\n----\nok\n\nfly\n----\nok\n');
     assert.equal(result?.mismatch?.actual, 'unknown command\n');
+  });
+
+  test('a script that cannot be read, or asks for too much, fails alone and the others go on', () => {
+    const temporary = mkdtempSync(join(tmpdir(), 'conformance-'));
+    try {
+      writeFileSync(join(temporary, 'a.txt'), 'add-nodes 1000000000 voters=(1) index=2\n----\nok\n');
+      writeFileSync(join(temporary, 'b.txt'), 'stabilize\n----\nok\n\ncampaign 1\n');
+      writeFileSync(join(temporary, 'c.txt'), 'add-nodes 1 fly=true\n----\nok\n');
+      symlinkSync(join(temporary, 'nowhere'), join(temporary, 'd.txt'));
+      mkdirSync(join(temporary, 'deeper'));
+      writeFileSync(join(temporary, 'deeper', 'e.txt'), 'vote cfg=(1) votes=(y)\n----\nVoteWon\n');
+      const results = runScripts(temporary);
+      assert.deepEqual(
+        results.map(({ file, mismatch }) => [file, mismatch?.actual.trimEnd()]),
+        [
+          ['a.txt', 'a script has at most 1000 nodes'],
+          ['b.txt', "Error: line 5: 'campaign 1' has no ---- after it"],
+          ['c.txt', 'unknown argument fly'],
+          ['deeper/e.txt', undefined],
+        ],
+      );
+    } finally {
+      rmSync(temporary, { recursive: true });
+    }
+  });
+
+  test('a difference of many thousand lines is shown without comparing each with each', () => {
+    const lines = (word: string): string => `${word}\n`.repeat(30_000);
+    const text = differenceText({ line: 1, command: 'x', expected: lines('a'), actual: lines('b') });
+    assert.ok(text.startsWith('- a\n- a\n') && text.endsWith('+ b\n+ '));
   });
 
   test('files that are no scripts are left out', () => {

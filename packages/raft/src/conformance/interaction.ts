@@ -13,6 +13,8 @@ type Command = (cluster: Cluster, directive: Directive) => void;
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
+  // A place in a script where whoever looks into it may stop a debugger.
+  ['_breakpoint', () => {}],
   ['add-nodes', addNodes],
   ['campaign', (cluster, directive) => cluster.node(firstNodeId(directive)).campaign()],
   ['compact', compact],
@@ -59,8 +61,12 @@ export class Interaction {
   }
 }
 
+/** No script has nearly as many; a larger number is a slip, and must not take all memory. */
+const maxNodes = 1000;
+
 function addNodes(cluster: Cluster, directive: Directive): void {
   const count = wholeNumber(directive.arguments[0]?.key ?? '');
+  if (cluster.size + count > maxNodes) throw new ScriptError(`a script has at most ${maxNodes} nodes`);
   const options: Writable<MemberOptions> = { ...unlimited };
   let index = 0;
   let data = noBytes;

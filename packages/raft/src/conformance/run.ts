@@ -53,15 +53,14 @@ function filesBelow(folder: string): readonly string[] {
     .sort();
 }
 
-/** Undefined when the file is no script of a kind known here. */
+/** Undefined when the file is no script of a kind known here. One that cannot be read fails, and the others go on. */
 function runScript(folder: string, file: string): ScriptResult | undefined {
   const path = file === '' ? folder : join(folder, file);
-  if (statSync(path).size > maxScriptBytes) return undefined;
-  const text = readFileSync(path, 'utf8');
   const name = file === '' ? path : file;
   let directives: readonly Directive[] | undefined;
   try {
-    directives = parseScript(text);
+    if (statSync(path).size > maxScriptBytes) return undefined;
+    directives = parseScript(readFileSync(path, 'utf8'));
   } catch (error) {
     if (!path.endsWith('.txt')) return undefined;
     return { file: name, commands: 0, mismatch: { line: 0, command: '', expected: 'a script', actual: String(error) } };
@@ -88,10 +87,15 @@ function compare(directive: Directive, runner: Runner): Mismatch | undefined {
   return actual === expected ? undefined : { line, command, expected, actual };
 }
 
+/** Beyond so many pairs of lines the two are shown one after the other, not line by line. */
+const maxComparedPairs = 4_000_000;
+
 /** The lines of both, those that differ marked: `-` is expected, `+` came. */
 export function differenceText({ expected, actual }: Mismatch): string {
   const wanted = expected.split('\n');
   const got = actual.split('\n');
+  if (wanted.length * got.length > maxComparedPairs)
+    return [...wanted.map((line) => `- ${line}`), ...got.map((line) => `+ ${line}`)].join('\n');
   // Lines that both have in the same order stay as they are: the longest common subsequence.
   const common: number[][] = Array.from({ length: wanted.length + 1 }, () => new Array(got.length + 1).fill(0));
   for (let i = wanted.length - 1; i >= 0; i--)

@@ -3,7 +3,7 @@ import { transmitLimit } from './broadcasts.js';
 import { maxMetaBytes } from './config.js';
 import type { SwimContext } from './context.js';
 import { expectedConfirmations, minSuspicionMs, Suspicion } from './lifeguard.js';
-import { type NodeRecord, protocolMax, readVersions, sameEndpoint } from './members.js';
+import { areVersionsSane, type NodeRecord, protocolMax, sameEndpoint } from './members.js';
 import { type Alive, type Claim, type Dead, type NodeRow, NodeState, type Suspect } from './message.js';
 
 /** An incarnation no refutation could exceed, so nobody is believed who claims it. */
@@ -45,15 +45,7 @@ export class Claims {
     const { table, self, leaving, delegate, timing } = this.#context;
     const isSelf = claim.node === self.name;
     if (isSelf && leaving) return;
-    const versions = readVersions(claim.vsn);
-    if (
-      claim.vsn.length !== 6 ||
-      versions.protocolMin === 0 ||
-      versions.protocolMax === 0 ||
-      versions.protocolMin > versions.protocolMax ||
-      claim.meta.length > maxMetaBytes ||
-      claim.node === ''
-    ) {
+    if (!areVersionsSane(claim.vsn) || claim.meta.length > maxMetaBytes || claim.node === '') {
       this.#context.counters.claimsRefused++;
       return;
     }

@@ -49,7 +49,8 @@ export interface SwimCounters {
 
 /** The lower layer's parts share this. */
 export interface SwimContext {
-  nowMs: number;
+  /** What time it is. */
+  readonly nowMs: number;
   readonly self: NodeRecord;
   readonly timing: Timing;
   /** Bytes that encryption and a label add to a packet. */

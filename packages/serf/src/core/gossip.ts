@@ -75,7 +75,7 @@ export class Gossip {
   #take(into: SwimMessage[], budgetBytes: number): void {
     const { queue, delegate } = this.#context;
     const used = queue.take(into, budgetBytes, compoundPartBytes, claimLimit(this.#context), maxCompoundParts);
-    delegate.takeBroadcasts(into, budgetBytes - used, compoundPartBytes, maxCompoundParts);
+    if (delegate.hasBroadcasts) delegate.takeBroadcasts(into, budgetBytes - used, compoundPartBytes, maxCompoundParts);
   }
 
   #pushPull(): void {

@@ -21,7 +21,6 @@ export interface IntentsSetup {
 export class Intents {
   readonly clock: LamportClock = new LamportClock();
   readonly #setup: IntentsSetup;
-  nowMs = 0;
 
   constructor(setup: IntentsSetup) {
     this.#setup = setup;
@@ -35,16 +34,16 @@ export class Intents {
 
   /** Whether the intent was news. */
   apply(intent: JoinIntent | LeaveIntent): boolean {
-    const { name, roster, isLeaving } = this.#setup;
+    const { name, roster, timers, isLeaving } = this.#setup;
     this.clock.witness(intent.lTime);
-    if (intent.type === 'join') return roster.join(intent, this.nowMs);
+    if (intent.type === 'join') return roster.join(intent, timers.nowMs);
     if (intent.node === name && !isLeaving()) {
       // Somebody believes that this member leaves. It does not: a join that is newer says so. An equal time is answered
       // too: who heard the leave before our join of that time would ignore the join.
       if (intent.lTime >= roster.statusLTime(intent.node)) this.#announceJoin(this.clock.time);
       return false;
     }
-    const isNews = roster.leave(intent, this.nowMs);
+    const isNews = roster.leave(intent, timers.nowMs);
     if (isNews && intent.prune) this.#prune(intent.node);
     return isNews;
   }
@@ -88,7 +87,7 @@ export class Intents {
       roster.erase(node);
       return;
     }
-    timers.at(this.nowMs + timing.broadcastTimeoutMs + timing.leavePropagateDelayMs, () => {
+    timers.at(timers.nowMs + timing.broadcastTimeoutMs + timing.leavePropagateDelayMs, () => {
       const now = roster.get(node)?.status;
       if (now !== undefined && now !== 'alive') roster.erase(node);
     });

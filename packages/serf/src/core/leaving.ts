@@ -19,7 +19,6 @@ export interface LeavingSetup {
 export class Leaving {
   readonly #setup: LeavingSetup;
   #started = false;
-  nowMs = 0;
 
   constructor(setup: LeavingSetup) {
     this.#setup = setup;
@@ -36,9 +35,9 @@ export class Leaving {
     const isAlone = !swim.hasPeers;
     const finish = (): void => effects.event({ type: 'left' });
     const farewell = (): void => swim.leave(isAlone ? () => {} : linger);
-    const linger = once(() => timers.at(this.nowMs + timing.leavePropagateDelayMs, finish));
+    const linger = once(() => timers.at(timers.nowMs + timing.leavePropagateDelayMs, finish));
     const spread = once(() => {
-      timers.at(this.nowMs + timing.broadcastTimeoutMs, linger);
+      timers.at(timers.nowMs + timing.broadcastTimeoutMs, linger);
       farewell();
     });
     if (isAlone) {
@@ -47,7 +46,7 @@ export class Leaving {
       finish();
       return;
     }
-    timers.at(this.nowMs + timing.broadcastTimeoutMs, spread);
+    timers.at(timers.nowMs + timing.broadcastTimeoutMs, spread);
     announceIntent(spread);
   }
 }

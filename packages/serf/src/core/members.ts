@@ -46,8 +46,13 @@ export function protocolMax(record: { readonly vsn: Uint8Array }): number {
   return record.vsn[1] ?? 0;
 }
 
+/** Whether the numbers of the membership layer can be meant: none is 0, and the range is not empty. */
+export function areVersionsSane(vsn: Uint8Array): boolean {
+  return vsn.length === 6 && vsn[0] !== 0 && vsn[1] !== 0 && vsn[0]! <= vsn[1]!;
+}
+
 export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
-  return a.port === b.port && equalBytes(a.addr, b.addr);
+  return a.port === b.port && (a.addr === b.addr || equalBytes(a.addr, b.addr));
 }
 
 /**

@@ -53,7 +53,6 @@ export class QueryDesk {
   readonly #pending = new PendingQueries();
   /** By `lTime:id`. */
   readonly #open = new Map<string, QueryMessage>();
-  nowMs = 0;
 
   constructor(setup: QueryDeskSetup) {
     this.#setup = setup;
@@ -95,7 +94,7 @@ export class QueryDesk {
     const lTime = this.clock.next();
     const id = random.below(0x8000_0000);
     this.#pending.open(lTime, id);
-    timers.at(this.nowMs + request.timeoutMs, () => {
+    timers.at(timers.nowMs + request.timeoutMs, () => {
       if (this.#pending.close(lTime)) effects.event({ type: 'query-done', lTime, id });
     });
     this.receive(this.build(request, lTime, id), undefined);
@@ -116,7 +115,7 @@ export class QueryDesk {
     if ((flags & QueryFlag.ack) !== 0) this.#respond(query, QueryFlag.ack, noBytes);
     if (this.#open.size >= maxOpenQueries) return;
     const key = `${lTime}:${id}`;
-    const deadlineMs = this.nowMs + query.timeoutMs;
+    const deadlineMs = timers.nowMs + query.timeoutMs;
     this.#open.set(key, query);
     timers.at(deadlineMs, () => this.#open.delete(key));
     effects.event({ type: 'query', query, deadlineMs });

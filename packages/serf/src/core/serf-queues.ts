@@ -30,8 +30,9 @@ export class SerfQueues {
   take(into: SwimMessage[], budgetBytes: number, overheadBytes: number, maxMessages: number, members: number): void {
     const limit = transmitLimit(this.#timing.retransmitMult, members);
     let left = budgetBytes;
-    for (const queue of [this.intents, this.queries, this.events])
-      left -= queue.take(into, left, overheadBytes, limit, maxMessages);
+    left -= this.intents.take(into, left, overheadBytes, limit, maxMessages);
+    left -= this.queries.take(into, left, overheadBytes, limit, maxMessages);
+    this.events.take(into, left, overheadBytes, limit, maxMessages);
   }
 
   prune(): void {

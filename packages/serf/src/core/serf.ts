@@ -1,19 +1,20 @@
 import type { Random } from '@dcache/base';
 import type { Timing } from './config.js';
-import type { MessageCodec, SwimCounters, SwimDelegate } from './context.js';
+import type { MessageCodec, SwimCounters } from './context.js';
 import { CoordinateClient } from './coordinate.js';
 import { EffectSink, type Effects } from './effects.js';
 import { type ExchangeParts, makeSerfState, mergeSerfState } from './exchange.js';
-import { endpointOf } from './gossip.js';
 import { Intents } from './intents.js';
 import { Leaving } from './leaving.js';
 import type { NodeRecord } from './members.js';
-import type { Alive, Coordinate, Endpoint, PushPullState, SerfMessage, SwimMessage, Tags } from './message.js';
+import type { Coordinate, Endpoint, PushPullState, SwimMessage, Tags } from './message.js';
 import { QueryDesk, type QueryRequest } from './query-desk.js';
+import { Reports } from './reports.js';
 import { type Member, Roster } from './roster.js';
 import { SerfQueues } from './serf-queues.js';
 import { Swim } from './swim.js';
 import { Timers } from './timers.js';
+import { startUpkeep } from './upkeep.js';
 import { UserEvents } from './user-events.js';
 
 export interface SerfCoreSetup {
@@ -44,10 +45,10 @@ export interface ClockTimes {
  * A member of a Serf pool without sockets or clock. Call `tick` when `nextTickMs` is reached, `step` for each message,
  * then carry out what `take` returns. Nothing here awaits; given equal calls and randomness it does equal things.
  */
-export class SerfCore implements SwimDelegate {
+export class SerfCore {
   readonly #setup: SerfCoreSetup;
   readonly #timing: Timing;
-  readonly #timers = new Timers();
+  readonly #timers: Timers;
   readonly #effects = new EffectSink();
   readonly #queues: SerfQueues;
   readonly #roster: Roster;
@@ -56,16 +57,15 @@ export class SerfCore implements SwimDelegate {
   readonly #queries: QueryDesk;
   readonly #coordinates: CoordinateClient;
   readonly #leaving: Leaving;
+  readonly #reports: Reports;
   readonly #swim: Swim;
-  #nowMs: number;
   #tags: Tags;
-  #relays = 0;
 
   constructor(setup: SerfCoreSetup) {
     const { timing, codec, random, nowMs } = setup;
     this.#setup = setup;
     this.#timing = timing;
-    this.#nowMs = nowMs;
+    this.#timers = new Timers(nowMs);
     this.#tags = setup.tags;
     this.#queues = new SerfQueues(codec, timing);
     this.#roster = new Roster(timing, (event) => this.#effects.event(event));
@@ -79,6 +79,18 @@ export class SerfCore implements SwimDelegate {
     });
     this.#events = new UserEvents(timing, this.#queues, this.#effects);
     this.#coordinates = new CoordinateClient(random);
+    this.#reports = new Reports({
+      name: setup.name,
+      timers: this.#timers,
+      codec,
+      effects: this.#effects,
+      queues: this.#queues,
+      roster: this.#roster,
+      intents: this.#intents,
+      events: this.#events,
+      queries: () => this.#queries,
+      coordinates: setup.coordinates === false ? undefined : this.#coordinates,
+    });
     this.#swim = new Swim({
       name: setup.name,
       endpoint: setup.endpoint,
@@ -87,11 +99,10 @@ export class SerfCore implements SwimDelegate {
       timing,
       codec,
       random,
-      delegate: this,
+      delegate: this.#reports,
       effects: this.#effects,
       timers: this.#timers,
       packetOverheadBytes: setup.packetOverheadBytes ?? (() => 0),
-      nowMs,
     });
     this.#queries = new QueryDesk({
       timing,
@@ -112,9 +123,16 @@ export class SerfCore implements SwimDelegate {
       announceIntent: (done) => this.#intents.announceLeave(done),
     });
     this.#roster.alive(this.#swim.self, setup.tags, nowMs);
-    this.#every(timing.reapIntervalMs, () => this.#reap());
-    this.#every(timing.reconnectIntervalMs, () => this.#reconnect());
-    this.#every(timing.queueCheckIntervalMs, () => this.#queues.prune());
+    startUpkeep({
+      timing,
+      timers: this.#timers,
+      random,
+      roster: this.#roster,
+      queues: this.#queues,
+      coordinates: this.#coordinates,
+      effects: this.#effects,
+      isLeaving: () => this.#leaving.hasStarted,
+    });
   }
 
   // ---- time and messages
@@ -274,7 +292,7 @@ export class SerfCore implements SwimDelegate {
 
   /** Answers of others that this member passed on. */
   get relays(): number {
-    return this.#relays;
+    return this.#reports.relays;
   }
 
   get queueLengths(): { claims: number; intents: number; queries: number; events: number } {
@@ -297,115 +315,11 @@ export class SerfCore implements SwimDelegate {
     return this.#queries.defaultTimeoutMs;
   }
 
-  // ---- what the lower layer reports
-
-  onAlive(record: NodeRecord): void {
-    this.#roster.alive(record, this.#setup.codec.decodeTags(record.meta), this.#nowMs);
-  }
-
-  onUpdate(record: NodeRecord): void {
-    this.#roster.update(record, this.#setup.codec.decodeTags(record.meta));
-  }
-
-  onDead(record: NodeRecord): void {
-    this.#roster.gone(record.name, this.#nowMs);
-  }
-
-  onConflict(existing: NodeRecord, other: Alive): void {
-    const { name } = existing;
-    this.#effects.event({
-      type: 'conflict',
-      name,
-      mine: existing === this.#swim.self,
-      existing: endpointOf(existing),
-      other,
-    });
-  }
-
-  onRoundTrip(record: NodeRecord, rttMs: number, coordinate: Coordinate): void {
-    if (this.#setup.coordinates === false) return;
-    if (this.#coordinates.update(record.name, coordinate, rttMs / 1000))
-      this.#effects.event({ type: 'coordinate', node: record.name, coordinate });
-  }
-
-  ownCoordinate(): Coordinate | undefined {
-    return this.#setup.coordinates === false ? undefined : this.#coordinates.own;
-  }
-
-  onUser(body: SerfMessage, raw: Uint8Array | undefined): void {
-    switch (body.type) {
-      case 'join':
-      case 'leave':
-        this.#intents.hear(body, raw);
-        break;
-      case 'user-event':
-        this.#events.receive(body, raw);
-        break;
-      case 'query':
-        this.#queries.receive(body, raw);
-        break;
-      case 'query-response':
-        this.#queries.receiveResponse(body);
-        break;
-      case 'relay':
-        this.#relays++;
-        this.#effects.send(
-          body.destination,
-          [
-            body.inner === undefined
-              ? { type: 'user', body: body.response }
-              : { type: 'user', body: body.response, raw: body.inner },
-          ],
-          false,
-        );
-    }
-  }
-
-  get hasBroadcasts(): boolean {
-    return !this.#queues.isEmpty;
-  }
-
-  takeBroadcasts(into: SwimMessage[], budgetBytes: number, overheadBytes: number, maxMessages: number): void {
-    this.#queues.take(into, budgetBytes, overheadBytes, maxMessages, this.#roster.size);
-  }
-
   get #exchange(): ExchangeParts {
     return { roster: this.#roster, intents: this.#intents, events: this.#events, queries: this.#queries };
   }
 
-  // ---- background
-
-  #reap(): void {
-    const before = new Set(this.#roster.members().map((member) => member.name));
-    this.#roster.reap(this.#nowMs);
-    for (const name of before) if (this.#roster.get(name) === undefined) this.#coordinates.forget(name);
-  }
-
-  /** Tries to reach a failed member, the more often the more have failed: it may be back without knowing anybody. */
-  #reconnect(): void {
-    if (this.#leaving.hasStarted) return;
-    const failed = this.#roster.withStatus('failed');
-    if (failed.length === 0) return;
-    const up = Math.max(1, this.#roster.size - failed.length - this.#roster.count('left'));
-    if (this.#setup.random.next() > failed.length / up) return;
-    const chosen = failed[this.#setup.random.below(failed.length)]!;
-    this.#effects.pushPull({ to: this.#roster.endpoint(chosen.name)!, node: chosen.name, join: true });
-  }
-
-  #every(intervalMs: number, run: () => void): void {
-    const again = (): void => {
-      this.#timers.at(this.#nowMs + intervalMs, again);
-      run();
-    };
-    this.#timers.at(this.#nowMs + intervalMs, again);
-  }
-
   #enter(nowMs: number): void {
-    this.#nowMs = nowMs;
-    this.#swim.nowMs = nowMs;
-    this.#intents.nowMs = nowMs;
-    this.#events.nowMs = nowMs;
-    this.#queries.nowMs = nowMs;
-    this.#leaving.nowMs = nowMs;
+    this.#timers.nowMs = nowMs;
   }
 }

@@ -25,7 +25,6 @@ export interface SwimSetup {
   readonly timers: Timers;
   /** Bytes that encryption and a label add to a packet. */
   readonly packetOverheadBytes: () => number;
-  readonly nowMs: number;
 }
 
 /**
@@ -39,18 +38,20 @@ export class Swim {
   readonly #prober: Prober;
 
   constructor(setup: SwimSetup) {
-    const { timing, random, nowMs } = setup;
-    const self = newRecord(setup.name, nowMs);
+    const { timing, random, timers } = setup;
+    const self = newRecord(setup.name, timers.nowMs);
     self.addr = setup.endpoint.addr;
     self.port = setup.endpoint.port;
     self.vsn = setup.vsn;
     this.#context = {
-      nowMs,
+      timers,
+      get nowMs() {
+        return timers.nowMs;
+      },
       self,
       timing,
       random,
       packetOverheadBytes: setup.packetOverheadBytes,
-      timers: setup.timers,
       table: new MemberTable(random),
       awareness: new Awareness(timing.awarenessMaxMultiplier),
       queue: new BroadcastQueue(),
@@ -97,10 +98,6 @@ export class Swim {
 
   get queueLength(): number {
     return this.#context.queue.length;
-  }
-
-  set nowMs(nowMs: number) {
-    this.#context.nowMs = nowMs;
   }
 
   step(from: Endpoint, message: SwimMessage): void {

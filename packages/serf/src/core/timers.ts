@@ -18,10 +18,16 @@ const sweepAbove = 256;
  * memory is in proportion to the calls that are not cancelled.
  */
 export class Timers {
+  /** What time it is: all parts of a core read it here. The core sets it at the beginning of each call. */
+  nowMs: number;
   /** Invariant: every entry is due no earlier than its parent at (i - 1) >> 1. */
   #heap: Entry[] = [];
   #order = 0;
   #cancelled = 0;
+
+  constructor(nowMs = 0) {
+    this.nowMs = nowMs;
+  }
 
   /** Time of the next call, or Infinity. A cancelled one may still count: a wake-up too early does no harm. */
   get nextMs(): number {
@@ -37,6 +43,15 @@ export class Timers {
     const entry: Entry = { atMs, order: this.#order++, run };
     this.#push(entry);
     return entry;
+  }
+
+  /** Calls `run` when so many milliseconds have passed from now, and then always again. */
+  every(intervalMs: number, run: () => void): void {
+    const again = (): void => {
+      this.at(this.nowMs + intervalMs, again);
+      run();
+    };
+    this.at(this.nowMs + intervalMs, again);
   }
 
   /** The call is not made any more; one that was made already is left alone. */

@@ -11,7 +11,6 @@ export class UserEvents {
   readonly #buffer: EventBuffer;
   readonly #queues: SerfQueues;
   readonly #effects: EffectSink;
-  nowMs = 0;
 
   constructor(timing: Timing, queues: SerfQueues, effects: EffectSink) {
     this.#buffer = new EventBuffer(timing.eventBuffer);

@@ -63,21 +63,21 @@ const firstPort = 20_000;
 const portCount = 12_000;
 
 /** A port that is free for UDP and TCP. */
-export async function freePort(): Promise<number> {
+async function freePort(host: string): Promise<number> {
   const port = firstPort + Math.floor(Math.random() * portCount);
   const server = createServer();
-  const socket = createSocket('udp4');
+  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
   const isFree = await Promise.all([
     new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true));
+      server.once('error', () => resolve(false)).listen(port, host, () => resolve(true));
     }),
     new Promise<boolean>((resolve) => {
-      socket.once('error', () => resolve(false)).bind(port, '127.0.0.1', () => resolve(true));
+      socket.once('error', () => resolve(false)).bind(port, host, () => resolve(true));
     }),
   ]);
   if (isFree[0]) await new Promise<void>((resolve) => server.close(() => resolve()));
   if (isFree[1]) await new Promise<void>((resolve) => socket.close(() => resolve()));
-  return isFree[0] && isFree[1] ? port : freePort();
+  return isFree[0] && isFree[1] ? port : freePort(host);
 }
 
 /** A child process that ends with its lab. */
@@ -121,9 +121,9 @@ export class Agent extends Process {
   readonly #args: readonly string[];
   log = '';
 
-  constructor(name: string, port: number, rpcPort: number, args: readonly string[]) {
+  constructor(name: string, address: string, rpcPort: number, args: readonly string[]) {
     super(name);
-    this.address = `127.0.0.1:${port}`;
+    this.address = address;
     this.rpc = `127.0.0.1:${rpcPort}`;
     this.#args = args;
   }
@@ -202,9 +202,14 @@ export class Peer extends Process {
   #nextId = 1;
 
   /** `wrapper` is a command that runs the command after it, such as one that enters a namespace. */
-  constructor(name: string, port: number, options: Readonly<Record<string, unknown>>, wrapper: readonly string[] = []) {
+  constructor(
+    name: string,
+    address: string,
+    options: Readonly<Record<string, unknown>>,
+    wrapper: readonly string[] = [],
+  ) {
     super(name);
-    this.address = `127.0.0.1:${port}`;
+    this.address = address;
     this.#options = options;
     this.#wrapper = wrapper;
   }
@@ -258,6 +263,8 @@ export class Peer extends Process {
 export interface LabOptions {
   readonly agentArgs?: readonly string[];
   readonly peerOptions?: Readonly<Record<string, unknown>>;
+  /** Where all members listen. Default 127.0.0.1. */
+  readonly host?: string;
 }
 
 /** A pool for one scenario. Ends all its processes when it is disposed of. */
@@ -273,7 +280,7 @@ export class Lab {
   async agent(name: string, args: readonly string[] = []): Promise<Agent> {
     const all = [...(this.#options.agentArgs ?? []), ...args];
     for (let attempt = 1; ; attempt++) {
-      const agent = new Agent(name, await freePort(), await freePort(), all);
+      const agent = new Agent(name, await this.#address(), await freePort('127.0.0.1'), all);
       this.#processes.push(agent);
       try {
         await agent.start();
@@ -291,10 +298,16 @@ export class Lab {
     options: Readonly<Record<string, unknown>> = {},
     wrapper: readonly string[] = [],
   ): Promise<Peer> {
-    const peer = new Peer(name, await freePort(), { ...this.#options.peerOptions, ...options }, wrapper);
+    const peer = new Peer(name, await this.#address(), { ...this.#options.peerOptions, ...options }, wrapper);
     this.#processes.push(peer);
     await peer.start();
     return peer;
+  }
+
+  async #address(): Promise<string> {
+    const { host = '127.0.0.1' } = this.#options;
+    const port = await freePort(host);
+    return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
   }
 
   /** Three agents and one of our nodes, joined. */

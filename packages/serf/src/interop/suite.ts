@@ -2,6 +2,7 @@ import { type Check, type CheckResult, recorder } from './check.js';
 import { checkDetection } from './checks-detection.js';
 import { checkFaults } from './checks-faults.js';
 import { checkLeaving } from './checks-leaving.js';
+import { checkIpv6, checkLabel } from './checks-network.js';
 import { checkPool } from './checks-pool.js';
 import { checkRpc } from './checks-rpc.js';
 import { checkConflict, checkGarbage, checkIdle, checkKeys, checkWideAddress, keyOf } from './checks-special.js';
@@ -46,6 +47,8 @@ const scenarios: Readonly<Record<Extent, readonly Scenario[]>> = {
     checkWideAddress,
     checkGarbage,
     checkRpc,
+    checkIpv6,
+    checkLabel,
   ],
   quick: [
     (check) => checkPool(check),
@@ -54,6 +57,7 @@ const scenarios: Readonly<Record<Extent, readonly Scenario[]>> = {
     checkKeys,
     checkGarbage,
     checkRpc,
+    checkLabel,
   ],
 };
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Timing } from '../core/config.js';
+import { lan, type Timing } from '../core/config.js';
 import { minSuspicionMs } from '../core/lifeguard.js';
 import { SimulatedPool } from './pool.js';
 
@@ -10,6 +10,16 @@ const seeds = Number(process.env['SERF_SIMULATION_SEEDS'] ?? 2);
 const firstSeed = Number(process.env['SERF_SIMULATION_FIRST_SEED'] ?? 1);
 /** Simulated minutes of each. */
 const minutes = Number(process.env['SERF_SIMULATION_MINUTES'] ?? (seeds > 2 ? 60 : 2));
+/** Each so many seeds one runs on the bytes of the wire, which takes several times as long. */
+const onWireEvery = 100;
+
+interface Scenario {
+  readonly seed: number;
+  readonly size: number;
+  readonly durationMs: number;
+  readonly timing?: Partial<Timing>;
+  readonly onWire?: boolean;
+}
 
 interface Outcome {
   /** Members in good order that somebody declared dead, and who. */
@@ -18,17 +28,18 @@ interface Outcome {
   readonly heardMs: { readonly healthy: (number | undefined)[]; readonly starved: (number | undefined)[] };
 }
 
-function simulate(seed: number, durationMs: number, timing: Partial<Timing> = {}, size = 100): Outcome {
+/** A pool of which a quarter is starved and every fifth packet is lost; half-way a healthy member crashes. */
+function simulate({ seed, size, durationMs, timing = {}, onWire = false }: Scenario): Outcome {
   const wronged: string[] = [];
   const heard = new Map<string, number>();
   let crashedAtMs = Number.POSITIVE_INFINITY;
-  const victim = 3;
   const pool = new SimulatedPool({
     seed,
     size,
     loss: 0.2,
     starved: size / 4,
     timing,
+    onWire,
     onEvent(at, event, nowMs) {
       if (event.type !== 'member-failed') return;
       const index = Number(event.member.name.slice(1));
@@ -41,7 +52,7 @@ function simulate(seed: number, durationMs: number, timing: Partial<Timing> = {}
   pool.joinAll();
   pool.time.run(durationMs / 2);
   crashedAtMs = pool.time.nowMs;
-  pool.crash(pool.members[victim]!);
+  pool.crash(pool.members[(3 * seed) % (size * 0.75)]!);
   pool.time.run(durationMs / 2);
   const heardBy = (areStarved: boolean): (number | undefined)[] =>
     pool.members
@@ -50,25 +61,53 @@ function simulate(seed: number, durationMs: number, timing: Partial<Timing> = {}
   return { wronged, heardMs: { healthy: heardBy(false), starved: heardBy(true) } };
 }
 
-for (let seed = firstSeed; seed < firstSeed + seeds; seed++)
-  test(`of 100 members, a quarter starved and every fifth packet lost, no healthy one is declared dead in ${minutes} minutes (seed ${seed})`, () => {
-    const { wronged, heardMs } = simulate(seed, minutes * 60_000);
-    assert.deepEqual(wronged, []);
-    // Somebody probes the victim within a few intervals, in poor health up to eight times slower; the suspicion is at
-    // most as long as without any confirmation; then the verdict spreads in a few rounds.
-    const longestMs = 16_000 + 6 * minSuspicionMs(4, 100, 1000) + 4000;
-    for (const tookMs of heardMs.healthy) assert.ok(tookMs !== undefined && tookMs <= longestMs, `${tookMs} ms`);
+/**
+ * The longest that healthy members may take to know of a crash. Somebody probes the victim within a few intervals, in
+ * poor health up to eight times slower; the suspicion is at most as long as without any confirmation; then the verdict
+ * spreads in a few rounds.
+ */
+function longestMs(size: number): number {
+  const { suspicionMult, suspicionMaxTimeoutMult, probeIntervalMs } = lan();
+  return 16_000 + suspicionMaxTimeoutMult * minSuspicionMs(suspicionMult, size, probeIntervalMs) + 4000;
+}
+
+/** Those who heard of the crash after that time, or never. */
+function late({ heardMs }: Outcome, size: number): (number | undefined)[] {
+  return heardMs.healthy.filter((tookMs) => tookMs === undefined || tookMs > longestMs(size));
+}
+
+for (let seed = firstSeed; seed < firstSeed + seeds; seed++) {
+  const onWire = seed % onWireEvery === 0;
+  test(`of 100 members, a quarter starved and every fifth packet lost, no healthy one is declared dead in ${minutes} minutes, and a crash is known in time (seed ${seed}${onWire ? ', on the wire' : ''})`, () => {
+    const outcome = simulate({ seed, size: 100, durationMs: minutes * 60_000, onWire });
+    assert.deepEqual(outcome.wronged, []);
+    assert.equal(outcome.heardMs.healthy.length, 74);
+    assert.deepEqual(late(outcome, 100), []);
     // Who hardly runs may miss all the gossip and find out by its own probes, two rounds of them at the latest (SWIM
     // §4.3); each pause stretches its suspicions. Short runs end before that.
-    if (minutes >= 60) assert.ok(heardMs.starved.every((tookMs) => tookMs !== undefined));
+    if (minutes >= 60) assert.ok(outcome.heardMs.starved.every((tookMs) => tookMs !== undefined));
   });
+}
+
+test('the same holds where every packet and stream goes over the wire as bytes', () => {
+  const outcome = simulate({ seed: 50, size: 20, durationMs: 120_000, onWire: true });
+  assert.deepEqual(outcome.wronged, []);
+  assert.equal(outcome.heardMs.healthy.length, 14);
+  assert.deepEqual(late(outcome, 20), []);
+});
+
+// Two contrasts show that the runs above can fail: the same network, but other rules.
 
 test('suspicions too short for a refutation make the pool declare healthy members dead', () => {
-  // The contrast shows that the runs above can fail: the same network, but SWIM without help of others, without local
-  // health, and two seconds to answer an accusation.
-  const hasty = { suspicionMult: 1, suspicionMaxTimeoutMult: 1, awarenessMaxMultiplier: 1, indirectChecks: 0 };
-  const wronged = [1, 2, 3].flatMap((seed) => simulate(seed, 120_000, hasty, 40).wronged);
+  // SWIM without help of others, without local health, and two seconds to answer an accusation.
+  const timing = { suspicionMult: 1, suspicionMaxTimeoutMult: 1, awarenessMaxMultiplier: 1, indirectChecks: 0 };
+  const wronged = [1, 2, 3].flatMap((seed) => simulate({ seed, size: 40, durationMs: 120_000, timing }).wronged);
   assert.ok(wronged.length > 0);
+});
+
+test('a pool that suspects for longer knows of a crash too late', () => {
+  const outcome = simulate({ seed: 1, size: 40, durationMs: 240_000, timing: { suspicionMult: 40 } });
+  assert.ok(late(outcome, 40).length > 0);
 });
 
 test('equal seeds give equal runs, to the last packet', () => {
@@ -130,7 +169,7 @@ test('in a quiet pool a crash is known everywhere within the suspicion of the fo
 });
 
 test('no packet passes the packet size, in a storm of claims, events and queries', () => {
-  const pool = new SimulatedPool({ seed: 9, size: 60, loss: 0.1, measurePackets: true });
+  const pool = new SimulatedPool({ seed: 9, size: 40, loss: 0.1, onWire: true });
   pool.joinAll();
   pool.time.run(3000);
   const payload = new Uint8Array(300);

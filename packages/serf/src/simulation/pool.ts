@@ -1,12 +1,12 @@
 import { type Random, SeededRandom } from '@dcache/base';
 import { lan, type Timing } from '../core/config.js';
 import type { MessageCodec } from '../core/context.js';
-import type { Send, SerfEvent, StreamPing } from '../core/effects.js';
+import type { SerfEvent, StreamPing } from '../core/effects.js';
 import type { Endpoint, PushPullState, SwimMessage, Tags } from '../core/message.js';
 import { SerfCore } from '../core/serf.js';
 import { CachingCodec } from '../wire/codec.js';
-import { encodePacket } from '../wire/packet.js';
 import { VirtualTime } from './network.js';
+import { SimulatedWire } from './wire.js';
 
 export interface PoolOptions {
   readonly seed: number;
@@ -22,12 +22,10 @@ export interface PoolOptions {
   readonly runMs?: readonly [number, number];
   /** How long it then stands still, drawn evenly in the logarithm. Default 100 to 8000. */
   readonly pauseMs?: readonly [number, number];
-  /** Encode every packet to see how large it gets; slow. Default false. */
-  readonly measurePackets?: boolean;
+  /** Send every packet and stream as its bytes, decoded again by the receiver; slow. Default false. */
+  readonly onWire?: boolean;
   readonly onEvent?: (at: SimulatedMember, event: SerfEvent, nowMs: number) => void;
 }
-
-const packetOptions = { keyring: undefined, label: new Uint8Array(0), compress: false };
 
 /** Packets a paused process's socket holds; a kernel's default buffer of 208 KiB takes about as many. */
 const socketPackets = 400;
@@ -81,22 +79,30 @@ export class SimulatedPool {
   datagrams = 0;
   /** Full states swapped, joins included. */
   exchanges = 0;
-  /** With `measurePackets`, the size of the largest one before compression and encryption. */
-  largestPacketBytes = 0;
   /** While set, nothing gets from one member to the other where it says so. */
   cut: ((from: SimulatedMember, to: SimulatedMember) => boolean) | undefined;
-  readonly #codec = new CachingCodec();
+  readonly #codec: MessageCodec;
+  /** With `onWire` only. */
+  readonly #wire: SimulatedWire | undefined;
 
   constructor(options: PoolOptions) {
     this.#options = options;
     this.#random = new SeededRandom(options.seed);
     this.#loss = options.loss ?? 0;
+    const codec = new CachingCodec();
+    this.#wire = options.onWire === true ? new SimulatedWire(codec) : undefined;
+    this.#codec = options.onWire === true ? codec : roughCodec;
     const timing = { ...lan(), ...options.timing };
     this.members = Array.from({ length: options.size }, (_, index) => this.#member(index, timing));
     for (const member of this.members) {
       if (member.isStarved) this.#starve(member);
       this.#carryOut(member);
     }
+  }
+
+  /** With `onWire`, the size of the largest packet so far, before compression and encryption. */
+  get largestPacketBytes(): number {
+    return this.#wire?.largestPacketBytes ?? 0;
   }
 
   /** Every member joins the first one, one after the other. */
@@ -133,7 +139,7 @@ export class SimulatedPool {
       endpoint,
       tags: new Map(),
       timing,
-      codec: this.#options.measurePackets ? this.#codec : roughCodec,
+      codec: this.#codec,
       random,
       coordinates: false,
       nowMs: 0,
@@ -174,22 +180,13 @@ export class SimulatedPool {
     const { core } = member;
     while (core.hasEffects) {
       const { sends, streamPings, pushPulls, events } = core.take();
-      if (this.#options.measurePackets) this.#measure(sends);
-      for (const { to, messages } of sends) this.#datagram(member, this.#at(to), messages);
+      for (const send of sends) this.#datagram(member, this.#at(send.to), this.#wire?.packet(send) ?? send.messages);
       for (const ping of streamPings) this.#streamPing(member, ping);
       for (const { to } of pushPulls) this.#pushPull(member, this.#at(to), false);
       if (this.#options.onEvent !== undefined)
         for (const event of events) this.#options.onEvent(member, event, this.time.nowMs);
     }
     this.#arm(member);
-  }
-
-  #measure(sends: readonly Send[]): void {
-    for (const { messages, checksum } of sends) {
-      const parts = messages.map((message) => this.#codec.bytesOf(message));
-      const packet = encodePacket(parts, { ...packetOptions, checksum });
-      this.largestPacketBytes = Math.max(this.largestPacketBytes, packet.length);
-    }
   }
 
   #arm(member: SimulatedMember): void {
@@ -246,10 +243,10 @@ export class SimulatedPool {
   #pushPull(from: SimulatedMember, to: SimulatedMember, join: boolean, done?: () => void): void {
     if (to.crashed || from === to || this.cut?.(from, to)) return;
     this.exchanges++;
-    const request = from.core.localState(join);
+    const request = this.#state(from, join);
     this.time.after(this.#handshakeMs() + this.#segmentMs(), () =>
       this.#receive(to, () => {
-        const reply = to.core.localState(join);
+        const reply = this.#state(to, join);
         this.#merge(to, request, false);
         this.time.after(this.#segmentMs(), () =>
           this.#receive(from, () => {
@@ -259,6 +256,11 @@ export class SimulatedPool {
         );
       }),
     );
+  }
+
+  #state(member: SimulatedMember, join: boolean): PushPullState {
+    const state = member.core.localState(join);
+    return this.#wire?.state(state) ?? state;
   }
 
   #merge(member: SimulatedMember, state: PushPullState, ignoreOldEvents: boolean): void {

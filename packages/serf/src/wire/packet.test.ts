@@ -68,6 +68,10 @@ test('an empty part, an unknown type and a part that lies are faults of their ow
   const { messages, faults } = decodePacket(datagram, open);
   assert.equal(messages.length, 1);
   assert.equal(faults.length, 2);
+  // Whole or not, a part that is shorter than it says is none.
+  const lie = decodePacket(Uint8Array.of(7, 1, 0, nack.length + 1, ...nack), open);
+  assert.equal(lie.messages.length, 0);
+  assert.match(lie.faults[0]!.message, /a compound is cut/);
 });
 
 test('a compound takes at most 127 parts', () => {

@@ -1,0 +1,513 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type ClientHttp2Session, connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { afterEach, test } from 'node:test';
+import { SeededRandom } from '@dcache/base';
+import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
+import type { StreamCall, UnaryCall } from './call.js';
+import { frame, hello, postHeaders, u32 } from './connection.test.helper.js';
+import { FrameType, Setting } from './core/frame.js';
+import { GrpcServer, type GrpcServerOptions } from './server.js';
+import type { Answer, Method } from './service.js';
+
+const cleanups: (() => void)[] = [];
+
+afterEach(() => {
+  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
+});
+
+/** Messages are the bytes themselves. */
+function method(name: string, requestStream: boolean, responseStream: boolean) {
+  const same = (bytes: Buffer): Buffer => bytes;
+  return {
+    path: `/test.Echo/${name}`,
+    requestStream,
+    responseStream,
+    requestSerialize: same,
+    requestDeserialize: same,
+    responseSerialize: same,
+    responseDeserialize: same,
+  } satisfies Method & Record<string, unknown>;
+}
+
+const echo = method('Unary', false, false);
+const gather = method('Gather', true, false);
+const spread = method('Spread', false, true);
+const both = method('Both', true, true);
+
+/** Calls that the test answers itself. */
+interface Held {
+  readonly call: UnaryCall;
+  readonly answer: Answer;
+}
+
+async function start(options: GrpcServerOptions = {}) {
+  const held: Held[] = [];
+  const streams: StreamCall[] = [];
+  const server = new GrpcServer(options);
+  server.addService(
+    {
+      echo,
+      gather,
+      spread,
+      both,
+      hold: method('Hold', false, false),
+      fail: method('Fail', false, false),
+      throws: method('Throws', false, false),
+    },
+    {
+      echo: (call: UnaryCall, answer: Answer) => answer(null, call.request),
+      gather: (call: StreamCall, answer: Answer) => {
+        streams.push(call);
+        const parts: Buffer[] = [];
+        call.on('data', (part: Buffer) => parts.push(part));
+        call.on('end', () => answer(null, Buffer.concat(parts)));
+      },
+      spread: async (call: StreamCall) => {
+        streams.push(call);
+        const bytes = call.request as Buffer;
+        for (let i = 0; i < bytes.readUInt32BE(0) && !call.cancelled; i++)
+          if (!call.write(Buffer.alloc(bytes.readUInt32BE(4), i))) await room(call);
+        call.end();
+      },
+      both: (call: StreamCall) => {
+        streams.push(call);
+        call.on('data', (part: Buffer) => call.write(part));
+        call.on('end', () => call.end());
+      },
+      hold: (call: UnaryCall, answer: Answer) => void held.push({ call, answer }),
+      fail: (call: UnaryCall, answer: Answer) => {
+        const metadata = new Metadata();
+        metadata.set('reason', String(call.metadata.get('why')[0]));
+        metadata.set('grpc-status', '0');
+        metadata.set('raw-bin', Buffer.from([0, 255]));
+        answer({ code: 9, details: 'prévu: 100 %\n', metadata });
+      },
+      throws: () => {
+        throw new Error('by its own fault');
+      },
+    },
+  );
+  const sockets = new Set<Socket>();
+  const listener = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+    server.accept(socket);
+  });
+  await once(listener.listen(0, '127.0.0.1'), 'listening');
+  const { port } = listener.address() as AddressInfo;
+  cleanups.push(() => {
+    server.close(0);
+    listener.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  return { server, port, held, streams };
+}
+
+/** Until a stream call may write again, or has no client any more. */
+function room(call: StreamCall): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      call.off('drain', done);
+      call.off('cancelled', done);
+      resolve();
+    };
+    call.on('drain', done);
+    call.on('cancelled', done);
+  });
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+function client(port: number, options: Record<string, number> = {}): Client {
+  const one = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
+    'grpc.max_receive_message_length': -1,
+    'grpc.use_local_subchannel_pool': 1,
+    ...options,
+  });
+  cleanups.push(() => one.close());
+  return one;
+}
+
+const same = (bytes: Buffer): Buffer => bytes;
+
+function unary(one: Client, path: string, request: Buffer, metadata: Metadata = new Metadata()): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    one.makeUnaryRequest(path, same, same, request, metadata, { deadline: Date.now() + 30_000 }, (error, response) =>
+      error ? reject(error) : resolve(response!),
+    );
+  });
+}
+
+async function failure(promise: Promise<unknown>): Promise<ServiceError> {
+  return promise.then(
+    () => assert.fail('it succeeded'),
+    (error: ServiceError) => error,
+  );
+}
+
+function http2(port: number, settings: Record<string, number> = {}): ClientHttp2Session {
+  const session = connectHttp2(`http://127.0.0.1:${port}`, { settings });
+  session.on('error', () => undefined);
+  cleanups.push(() => session.destroy());
+  return session;
+}
+
+/** A request of HTTP/2's own client: what came back, with the trailers. */
+async function raw(session: ClientHttp2Session, headers: Record<string, string>, body: Buffer) {
+  const request = session.request({
+    ':method': 'POST',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    ...headers,
+  });
+  let response: IncomingHttpHeaders = {};
+  let trailers: IncomingHttpHeaders = {};
+  request.on('response', (got) => {
+    response = got;
+  });
+  request.on('trailers', (got) => {
+    trailers = got;
+  });
+  request.end(body);
+  const parts: Buffer[] = [];
+  for await (const part of request) parts.push(part as Buffer);
+  return { response, trailers, body: Buffer.concat(parts) };
+}
+
+function message(bytes: Buffer, flag = 0): Buffer {
+  return Buffer.concat([Buffer.from([flag]), u32(bytes.length), bytes]);
+}
+
+test('a thousand calls at once are answered, each with its own', async () => {
+  const { port } = await start();
+  const one = client(port);
+  const answers = await Promise.all(
+    Array.from({ length: 1_000 }, (_, i) => unary(one, echo.path, Buffer.from(`call ${i}`))),
+  );
+  assert.deepEqual(
+    answers.map(String),
+    Array.from({ length: 1_000 }, (_, i) => `call ${i}`),
+  );
+});
+
+test('messages of every size come back whole, from the empty one to far above each window', async () => {
+  const { port } = await start({ maxMessageBytes: 20_000_000 });
+  const one = client(port);
+  for (const length of [0, 1, 16_379, 16_380, 65_535, 1_048_571, 1_048_576, 12_000_000]) {
+    const bytes = Buffer.alloc(length, 'dcache ');
+    assert.ok(bytes.equals(await unary(one, echo.path, bytes)), `${length} bytes`);
+  }
+});
+
+test('messages that come in pieces of any size are put together, also several in one piece', async () => {
+  const { port } = await start();
+  const random = new SeededRandom(3);
+  const sizes = [0, 5, 3_000, 0, 40_000, 1, 70_000];
+  const body = Buffer.concat(sizes.map((size, i) => message(Buffer.alloc(size, i))));
+  for (let round = 0; round < 20; round++) {
+    const request = http2(port).request({
+      ':method': 'POST',
+      ':path': gather.path,
+      'content-type': 'application/grpc+proto',
+    });
+    for (let at = 0; at < body.length; ) {
+      const length = 1 + random.below(round === 0 ? 7 : 30_000);
+      request.write(body.subarray(at, at + length));
+      at += length;
+    }
+    request.end();
+    const parts: Buffer[] = [];
+    for await (const part of request) parts.push(part as Buffer);
+    assert.ok(Buffer.concat(parts).equals(message(Buffer.concat(sizes.map((size, i) => Buffer.alloc(size, i))))));
+  }
+});
+
+test('requests stream in, responses stream out, and both at once', async () => {
+  const { port } = await start();
+  const one = client(port);
+  const gathered = await new Promise<Buffer>((resolve, reject) => {
+    const call = one.makeClientStreamRequest(gather.path, same, same, (error, response) =>
+      error ? reject(error) : resolve(response!),
+    );
+    for (let i = 0; i < 300; i++) call.write(Buffer.alloc(10_000, i));
+    call.end();
+  });
+  assert.equal(gathered.length, 3_000_000);
+  const sizes: number[] = [];
+  const many = Buffer.concat([u32(200), u32(50_000)]);
+  for await (const part of one.makeServerStreamRequest(spread.path, same, same, many))
+    sizes.push((part as Buffer).length);
+  assert.deepEqual([sizes.length, new Set(sizes)], [200, new Set([50_000])]);
+  const call = one.makeBidiStreamRequest(both.path, same, same);
+  for (const text of ['one', 'two']) {
+    call.write(Buffer.from(text));
+    assert.equal(String((await once(call, 'data'))[0]), text);
+  }
+  call.end();
+  const [status] = await once(call, 'status');
+  assert.equal(status.code, 0);
+});
+
+test('a client that reads slowly holds its stream up, and nothing piles up here', async () => {
+  const { port, streams } = await start();
+  const request = http2(port, { initialWindowSize: 1_000 }).request({
+    ':method': 'POST',
+    ':path': spread.path,
+    'content-type': 'application/grpc',
+  });
+  request.pause();
+  request.end(message(Buffer.concat([u32(10_000), u32(10_000)])));
+  await once(request, 'response');
+  const [call] = streams;
+  assert.equal(call!.writableNeedDrain, true);
+  assert.ok(call!.writableLength <= 16, 'sixteen messages wait, not ten thousand');
+  let bytes = 0;
+  request.on('data', (part: Buffer) => {
+    bytes += part.length;
+    if (bytes > 200_000) request.close(8);
+  });
+  request.resume();
+  await once(call!, 'cancelled');
+  assert.ok(call!.cancelled);
+});
+
+test("a failure is told by its code, its message in any letters, and its metadata; the transport's own names are not for handlers", async () => {
+  const { port } = await start();
+  const one = client(port);
+  const metadata = new Metadata();
+  metadata.set('why', 'asked');
+  const error = await failure(unary(one, '/test.Echo/Fail', Buffer.alloc(0), metadata));
+  assert.equal(error.code, 9);
+  assert.equal(error.details, 'prévu: 100 %\n');
+  assert.deepEqual(error.metadata.get('reason'), ['asked']);
+  assert.deepEqual(error.metadata.get('raw-bin'), [Buffer.from([0, 255])]);
+  assert.equal((await failure(unary(one, '/test.Echo/Throws', Buffer.alloc(0)))).code, 2);
+  const missing = await failure(unary(one, '/test.Echo/None', Buffer.alloc(0)));
+  assert.deepEqual([missing.code, missing.details], [12, 'there is no method /test.Echo/None']);
+});
+
+test('what is no gRPC request gets a status of HTTP; a body that is no message gets one of gRPC', async () => {
+  const { port } = await start({ maxMessageBytes: 1_000 });
+  const session = http2(port);
+  const status = async (headers: Record<string, string>, body: Buffer): Promise<string> => {
+    const { response, trailers } = await raw(session, { ':path': echo.path, ...headers }, body);
+    return String(trailers['grpc-status'] ?? response['grpc-status'] ?? `HTTP ${response[':status']}`);
+  };
+  assert.equal(await status({ 'content-type': 'text/plain' }, Buffer.alloc(0)), 'HTTP 415');
+  assert.equal(await status({ ':method': 'PUT' }, Buffer.alloc(0)), 'HTTP 405');
+  assert.equal(await status({}, Buffer.alloc(0)), '13', 'no message');
+  assert.equal(await status({}, Buffer.from([0, 0, 0])), '13', 'a part of a prefix');
+  assert.equal(await status({}, message(Buffer.alloc(10)).subarray(0, 12)), '13', 'a part of a message');
+  assert.equal(await status({}, message(Buffer.alloc(10), 7)), '13', 'a flag that does not exist');
+  assert.equal(await status({}, message(Buffer.alloc(10), 1)), '13', 'compressed, nobody knows how');
+  assert.equal(
+    await status({}, Buffer.concat([message(Buffer.alloc(1)), message(Buffer.alloc(1))])),
+    '12',
+    'two messages',
+  );
+  assert.equal(await status({}, message(Buffer.alloc(1_001))), '8', 'too large');
+  assert.equal(
+    await status({ 'grpc-encoding': 'br' }, message(Buffer.alloc(10), 1)),
+    '12',
+    'an encoding that is not known',
+  );
+  assert.equal(await status({}, message(Buffer.alloc(1_000))), '0');
+});
+
+test('compressed requests are read, and one that unpacks to more than a message may be is refused', async () => {
+  const { port } = await start({ maxMessageBytes: 100_000 });
+  // gRPC's number for gzip is 2, for deflate 1.
+  for (const algorithm of [1, 2]) {
+    const one = client(port, { 'grpc.default_compression_algorithm': algorithm });
+    const bytes = Buffer.alloc(90_000, 'abc');
+    assert.ok(bytes.equals(await unary(one, echo.path, bytes)));
+    assert.equal((await failure(unary(one, echo.path, Buffer.alloc(1_000_000)))).code, 8);
+    const gathered = await new Promise<Buffer>((resolve, reject) => {
+      const call = one.makeClientStreamRequest(gather.path, same, same, (error, response) =>
+        error ? reject(error) : resolve(response!),
+      );
+      for (const text of ['one ', 'two ', 'three']) call.write(Buffer.from(text));
+      call.end();
+    });
+    assert.equal(gathered.toString(), 'one two three');
+  }
+});
+
+test('messages that are promised and do not come are bounded on all connections together', async () => {
+  const { port } = await start({ maxMessageBytes: 1_000_000, maxHeldBytes: 2_000_000 });
+  const parts = Array.from({ length: 5 }, () => {
+    const request = http2(port).request({ ':method': 'POST', ':path': echo.path, 'content-type': 'application/grpc' });
+    request.write(message(Buffer.alloc(900_000)).subarray(0, 700_000));
+    return request;
+  });
+  const refused = await Promise.race(parts.map(async (request) => (await once(request, 'response'))[0]['grpc-status']));
+  assert.equal(refused, '8');
+  for (const request of parts) request.close();
+  const one = client(port);
+  await assert.doesNotReject(unary(one, echo.path, Buffer.alloc(900_000)));
+});
+
+test('calls that their client gave up count until their handler is done, so that nobody starts them without end', async () => {
+  const { port, held } = await start({ maxCalls: 10 });
+  const socket = connect(port, '127.0.0.1');
+  cleanups.push(() => socket.destroy());
+  const hold = Buffer.concat([
+    postHeaders.subarray(0, 2),
+    Buffer.from([0, 5]),
+    Buffer.from(':path'),
+    Buffer.from([15]),
+    Buffer.from('/test.Echo/Hold'),
+    Buffer.from([0, 12]),
+    Buffer.from('content-type'),
+    Buffer.from([16]),
+    Buffer.from('application/grpc'),
+  ]);
+  socket.write(hello());
+  for (let id = 1; id < 1_000; id += 2)
+    socket.write(
+      Buffer.concat([
+        frame(FrameType.headers, 4, id, hold),
+        frame(FrameType.data, 1, id, message(Buffer.alloc(0))),
+        frame(FrameType.resetStream, 0, id, u32(8)),
+      ]),
+    );
+  socket.write(frame(FrameType.ping, 0, 0, Buffer.from('all-read')));
+  let got = Buffer.alloc(0);
+  while (!got.includes('all-read')) got = Buffer.concat([got, (await once(socket, 'data'))[0] as Buffer]);
+  assert.equal(held.length, 10);
+  assert.ok(held.every(({ call }) => call.cancelled));
+  for (const { answer } of held.splice(0)) answer(null, Buffer.alloc(0));
+  socket.write(
+    Buffer.concat([
+      frame(FrameType.headers, 4, 1_001, hold),
+      frame(FrameType.data, 1, 1_001, message(Buffer.alloc(0))),
+    ]),
+  );
+  await until(() => held.length > 0);
+});
+
+test('a client that takes no answers gets no more of them, and others do not notice', async () => {
+  const { port, server } = await start({ maxMessageBytes: 5_000_000 });
+  const socket = connect(port, '127.0.0.1');
+  cleanups.push(() => socket.destroy());
+  // A window for all of it, and nobody who reads.
+  const path = Buffer.concat([
+    postHeaders.subarray(0, 2),
+    Buffer.from([0, 5]),
+    Buffer.from(':path'),
+    Buffer.from([16]),
+    Buffer.from('/test.Echo/Unary'),
+    Buffer.from([0, 12]),
+    Buffer.from('content-type'),
+    Buffer.from([16]),
+    Buffer.from('application/grpc'),
+  ]);
+  socket.write(
+    Buffer.concat([hello([Setting.initialWindowSize, 2 ** 30]), frame(FrameType.windowUpdate, 0, 0, u32(2 ** 30))]),
+  );
+  socket.pause();
+  const body = message(Buffer.alloc(1_000_000));
+  const before = process.memoryUsage().arrayBuffers;
+  let sent = 0;
+  for (let id = 1; id < 400; id += 2) {
+    const frames = [frame(FrameType.headers, 4, id, path)];
+    for (let at = 0; at < body.length; at += 16_384)
+      frames.push(frame(FrameType.data, at + 16_384 >= body.length ? 1 : 0, id, body.subarray(at, at + 16_384)));
+    const hasRoom = socket.write(Buffer.concat(frames));
+    sent++;
+    // Once the server reads no more, nothing goes.
+    if (
+      !hasRoom &&
+      (await Promise.race([once(socket, 'drain'), new Promise((resolve) => setTimeout(resolve, 1_000, 'stuck'))])) ===
+        'stuck'
+    )
+      break;
+  }
+  assert.ok(sent < 200, 'the server stopped reading');
+  assert.ok(process.memoryUsage().arrayBuffers - before < 200_000_000);
+  const one = client(port);
+  assert.equal(String(await unary(one, echo.path, Buffer.from('still here'))), 'still here');
+  assert.equal(server.connections, 2);
+});
+
+test('close lets what is under way end, refuses what is new, and ends the connections', async () => {
+  const { port, held, server } = await start();
+  const session = http2(port);
+  const answered = raw(session, { ':path': '/test.Echo/Hold' }, message(Buffer.from('x')));
+  await until(() => held.length > 0);
+  server.close(60_000);
+  await once(session, 'goaway');
+  held[0]!.answer(null, Buffer.from('done'));
+  assert.equal((await answered).body.subarray(5).toString(), 'done');
+  await once(session, 'close');
+  await until(() => server.connections === 0);
+});
+
+test('who is refused never reaches the handler', async () => {
+  const { port, held } = await start({
+    authorize: (path, metadata) =>
+      path.endsWith('Hold') && metadata.get('Token')[0] !== 'yes' ? { code: 16, details: 'no' } : undefined,
+  });
+  const one = client(port);
+  assert.equal((await failure(unary(one, '/test.Echo/Hold', Buffer.alloc(0)))).code, 16);
+  assert.equal(held.length, 0);
+  const metadata = new Metadata();
+  metadata.set('token', 'yes');
+  const answer = unary(one, '/test.Echo/Hold', Buffer.alloc(0), metadata);
+  await until(() => held.length > 0);
+  held[0]!.answer(null, Buffer.from('in'));
+  assert.equal(String(await answer), 'in');
+});
+
+test('a silent client is asked whether it is there, and let go when it says nothing', async () => {
+  let tick: (() => void) | undefined;
+  const clock = {
+    monotonicMs: () => 0,
+    wallMs: () => 0,
+    after: () => () => undefined,
+    every: (_ms: number, run: () => void) => {
+      tick = run;
+      return () => undefined;
+    },
+  };
+  const { port, server } = await start({ clock, keepaliveMs: 30_000 });
+  const alive = http2(port);
+  await once(alive, 'remoteSettings');
+  const dead = connect(port, '127.0.0.1');
+  dead.write(hello());
+  await once(dead, 'data');
+  dead.resume();
+  const closed = once(dead, 'close');
+  for (let i = 0; i < 6; i++) {
+    tick!();
+    await new Promise((resolve) => alive.ping(() => resolve(undefined)));
+  }
+  await closed;
+  assert.equal(server.connections, 1);
+});
+
+test('headers of any names and values arrive as they were sent, in any order and number', async () => {
+  const seen: Record<string, string | Buffer>[] = [];
+  const { port } = await start({
+    authorize: (_path, metadata) => {
+      seen.push(metadata.getMap());
+      return undefined;
+    },
+  });
+  const random = new SeededRandom(11);
+  const session = http2(port);
+  // Every character that a header value may have goes through the Huffman code.
+  const all = Array.from({ length: 94 }, (_, i) => String.fromCharCode(33 + i)).join('');
+  for (let i = 0; i < 300; i++) {
+    const headers: Record<string, string> = { all, high: '\u00e9\u00ff\u0080'.repeat(random.below(9) + 1) };
+    for (let n = random.below(12); n > 0; n--)
+      headers[`name-${random.below(40)}`] = all.slice(random.below(90), 93).repeat(random.below(20) + 1);
+    await raw(session, { ':path': echo.path, ...headers }, message(Buffer.from('x')));
+    const got = seen.at(-1)!;
+    for (const [name, value] of Object.entries(headers)) assert.equal(got[name], value, name);
+  }
+});
