@@ -467,3 +467,20 @@ test('a request with an idempotency key is applied once, also by a node that was
   without.apply(set('k', 'first'), set('k', 'second'));
   assert.notEqual(without.inner.stateHash(), machine.inner.stateHash(), 'the keys are in the state hash');
 });
+
+test('where nothing is evicted, what is due makes room before the cache counts as full', () => {
+  const machine = new Machine(2_000_000, 'none');
+  const many = workBudget * 3;
+  for (let i = 0; i < many; i++) machine.one(set(`brief-${i}`, 'x'.repeat(200), { ttlMs: 1_000 }));
+  const rest = 2_000_000 - machine.inner.store.stats().liveBytes;
+  const room = 'x'.repeat(rest + 900_000);
+  assert.equal(machine.one(set('large', room)).type, ReplyType.full);
+  machine.nowMs += 1_000;
+  // One entry alone lets fewer expire than the large value needs.
+  assert.equal(machine.one(set('large', room)).type, ReplyType.ok);
+  const left = machine.inner.store.stats().entries - 1;
+  assert.ok(left > 0, 'no more than is needed is removed at once');
+  const sets = [{ key: utf8('other'), value: utf8('x'.repeat(left * 200)), ttlMs: 0, flags: 0 }];
+  assert.equal(machine.one({ type: CommandType.setMany, sets }).type, ReplyType.ok);
+  assert.equal(machine.one(set('too much', room)).type, ReplyType.full, 'full is full where nothing is due');
+});

@@ -21,6 +21,7 @@ import {
 import type { RequestMetrics, RequestSeries } from '../metrics-requests.js';
 import type { Authorize } from './access.js';
 import { readBody } from './body.js';
+import { BodyBudget } from './body-budget.js';
 import { withIdempotency } from './idempotency.js';
 import { type InternalAnswer, isOpenPath } from './internal.js';
 import { checkOrigin } from './origin.js';
@@ -38,6 +39,10 @@ export interface HttpApiOptions {
   /** How long a client may take, in milliseconds: for the headers, for a whole request. Default 60,000 and 300,000. */
   readonly headersTimeoutMs?: number;
   readonly requestTimeoutMs?: number;
+  /** Bytes of bodies that are coming in at once, of all connections; more are 503. Default 256 MiB. */
+  readonly maxHeldBytes?: number;
+  /** Throws for a `Host` that is not this server's; default any will do. */
+  readonly checkHost?: (host: string | undefined) => void;
 }
 
 /** Requests that a client may have unanswered on one connection; one that sends more without reading is cut off. */
@@ -59,6 +64,7 @@ export class HttpApi {
   readonly #options: HttpApiOptions;
   readonly #server: Server;
   readonly #connections = new WeakMap<Duplex, Connection>();
+  readonly #bodies: BodyBudget;
   readonly #series: Readonly<Record<string, RequestSeries>>;
 
   constructor(options: HttpApiOptions) {
@@ -67,6 +73,7 @@ export class HttpApi {
     this.#series = metrics
       ? Object.fromEntries(Object.entries(verbs).map(([method, verb]) => [method, metrics.of('http', verb)] as const))
       : {};
+    this.#bodies = new BodyBudget(options.maxHeldBytes ?? Math.max(256 * 1_048_576, 2 * options.limits.maxValueBytes));
     // A key of the longest kind may stand in the request line with every byte escaped.
     const maxHeaderSize = options.limits.maxKeyBytes * 3 + 16_384;
     const headersTimeout = options.headersTimeoutMs ?? 60_000;
@@ -154,6 +161,7 @@ export class HttpApi {
   #parse(request: IncomingMessage): HttpRequest {
     const { method = '', url = '', headers } = request;
     const parsed = parseHttpRequest(method, url, headers, this.#options.limits);
+    this.#options.checkHost?.(headers.host);
     checkOrigin(headers.origin, headers.host);
     this.#authorize(request, parsed);
     return parsed;
@@ -176,7 +184,7 @@ export class HttpApi {
         return;
       }
       case 'write': {
-        const value = await readBody(request, limits.maxValueBytes);
+        const value = await readBody(request, limits.maxValueBytes, this.#bodies);
         return this.#write(response, withIdempotency(httpWriteCommand(parsed, value), parsed.idempotencyKey));
       }
       case 'delete': {
@@ -260,6 +268,9 @@ const noSuchPage: InternalAnswer = { status: 404, body: { error: 'not-found', me
 /** What a method is called in the metrics. */
 const verbs: Readonly<Record<string, string>> = { GET: 'get', HEAD: 'head', POST: 'set', PUT: 'set', DELETE: 'delete' };
 
+/** What may well be different in a moment. */
+const retryable: ReadonlySet<string> = new Set(['busy', 'overloaded', 'no-leader', 'not-ready']);
+
 /** One line that says what happened; the connection goes on unless a body is left that nobody will read. */
 function refuse(response: ServerResponse, error: DcacheError, request: IncomingMessage): void {
   if (response.headersSent) {
@@ -272,7 +283,7 @@ function refuse(response: ServerResponse, error: DcacheError, request: IncomingM
   response.setHeader('dcache-error', error.code);
   if (error.code === 'unauthenticated') response.setHeader('www-authenticate', 'Bearer');
   if (error.code === 'method-not-allowed') response.setHeader('allow', allowedMethods);
-  if (error.code === 'busy' || error.code === 'no-leader') response.setHeader('retry-after', 1);
+  if (retryable.has(error.code)) response.setHeader('retry-after', 1);
   if (!request.complete) response.setHeader('connection', 'close');
   response.writeHead(error.httpStatus);
   response.end(request.method === 'HEAD' ? undefined : body);
