@@ -11,6 +11,7 @@ import {
   ReplyType,
   type SessionStamp,
   type SetCommand,
+  typedValue,
 } from '@dcache/protocol';
 import { ConfChangeType, type ConfState } from '@dcache/raft';
 import fc from 'fast-check';
@@ -483,4 +484,18 @@ test('where nothing is evicted, what is due makes room before the cache counts a
   const sets = [{ key: utf8('other'), value: utf8('x'.repeat(left * 200)), ttlMs: 0, flags: 0 }];
   assert.equal(machine.one({ type: CommandType.setMany, sets }).type, ReplyType.ok);
   assert.equal(machine.one(set('too much', room)).type, ReplyType.full, 'full is full where nothing is due');
+});
+
+test('a type that stands before its value is taken off by a read, and what is stored keeps it', async () => {
+  const machine = new Machine();
+  const stored = typedValue('image/x-strange; v=1', utf8('v'));
+  machine.one({ ...set('k', ''), ...stored } as SetCommand);
+  const healed = new Machine();
+  await healed.inner.restore(cut(machine.bytes()));
+  for (const one of [machine, healed]) {
+    const found = one.inner.read(utf8('k'))!;
+    assert.equal(found.contentType, 'image/x-strange; v=1');
+    assert.equal(fromUtf8(found.value), 'v');
+  }
+  assert.equal(healed.inner.stateHash(), machine.inner.stateHash());
 });

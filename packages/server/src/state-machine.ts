@@ -9,11 +9,13 @@ import {
   decodeLogEntry,
   type EntryWrite,
   type Found,
+  hasTypePrefix,
   type LoadCommand,
   type Reply,
   ReplyType,
   type SetCommand,
   type SetManyCommand,
+  splitTyped,
   takesSession,
 } from '@dcache/protocol';
 import {
@@ -128,12 +130,9 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
   read(key: Uint8Array): Found | undefined {
     const entry = this.store.get(key);
     if (!entry) return undefined;
-    return {
-      value: entry.value,
-      revision: entry.revision,
-      expiresAtMs: entry.expiresAtMs ?? 0,
-      flags: entry.flags ?? 0,
-    };
+    const { value, revision, expiresAtMs = 0, flags = 0 } = entry;
+    if (hasTypePrefix(flags)) return { ...splitTyped(value), revision, expiresAtMs, flags };
+    return { value, revision, expiresAtMs, flags };
   }
 
   snapshot(): StateMachineSnapshot {
