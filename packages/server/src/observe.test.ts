@@ -135,7 +135,7 @@ test('a value keeps its Content-Type, other protocols read the pure value, and a
   });
   assert.equal(typed.status, 200);
   const page = await fetch(at(server, '/page'));
-  assert.equal(page.headers.get('content-type'), 'text/html; charset=utf-8');
+  assert.equal(page.headers.get('content-type'), 'text/html;charset=UTF-8', 'to the letter');
   assert.equal(page.headers.get('content-security-policy'), 'sandbox');
   assert.equal(page.headers.get('x-content-type-options'), 'nosniff');
   assert.equal(await page.text(), '<h1>hi</h1>');

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpHeaders } from '@dcache/protocol';
 import { readBody } from './body.js';
+import type { BodyBudget } from './body-budget.js';
 
 /** An answer's headers; names in lower case. */
 export type AnswerHeaders = Readonly<Record<string, string | number>>;
@@ -31,10 +32,13 @@ const joinedBytes = 4_096;
 export class NodeExchange implements HttpExchange {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
+  readonly #bodies: BodyBudget;
 
-  constructor(request: IncomingMessage, response: ServerResponse) {
+  /** `bodies` is what the bodies of all requests may take. */
+  constructor(request: IncomingMessage, response: ServerResponse, bodies: BodyBudget) {
     this.#request = request;
     this.#response = response;
+    this.#bodies = bodies;
   }
 
   get method(): string {
@@ -58,7 +62,7 @@ export class NodeExchange implements HttpExchange {
   }
 
   readBody(maxBytes: number): Promise<Uint8Array> {
-    return readBody(this.#request, maxBytes);
+    return readBody(this.#request, maxBytes, this.#bodies);
   }
 
   dropBody(): void {

@@ -33,6 +33,8 @@ export interface HttpServiceOptions {
   readonly authorize?: Authorize;
   /** Where requests are counted; default nowhere. */
   readonly metrics?: RequestMetrics;
+  /** Throws for a `Host` that is not this server's; default any will do. */
+  readonly checkHost?: (host: string | undefined) => void;
 }
 
 /** What a method is called in the metrics. */
@@ -78,7 +80,9 @@ export class HttpService {
 
   #parse({ method, target, headers }: HttpExchange): HttpRequest {
     const request = parseHttpRequest(method, target, headers, this.#options.limits);
-    checkOrigin(textOf(headers, 'origin'), textOf(headers, 'host'));
+    const host = textOf(headers, 'host');
+    this.#options.checkHost?.(host);
+    checkOrigin(textOf(headers, 'origin'), host);
     this.#authorize(headers, request);
     return request;
   }
@@ -154,6 +158,9 @@ function sendInternal(exchange: HttpExchange, answer: InternalAnswer, isHead: bo
   exchange.answer(answer.status, numbered(headers, id), isHead ? undefined : content);
 }
 
+/** What may well be different in a moment. */
+const retryable: ReadonlySet<string> = new Set(['busy', 'overloaded', 'no-leader', 'not-ready']);
+
 /** One line that says what happened; the connection goes on unless a body is left that nobody will read. */
 function refuse(exchange: HttpExchange, error: DcacheError, id: number | undefined): void {
   if (exchange.hasAnswered) {
@@ -169,7 +176,7 @@ function refuse(exchange: HttpExchange, error: DcacheError, id: number | undefin
   };
   if (error.code === 'unauthenticated') headers['www-authenticate'] = 'Bearer';
   if (error.code === 'method-not-allowed') headers['allow'] = allowedMethods;
-  if (error.code === 'busy' || error.code === 'no-leader') headers['retry-after'] = 1;
+  if (retryable.has(error.code)) headers['retry-after'] = 1;
   if (!isComplete) headers['connection'] = 'close';
   exchange.answer(error.httpStatus, numbered(headers, id), exchange.method === 'HEAD' ? undefined : body);
   if (!isComplete) exchange.dropBody();

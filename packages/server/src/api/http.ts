@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { BodyBudget } from './body-budget.js';
 import { NodeExchange } from './http-exchange.js';
 import { HttpLane } from './http-lane.js';
 import { HttpService, type HttpServiceOptions } from './http-service.js';
@@ -9,6 +10,8 @@ export interface HttpApiOptions extends HttpServiceOptions {
   /** How long a client may take, in milliseconds: for the headers, for a whole request. Default 60,000 and 300,000. */
   readonly headersTimeoutMs?: number;
   readonly requestTimeoutMs?: number;
+  /** Bytes of bodies that are coming in at once, of all connections; more are 503. Default 256 MiB. */
+  readonly maxHeldBytes?: number;
 }
 
 /** Requests that a client may have unanswered on one connection; one that sends more without reading is cut off. */
@@ -35,10 +38,12 @@ export class HttpApi {
   readonly #connections = new WeakMap<Duplex, Connection>();
   readonly #service: HttpService;
   readonly #lane: HttpLane;
+  readonly #bodies: BodyBudget;
 
   constructor(options: HttpApiOptions) {
     this.#options = options;
     this.#service = new HttpService(options);
+    this.#bodies = new BodyBudget(options.maxHeldBytes ?? Math.max(256 * 1_048_576, 2 * options.limits.maxValueBytes));
     // A key of the longest kind may stand in the request line with every byte escaped.
     const maxHeaderSize = options.limits.maxKeyBytes * 3 + 16_384;
     const headersTimeout = options.headersTimeoutMs ?? 60_000;
@@ -96,7 +101,7 @@ export class HttpApi {
     }
     const weight = method === 'GET' || method === 'HEAD' ? 0 : 1;
     const mayOvertake = connection.pending.size === 0 || weight + connection.unsafe === 0;
-    const serve = (): Promise<void> => this.#service.serve(new NodeExchange(request, response));
+    const serve = (): Promise<void> => this.#service.serve(new NodeExchange(request, response, this.#bodies));
     connection.pending.add(request);
     connection.unsafe += weight;
     response.once('close', () => {
