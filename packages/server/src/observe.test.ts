@@ -144,6 +144,9 @@ test('a value keeps its Content-Type, other protocols read the pure value, and a
   const form = { 'content-type': 'application/x-www-form-urlencoded' };
   await fetch(at(server, '/page'), { method: 'PUT', body: 'x', headers: form });
   const plain = await fetch(at(server, '/page'), { method: 'HEAD' });
-  assert.equal(plain.headers.get('content-type'), 'application/octet-stream', 'what curl says of any body is no type');
-  assert.equal(plain.headers.get('content-security-policy'), null);
+  assert.equal(plain.headers.get('content-type'), form['content-type'], 'also what curl says of any body');
+  await fetch(at(server, '/bare'), { method: 'PUT', body: new Uint8Array([120]) });
+  const bare = await fetch(at(server, '/bare'));
+  assert.equal(bare.headers.get('content-type'), 'application/octet-stream');
+  assert.equal(bare.headers.get('content-security-policy'), null);
 });
