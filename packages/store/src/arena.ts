@@ -1,3 +1,4 @@
+import { mostSegments } from './entry-row.js';
 import type { Epochs } from './epochs.js';
 import { markDead } from './record.js';
 
@@ -140,6 +141,8 @@ export class Arena {
 
   #open(bytes: Uint8Array, isOwn: boolean): number {
     const segment = this.#freeNumbers.pop() ?? this.bytes.length;
+    if (segment >= mostSegments(this.segmentBytes))
+      throw new RangeError(`a store has at most ${segment} segments of ${this.segmentBytes} bytes`);
     this.bytes[segment] = bytes;
     this.views[segment] = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#isOwn[segment] = isOwn;

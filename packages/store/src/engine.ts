@@ -5,7 +5,7 @@ import { Digest } from './digest.js';
 import { Bit, Entries, type EntriesView, Queue } from './entries.js';
 import { Epochs } from './epochs.js';
 import { createEviction, type Eviction } from './eviction.js';
-import { ExpiryHeap } from './expiry-heap.js';
+import { ExpiryTree } from './expiry-tree.js';
 import { Ghosts } from './ghosts.js';
 import type { KeyHash } from './hash.js';
 import { ENTRY_OVERHEAD_BYTES, type EvictionPolicy } from './options.js';
@@ -64,7 +64,7 @@ export class Engine {
   readonly entries: Entries;
   readonly arena: Arena;
   readonly table: Table = new Table();
-  readonly heap: ExpiryHeap;
+  readonly expiry: ExpiryTree;
   readonly ghosts: Ghosts;
   readonly eviction: Eviction;
   readonly sample: TouchSample = new TouchSample();
@@ -77,9 +77,9 @@ export class Engine {
   constructor(settings: Settings, local: Local, ghostsFrom: number = 0) {
     this.settings = settings;
     this.local = local;
-    this.entries = new Entries(this.#epochs);
+    this.entries = new Entries(local.segmentBytes, this.#epochs);
     this.arena = new Arena(local.segmentBytes, this.#epochs);
-    this.heap = new ExpiryHeap(this.#epochs, (a, b) => this.#isBefore(a, b));
+    this.expiry = new ExpiryTree(this.#epochs, (a, b) => this.#isBefore(a, b));
     this.ghosts = new Ghosts(local.seed, ghostsFrom);
     this.eviction = createEviction(settings.eviction, this);
     this.#compactor = new Compactor(this.arena, this.entries, this.table, local.hash, this.record);
@@ -90,8 +90,8 @@ export class Engine {
   }
 
   get allocatedBytes(): number {
-    const { entries, arena, table, heap, ghosts } = this;
-    return [entries, arena, table, heap, ghosts].reduce((sum, part) => sum + part.allocatedBytes, 0);
+    const { entries, arena, table, expiry, ghosts } = this;
+    return [entries, arena, table, expiry, ghosts].reduce((sum, part) => sum + part.allocatedBytes, 0);
   }
 
   /** The entry of a key that has not expired, or 0. */
@@ -107,12 +107,12 @@ export class Engine {
 
   /** Whether log time has passed the entry's expiry; it may still be there when a budget ended an `advance`. */
   isDue(id: number): boolean {
-    return (this.entries.bits(id) & Bit.expires) !== 0 && this.heap.timeMs(id) <= this.nowMs;
+    return (this.entries.bits(id) & Bit.expires) !== 0 && this.expiry.timeMs(id) <= this.nowMs;
   }
 
   /** When the entry expires, 0 for never. */
   expiresAtMs(id: number): number {
-    return (this.entries.bits(id) & Bit.expires) === 0 ? 0 : this.heap.timeMs(id);
+    return (this.entries.bits(id) & Bit.expires) === 0 ? 0 : this.expiry.timeMs(id);
   }
 
   /** Points `record` at an entry's record and returns the bytes it lies in; valid until the next change. */
@@ -204,9 +204,9 @@ export class Engine {
   advance(nowMs: number, budget: number): number {
     this.nowMs = Math.max(this.nowMs, nowMs);
     let count = 0;
-    for (let id = this.heap.first; count < budget && id !== 0 && this.isDue(id); id = this.heap.first) {
+    for (; count < budget && this.expiry.firstMs <= this.nowMs; count++) {
+      const id = this.expiry.first;
       this.#remove(id, this.#hashOf(id));
-      count++;
     }
     this.expirations += count;
     this.#trim(budget - count);
@@ -239,7 +239,7 @@ export class Engine {
       hand: this.eviction.hand,
       entries: this.entries.view(),
       segments: this.arena.view(),
-      timeMs: this.heap.view(),
+      timeMs: this.expiry.view(),
       ghostRange: this.ghosts.range,
       ghostAt: this.ghosts.view(),
     };
@@ -330,10 +330,7 @@ export class Engine {
 
   #setExpiry(id: number, expiresAtMs: number): void {
     const expires = (this.entries.bits(id) & Bit.expires) !== 0;
-    if (expiresAtMs !== 0) {
-      if (expires) this.heap.change(id, expiresAtMs);
-      else this.heap.add(id, expiresAtMs);
-    } else if (expires) this.heap.remove(id);
+    if (expires || expiresAtMs !== 0) this.expiry.set(id, expiresAtMs === 0 ? Number.POSITIVE_INFINITY : expiresAtMs);
     if (expires !== (expiresAtMs !== 0)) this.entries.setExpires(id, !expires);
   }
 

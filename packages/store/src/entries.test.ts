@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Entries, type Queue } from './entries.js';
+import { mostSegments } from './entry-row.js';
 import { Epochs } from './epochs.js';
 
 /** Entries of revisions 1, 2, … in the queues given. */
 function entriesIn(...queues: Queue[]): Entries {
-  const entries = new Entries(new Epochs());
+  const entries = new Entries(2 ** 20, new Epochs());
   queues.forEach((queue, i) => {
     entries.start(entries.take(), i + 1, queue);
   });
@@ -45,14 +46,25 @@ test('the digest names the queue, the order, the touches and the revisions, and 
   assert.equal(moved.digest.toString(), entriesIn().digest.toString());
 });
 
-test('revisions up to 2^53-1 are kept whole beside the bits', () => {
-  const entries = entriesIn(1);
-  for (const revision of [0, 2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER]) {
-    entries.setRevision(1, revision);
-    entries.setTouches(1, 3);
-    entries.place(1, 2 ** 24 - 1, 2 ** 32 - 1);
-    assert.equal(entries.revision(1), revision);
-    assert.deepEqual([entries.touches(1), entries.queue(1)], [3, 1]);
-    assert.deepEqual([entries.segment(1), entries.offset(1)], [2 ** 24 - 1, 2 ** 32 - 1]);
+test('revision, bits and place share a row and leave each other alone, at every limit', () => {
+  const revisions = [0, 1, 2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER];
+  for (const segmentBytes of [4096, 5000, 2 ** 20, 2 ** 26]) {
+    const entries = new Entries(segmentBytes, new Epochs());
+    entries.start(entries.take(), 1, 1);
+    const last = mostSegments(segmentBytes) - 1;
+    for (const revision of revisions)
+      for (const segment of [0, 1, last >>> 1, last])
+        for (const offset of [0, 1, segmentBytes - 1])
+          for (const touches of [0, 3]) {
+            entries.setRevision(1, revision);
+            entries.setTouches(1, touches);
+            entries.place(1, segment, offset);
+            entries.setExpires(1, touches === 0);
+            assert.equal(entries.revision(1), revision);
+            assert.deepEqual([entries.touches(1), entries.queue(1)], [touches, 1]);
+            assert.deepEqual([entries.segment(1), entries.offset(1)], [segment, offset]);
+            const view = entries.view();
+            assert.deepEqual([view.segment(1), view.offset(1), view.revision(1)], [segment, offset, revision]);
+          }
   }
 });

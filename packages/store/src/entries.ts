@@ -1,23 +1,15 @@
 import { Digest } from './digest.js';
+import { bitsOf, NEWER, OLDER, RowLayout, revisionOf, STRIDE, setBits, setRevision } from './entry-row.js';
 import type { Epochs } from './epochs.js';
 import { Pages, pageOf } from './pages.js';
 
-const STRIDE = 6;
-const OFFSET = 0;
-/** Segment number in the high 24 bits, `Bit`s in the low 8. */
-const PLACE = 1;
-const OLDER = 2;
-const NEWER = 3;
-const REVISION_LOW = 4;
-const REVISION_HIGH = 5;
-
-/** Bits of an entry. */
+/** Bits of an entry; a row has room for four. */
 export const Bit = {
   /** Two bits: accesses counted, as far as the policy counts. */
   touches: 0b0011,
   /** In S3-FIFO's small queue. */
   small: 0b0100,
-  /** Has a row in the expiry heap. */
+  /** Has a time in the expiry tree. */
   expires: 0b1000,
 } as const;
 
@@ -26,7 +18,7 @@ export const Queue = { main: 0, small: 1 } as const;
 export type Queue = (typeof Queue)[keyof typeof Queue];
 
 /**
- * A row of 24 bytes for each entry, by its id: where its record lies, its revision, and its neighbours in the queue of
+ * A row of 20 bytes for each entry, by its id (`entry-row.ts`): where its record lies, its revision, and its neighbours in the queue of
  * its policy. Ids are 1 and up, local to this store, and used again; 0 is nobody.
  *
  * The queues are doubly linked lists from oldest to newest. Their order and the bits are replicated state; `digest`
@@ -38,13 +30,16 @@ export class Entries {
   readonly oldest: [number, number] = [0, 0];
   readonly newest: [number, number] = [0, 0];
   readonly counts: [number, number] = [0, 0];
+  readonly #layout: RowLayout;
   readonly #pages: Pages;
   /** Ids ever used. */
   #highest = 0;
   /** Head of the list of free ids, linked by NEWER. */
   #free = 0;
 
-  constructor(epochs: Epochs) {
+  /** Segments have up to 64 MiB. */
+  constructor(segmentBytes: number, epochs: Epochs) {
+    this.#layout = new RowLayout(segmentBytes);
     this.#pages = new Pages(STRIDE, epochs);
   }
 
@@ -71,15 +66,15 @@ export class Entries {
   }
 
   offset(id: number): number {
-    return this.#pages.read(id)[this.#pages.at(id) + OFFSET]!;
+    return this.#layout.offset(this.#pages.read(id), this.#pages.at(id));
   }
 
   segment(id: number): number {
-    return this.#pages.read(id)[this.#pages.at(id) + PLACE]! >>> 8;
+    return this.#layout.segment(this.#pages.read(id), this.#pages.at(id));
   }
 
   bits(id: number): number {
-    return this.#pages.read(id)[this.#pages.at(id) + PLACE]! & 0xff;
+    return bitsOf(this.#pages.read(id), this.#pages.at(id));
   }
 
   touches(id: number): number {
@@ -91,9 +86,7 @@ export class Entries {
   }
 
   revision(id: number): number {
-    const page = this.#pages.read(id);
-    const at = this.#pages.at(id);
-    return page[at + REVISION_HIGH]! * 0x1_0000_0000 + page[at + REVISION_LOW]!;
+    return revisionOf(this.#pages.read(id), this.#pages.at(id));
   }
 
   older(id: number): number {
@@ -106,24 +99,18 @@ export class Entries {
 
   /** Says where the record lies now. */
   place(id: number, segment: number, offset: number): void {
-    const page = this.#pages.write(id);
-    const at = this.#pages.at(id);
-    page[at + OFFSET] = offset;
-    page[at + PLACE] = (segment << 8) | (page[at + PLACE]! & 0xff);
+    this.#layout.setPlace(this.#pages.write(id), this.#pages.at(id), segment, offset);
   }
 
-  /** Marks whether the entry has a row in the expiry heap; no term depends on it. */
+  /** Marks whether the entry has a time in the expiry tree; no term depends on it. */
   setExpires(id: number, expires: boolean): void {
-    const page = this.#pages.write(id);
-    const at = this.#pages.at(id) + PLACE;
-    page[at] = expires ? page[at]! | Bit.expires : page[at]! & ~Bit.expires;
+    const bits = this.bits(id);
+    setBits(this.#pages.write(id), this.#pages.at(id), expires ? bits | Bit.expires : bits & ~Bit.expires);
   }
 
   setTouches(id: number, touches: number): void {
     this.#term(id).subtract();
-    const page = this.#pages.write(id);
-    const at = this.#pages.at(id) + PLACE;
-    page[at] = (page[at]! & ~Bit.touches) | touches;
+    setBits(this.#pages.write(id), this.#pages.at(id), (this.bits(id) & ~Bit.touches) | touches);
     this.#term(id).add();
   }
 
@@ -131,7 +118,7 @@ export class Entries {
     const older = this.older(id);
     if (older !== 0) this.#term(older).subtract();
     this.#term(id).subtract();
-    this.#writeRevision(id, revision);
+    setRevision(this.#pages.write(id), this.#pages.at(id), revision);
     this.#term(id).add();
     if (older !== 0) this.#term(older).add();
   }
@@ -140,8 +127,8 @@ export class Entries {
   start(id: number, revision: number, queue: Queue): void {
     const page = this.#pages.write(id);
     const at = this.#pages.at(id);
-    page[at + PLACE] = page[at + PLACE]! & ~0xff;
-    this.#writeRevision(id, revision);
+    setBits(page, at, 0);
+    setRevision(page, at, revision);
     this.push(id, queue);
   }
 
@@ -153,7 +140,8 @@ export class Entries {
     const at = this.#pages.at(id);
     page[at + OLDER] = before;
     page[at + NEWER] = 0;
-    page[at + PLACE] = queue === Queue.small ? page[at + PLACE]! | Bit.small : page[at + PLACE]! & ~Bit.small;
+    const bits = bitsOf(page, at);
+    setBits(page, at, queue === Queue.small ? bits | Bit.small : bits & ~Bit.small);
     if (before === 0) this.oldest[queue] = id;
     else {
       this.#pages.write(before)[this.#pages.at(before) + NEWER] = id;
@@ -183,14 +171,7 @@ export class Entries {
 
   /** The rows as they are now, for a snapshot. */
   view(): EntriesView {
-    return new EntriesView(this.#pages.view(), this.#pages, this.oldest, this.counts);
-  }
-
-  #writeRevision(id: number, revision: number): void {
-    const page = this.#pages.write(id);
-    const at = this.#pages.at(id);
-    page[at + REVISION_LOW] = revision;
-    page[at + REVISION_HIGH] = revision / 0x1_0000_0000;
+    return new EntriesView(this.#pages.view(), this.#pages, this.#layout, this.oldest, this.counts);
   }
 
   #term(id: number): Digest {
@@ -205,39 +186,40 @@ export class EntriesView {
   readonly oldest: readonly [number, number];
   readonly counts: readonly [number, number];
   readonly #pages: readonly (Uint32Array | undefined)[];
-  readonly #layout: Pages;
+  readonly #places: Pages;
+  readonly #layout: RowLayout;
 
   constructor(
     pages: readonly (Uint32Array | undefined)[],
-    layout: Pages,
+    places: Pages,
+    layout: RowLayout,
     oldest: readonly [number, number],
     counts: readonly [number, number],
   ) {
     this.#pages = pages;
+    this.#places = places;
     this.#layout = layout;
     this.oldest = [...oldest];
     this.counts = [...counts];
   }
 
   offset(id: number): number {
-    return pageOf(this.#pages, id)[this.#layout.at(id) + OFFSET]!;
+    return this.#layout.offset(pageOf(this.#pages, id), this.#places.at(id));
   }
 
   segment(id: number): number {
-    return pageOf(this.#pages, id)[this.#layout.at(id) + PLACE]! >>> 8;
+    return this.#layout.segment(pageOf(this.#pages, id), this.#places.at(id));
   }
 
   bits(id: number): number {
-    return pageOf(this.#pages, id)[this.#layout.at(id) + PLACE]! & 0xff;
+    return bitsOf(pageOf(this.#pages, id), this.#places.at(id));
   }
 
   newer(id: number): number {
-    return pageOf(this.#pages, id)[this.#layout.at(id) + NEWER]!;
+    return pageOf(this.#pages, id)[this.#places.at(id) + NEWER]!;
   }
 
   revision(id: number): number {
-    const page = pageOf(this.#pages, id);
-    const at = this.#layout.at(id);
-    return page[at + REVISION_HIGH]! * 0x1_0000_0000 + page[at + REVISION_LOW]!;
+    return revisionOf(pageOf(this.#pages, id), this.#places.at(id));
   }
 }

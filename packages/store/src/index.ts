@@ -13,7 +13,7 @@
  * ```
  *
  * Read next: `types.ts`, `options.ts`, `engine.ts` (how the parts make a store), then each part:
- * `arena.ts`, `table.ts`, `entries.ts`, `eviction.ts`, `expiry-heap.ts`, `compactor.ts`, `snapshot-format.ts`.
+ * `arena.ts`, `table.ts`, `entries.ts`, `eviction.ts`, `expiry-tree.ts`, `compactor.ts`, `snapshot-format.ts`.
  */
 export { StoreError, type StoreErrorCode } from './errors.js';
 export type { KeyHash } from './hash.js';

@@ -11,7 +11,7 @@ const segmentBytes = 16_384;
 function assertCompact(store: Store, mostEntries: number, what: string): void {
   const { allocatedBytes, liveBytes, entries } = store.stats();
   const most =
-    1.5 * (liveBytes - entries * ENTRY_OVERHEAD_BYTES) + mostEntries * 40 + entries * 15 + 8 * segmentBytes + 60_000;
+    1.5 * (liveBytes - entries * ENTRY_OVERHEAD_BYTES) + mostEntries * 26 + entries * 15 + 8 * segmentBytes + 60_000;
   assert.ok(allocatedBytes < most, `${what}: ${allocatedBytes} bytes are allocated for ${liveBytes}, at most ${most}`);
 }
 

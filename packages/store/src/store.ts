@@ -132,8 +132,8 @@ export class Store {
 
   /** When the next entry expires, or should have, in log time; undefined when none will. */
   nextExpiryMs(): number | undefined {
-    const { heap } = this.#engine;
-    return heap.first === 0 ? undefined : heap.timeMs(heap.first);
+    const { first, firstMs } = this.#engine.expiry;
+    return first === 0 ? undefined : firstMs;
   }
 
   /**
@@ -203,7 +203,7 @@ export class Store {
     const engine = this.#engine;
     return {
       entries: engine.entries.count,
-      expiringEntries: engine.heap.size,
+      expiringEntries: engine.expiry.size,
       liveBytes: engine.liveBytes,
       maxBytes: engine.maxBytes,
       allocatedBytes: engine.allocatedBytes,

@@ -87,7 +87,7 @@ test('what is read here, node:http reads as the same request', async () => {
   const random = new SeededRandom(5);
   const pick = <Value>(values: readonly Value[]): Value => values[random.below(values.length)]!;
   let plain = 0;
-  for (let i = 0; i < 3_000; i++) {
+  for (let i = 0; i < 10_000; i++) {
     const lines = [
       `${pick(['GET', 'POST', 'PUT', 'DELETE', 'HEAD', 'get', 'PATCH'])}${pick([' ', ' ', ' ', '  '])}${pick(['/k', '/a?b=c', '//x/..', '*', '/%zz', 'http://h/k', '/\t', '/;~', ''])} HTTP/1.${pick([1, 1, 1, 0])}`,
       pick(['Host: h', 'Host: h', 'host:h', 'Host : h']),
@@ -133,5 +133,5 @@ test('what is read here, node:http reads as the same request', async () => {
     );
   }
   server.close();
-  assert.ok(plain > 100, `${plain} of them were plain`);
+  assert.ok(plain > 60, `${plain} of them were plain`);
 });
