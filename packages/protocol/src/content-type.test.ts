@@ -38,6 +38,11 @@ test('a type that is not in the table stands before the value and comes back as 
   assert.deepEqual(splitTyped(typedValue('a', new Uint8Array()).value).value.length, 0);
 });
 
+test('a stored type that would break a header is bytes', () => {
+  const stored = typedValue('a\r\nset-cookie: x', value);
+  assert.equal(splitTyped(stored.value).contentType, 'application/octet-stream');
+});
+
 test('no type is bytes, and one beyond 255 bytes is refused', () => {
   for (const none of [undefined, '']) assert.deepEqual(typedValue(none, value), { value, flags: 0 });
   assert.ok(!hasTypePrefix(0));

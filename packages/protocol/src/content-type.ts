@@ -91,6 +91,9 @@ export function typedValue(
   return { value: concatBytes([prefix, value]), flags: typeInValue };
 }
 
+/** RFC 9110 §5.5. */
+const headerText = /^[\t\x20-\x7e\x80-\xff]+$/;
+
 /** Whether `splitTyped` has something to take off. */
 export function hasTypePrefix(flags: number): boolean {
   return (flags & typeInValue) !== 0;
@@ -99,10 +102,9 @@ export function hasTypePrefix(flags: number): boolean {
 /** A stored value whose flags say that its type stands before it, as two; the value is a view. */
 export function splitTyped(stored: Uint8Array): { readonly contentType: string; readonly value: Uint8Array } {
   const length = stored[0] ?? 0;
-  return {
-    contentType: String.fromCharCode(...stored.subarray(1, length + 1)),
-    value: stored.subarray(length + 1),
-  };
+  const contentType = String.fromCharCode(...stored.subarray(1, length + 1));
+  // A restored file may hold anything; what is no header must not get into one.
+  return { contentType: headerText.test(contentType) ? contentType : types[0]!, value: stored.subarray(length + 1) };
 }
 
 /** The Content-Type of a value with these flags and none before it; bytes where none was given, or a newer version's. */
