@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { Client } from '@dcache/client';
 import { Cluster, eventually, http, Node } from './harness.js';
 import { Load } from './load.js';
 
@@ -27,6 +28,25 @@ test('what is written on each node is read on each, at once and at every level',
       await eventually('the local store has it too', async () => (await reader.get(key, 'local')).status === 200);
     }
   }
+});
+
+test('a value keeps its Content-Type to the letter, usual or not, and gRPC reads the value alone', async () => {
+  const [first, second] = cluster.nodes as [Node, Node];
+  await using client = new Client({ address: `127.0.0.1:${second.rpcPort}`, discover: false });
+  for (const type of ['application/json', 'Text/Plain;charset=UTF-8', 'application/vnd.example+cbor; v=2']) {
+    await http(first.rpcPort, 'PUT', '/typed', { body: 'the value', headers: { 'content-type': type } });
+    const read = await second.get('typed');
+    assert.deepEqual([read.text, read.headers['content-type']], ['the value', type]);
+    const head = await http(second.rpcPort, 'HEAD', '/typed');
+    assert.deepEqual([head.headers['content-length'], head.headers['content-type']], ['9', type]);
+    assert.equal(Buffer.from((await client.get('typed'))!).toString(), 'the value');
+  }
+  await client.set('typed', 'plain');
+  assert.equal((await second.get('typed')).headers['content-type'], 'application/octet-stream');
+  const long = { 'content-type': `x/${'y'.repeat(254)}` };
+  const refused = await http(first.rpcPort, 'PUT', '/typed', { body: 'v', headers: long });
+  assert.equal(refused.status, 400);
+  assert.match(refused.text, /the Content-Type has 256 bytes; at most 255 are allowed/);
 });
 
 test('a deleted key is gone everywhere, and a missing one is 404', async () => {

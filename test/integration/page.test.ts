@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
-import { Cluster, eventually } from './harness.js';
+import { Cluster, eventually, http, Node } from './harness.js';
 
 const executablePath = '/usr/bin/chromium';
 /** Where screenshots go, for a person to look at; without it none are taken. */
@@ -161,4 +161,41 @@ test('when its node is gone the page says so, and it comes back with it', { skip
   await eventually('it is ready', async () => (await node.status()).isReady);
   await holds(page, `document.getElementById('state').textContent !== 'No answer'`);
   assert.equal(await page.locator('#notice').isVisible(), false);
+});
+
+test('a node that asks for a token is locked until a right one is given, and stays open when it is read again', {
+  skip,
+  timeout: 120_000,
+}, async (context) => {
+  const folder = await mkdtemp(join(tmpdir(), 'dcache-page-token-'));
+  const file = join(folder, 'tokens');
+  await writeFile(file, 'may-read-and-write-1\nread may-only-read-key-2\n');
+  const node = (await Node.create('locked', ['--auth-token-file', file])).start('--bootstrap');
+  context.after(async () => {
+    await node.kill();
+    await rm(folder, { recursive: true });
+  });
+  await eventually('it is ready', async () => (await http(node.rpcPort, 'GET', '/-/ready')).status === 200);
+  const { page } = await open({ viewport: { width: 375, height: 812 } });
+  await page.goto(`http://127.0.0.1:${node.rpcPort}/-/`);
+  const state = (text: string) => holds(page, `document.getElementById('state').textContent === '${text}'`);
+  const enter = async (token: string): Promise<void> => {
+    await page.fill('#token', token);
+    await page.click('#login button');
+  };
+  await state('Locked');
+  assert.equal(await page.locator('#login').isVisible(), true);
+  assert.equal(await page.locator('#main').isVisible(), false, 'nothing is shown without a token');
+  if (shots) await page.screenshot({ path: join(shots, 'locked.png') });
+  await enter('this-is-no-token-at-all');
+  await state('Token refused');
+  assert.equal(await page.locator('#main').isVisible(), false);
+  await enter('may-only-read-key-2');
+  await state('Healthy');
+  assert.equal(await page.locator('#login').isVisible(), false);
+  assert.equal(await page.locator('#main').isVisible(), true);
+  assert.equal(await page.inputValue('#token'), '', 'the token does not stay in the field');
+  await page.reload();
+  await state('Healthy');
+  assert.ok(!page.url().includes('may-only-read'), 'nor does it get into the address');
 });

@@ -106,7 +106,9 @@ export class ByteWriter {
 
   /** Eight bytes of an integer from 0 to 2^53-1. */
   u64(value: number): this {
-    assert(Number.isSafeInteger(value) && value >= 0, `a u64 takes an integer from 0 to 2^53-1, got ${value}`);
+    // The text of an assertion costs more than what it guards: it is made only where it is needed.
+    if (!Number.isSafeInteger(value) || value < 0)
+      assert(false, `a u64 takes an integer from 0 to 2^53-1, got ${value}`);
     this.#reserve(8);
     this.#view.setUint32(this.#at, Math.floor(value / 0x1_0000_0000));
     this.#view.setUint32(this.#at + 4, value >>> 0);
@@ -123,13 +125,16 @@ export class ByteWriter {
 
   /** LEB128 of an integer from 0 to 2^53-1: 1 to 8 bytes. */
   varint(value: number): this {
-    assert(Number.isSafeInteger(value) && value >= 0, `a varint takes an integer from 0 to 2^53-1, got ${value}`);
+    if (!Number.isSafeInteger(value) || value < 0)
+      assert(false, `a varint takes an integer from 0 to 2^53-1, got ${value}`);
     this.#reserve(8);
-    while (value >= 0x80) {
-      this.#buffer[this.#at++] = (value % 0x80) | 0x80;
-      value = Math.floor(value / 0x80);
-    }
-    this.#buffer[this.#at++] = value;
+    const buffer = this.#buffer;
+    let at = this.#at;
+    // Bitwise operators would cut what has more than 32 bits.
+    for (; value >= 0x8000_0000; value = Math.floor(value / 0x80)) buffer[at++] = (value % 0x80) | 0x80;
+    for (; value >= 0x80; value >>>= 7) buffer[at++] = (value & 0x7f) | 0x80;
+    buffer[at++] = value;
+    this.#at = at;
     return this;
   }
 
@@ -153,7 +158,7 @@ export class ByteWriter {
 
   /** Overwrites four bytes at `at`, for a length or checksum known only later. */
   patchU32(at: number, value: number): this {
-    assert(at + 4 <= this.#at, `cannot patch at ${at}, only ${this.#at} bytes are written`);
+    if (at + 4 > this.#at) assert(false, `cannot patch at ${at}, only ${this.#at} bytes are written`);
     this.#view.setUint32(at, value);
     return this;
   }
@@ -242,6 +247,7 @@ export class ByteReader {
 
   varint(): number {
     const start = this.#at;
+    if (start < this.#bytes.length && this.#bytes[start]! < 0x80) return this.#bytes[this.#at++]!;
     let value = 0;
     let scale = 1;
     for (;;) {
@@ -257,7 +263,7 @@ export class ByteReader {
 
   /** The next `length` bytes as a view. */
   raw(length: number): Uint8Array {
-    this.#need(length, `${length} bytes`);
+    if (this.remaining < length) this.#need(length, `${length} bytes`);
     const view = this.#bytes.subarray(this.#at, this.#at + length);
     this.#at += length;
     return view;

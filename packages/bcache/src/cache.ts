@@ -12,8 +12,9 @@ import {
   resolveFill,
   type SetOptions,
 } from './fill/options.js';
+import type { Entries } from './local/entries.js';
 import type { Space, SpaceMode } from './local/space.js';
-import type { LocalStore } from './local/store.js';
+
 import { type CacheOptions, resolveOptions } from './options.js';
 
 export interface NamespaceOptions extends Omit<FillOptions, 'signal' | 'tags'> {
@@ -46,7 +47,7 @@ export class Namespace<V> {
   readonly name: string;
   protected readonly driver: Driver;
   readonly #space: Space;
-  readonly #store: LocalStore;
+  readonly #entries: Entries;
   readonly #events: Events;
   readonly #defaults: FillDefaults;
 
@@ -54,29 +55,28 @@ export class Namespace<V> {
     this.driver = driver;
     this.name = name;
     // Not through the driver at each read: three steps less on the way of a hit.
-    this.#store = driver.replica.store;
+    this.#entries = driver.replica.store.entries;
     this.#events = driver.events;
-    this.#space = this.#store.space(name);
+    this.#space = driver.replica.store.space(name);
     if (mode !== undefined) this.#space.mode = mode;
     this.#defaults = defaults;
   }
 
   /** The value, or undefined where there is none, or none that is fresh. */
   get(key: string): V | undefined {
-    const value = this.#store.get(this.#space, key) as V | undefined;
+    const value = this.#entries.get(this.#space, key) as V | undefined;
     if (this.#events.watchesReads) this.#tellRead(key, value !== undefined);
     return value;
   }
 
   /** As `get`, but without counting, touching or telling anybody. */
   peek(key: string): V | undefined {
-    const { store } = this.driver.replica;
-    const slot = store.findFresh(this.#space, key);
-    return slot < 0 ? undefined : (store.valueAt(slot) as V);
+    const slot = this.#entries.findFresh(this.#space, key);
+    return slot < 0 ? undefined : (this.#entries.valueAt(slot) as V);
   }
 
   has(key: string): boolean {
-    return this.driver.replica.store.findFresh(this.#space, key) >= 0;
+    return this.#entries.findFresh(this.#space, key) >= 0;
   }
 
   /**
@@ -136,7 +136,7 @@ export class Namespace<V> {
 
   /** Keys with a fresh value, in no promised order. */
   keys(): IterableIterator<string> {
-    return this.driver.replica.store.keysOf(this.#space);
+    return this.#entries.keysOf(this.#space);
   }
 
   /**
@@ -249,13 +249,14 @@ export class Cache<V> extends Namespace<V> {
   stats(): CacheStats {
     const { replica, loader } = this.driver;
     const { store } = replica;
+    const { entries } = store;
     return {
-      keys: store.size,
-      bytes: store.bytes,
-      hits: store.hits,
-      misses: store.misses,
-      evictions: store.evictions,
-      expirations: store.expirations,
+      keys: entries.size,
+      bytes: entries.bytes,
+      hits: entries.hits,
+      misses: entries.misses,
+      evictions: entries.evictions,
+      expirations: entries.expirations,
       fills: loader.fills,
       fillsInFlight: loader.inFlight,
       tombstones: store.tombstones,

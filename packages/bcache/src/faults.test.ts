@@ -61,7 +61,7 @@ test('fault 4: neither eviction nor reads drop a deletion', () => {
   pool.delete('b', 'k');
   for (let i = 0; i < 1000; i++) {
     pool.set('b', `other${i}`, i);
-    pool.get('b').store.get(pool.get('b').store.space(''), 'k');
+    pool.get('b').store.entries.get(pool.get('b').store.space(''), 'k');
   }
   pool.wire.push(...held);
   pool.deliver();
@@ -95,7 +95,7 @@ test('fault 5: repair never sends the whole cache in one message', () => {
   pool.meet();
   pool.connect('b', 'a');
   pool.deliver();
-  assert.equal(b.store.size, 5_000);
+  assert.equal(b.store.entries.size, 5_000);
   assert.ok(pool.largestBytes < 72 * 1024, `${pool.largestBytes} bytes in one message`);
 });
 
@@ -205,7 +205,7 @@ test('eviction is local: what one node evicted is not sent to it again', () => {
   pool.pass(30_000, 1_000);
   const { received, states, pulls } = pool.get('b').replicator.stats;
   assert.deepEqual([received - before, states, pulls], [0, 0, 0]);
-  assert.equal(pool.get('b').store.size, 100);
+  assert.equal(pool.get('b').store.entries.size, 100);
 });
 
 test('clear and invalidated tags reach a node that joins later, and values that come late are void too', () => {

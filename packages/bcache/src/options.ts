@@ -4,6 +4,7 @@ import type { Bus } from './bus.js';
 import { type Duration, show, toBytes, toMs } from './duration.js';
 import { type FillDefaults, type FillOptions, noDefaults, resolveFill } from './fill/options.js';
 import { type EvictionName, evictionNames } from './local/eviction/policy.js';
+import { mostSlots } from './local/slots.js';
 import type { TlsMaterial } from './net/listener.js';
 import { type CopyMode, copyModes } from './value/copy.js';
 
@@ -78,7 +79,7 @@ export interface ResolvedOptions {
 }
 
 const defaultMaxKeys = 100_000;
-const mostKeys = 2 ** 24 - 1;
+const mostKeys = mostSlots - 1;
 
 /** A checked copy; a `TypeError` names the option, what it got and what it takes. */
 export function resolveOptions(options: CacheOptions = {}): ResolvedOptions {

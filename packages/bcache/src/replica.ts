@@ -2,9 +2,10 @@ import type { Random } from '@dcache/base';
 import { type Change, ChangeKind, noBytes, noTags } from './core/change.js';
 import { Replicator } from './core/replicator.js';
 import { CacheError } from './errors.js';
+import type { RemoveReason } from './local/entry.js';
 import type { EvictionName } from './local/eviction/policy.js';
 import type { Space } from './local/space.js';
-import { LocalStore, type RemoveReason } from './local/store.js';
+import { LocalStore } from './local/store.js';
 import { type Copier, type CopyMode, createCopier } from './value/copy.js';
 
 export interface ReplicaOptions {
@@ -60,6 +61,7 @@ export class Replica {
       maxBytes: options.maxBytes,
       eviction: options.eviction,
       deletionDelayMs: options.deletionDelayMs,
+      hashSeed: options.random.below(2 ** 32),
       codec: this.copier,
       now: options.now ?? (() => this.#monotonicMs),
       clusterOffset: () => this.replicator.nowMs - this.#monotonicMs,
@@ -103,7 +105,7 @@ export class Replica {
 
   /** Deletes a key everywhere, held here or not. True where a fresh value was held here. */
   delete(space: Space, key: string): boolean {
-    const wasHeld = this.store.findFresh(space, key) >= 0;
+    const wasHeld = this.store.entries.findFresh(space, key) >= 0;
     this.#kill(ChangeKind.delete, space, key);
     return wasHeld;
   }

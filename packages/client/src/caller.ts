@@ -30,6 +30,8 @@ export type Repeat = 'read' | 'stamped' | 'once';
 /** The first wait between two rounds over the servers; it doubles up to the second. */
 const firstWaitMs = 25;
 const lastWaitMs = 1_000;
+/** How long a client that no server has ever answered tries them anew where none can be reached, in milliseconds. */
+const firstContactMs = 1_000;
 /** How long one server may take to tell who the servers are. */
 const refreshTimeoutMs = 2_000;
 /** With the leader gone, who leads is asked anew this often. */
@@ -42,6 +44,8 @@ export class Caller {
   readonly #closing = new AbortController();
   #refreshing: Promise<void> | undefined;
   #refreshedMs = Number.NEGATIVE_INFINITY;
+  /** Some server has answered something. */
+  #hasHeard = false;
 
   constructor(options: ResolvedOptions) {
     this.#options = options;
@@ -73,15 +77,21 @@ export class Caller {
     const tried = new Set<Link>();
     let mayBeApplied = false;
     let waitMs = firstWaitMs;
+    const startMs = performance.now();
     for (;;) {
       this.#checkOpen();
       const link = this.#pick(target, tried);
       const attemptMs = Math.min(deadlineMs, performance.now() + this.#options.attemptTimeoutMs);
       try {
-        return await link.call(method, request, { deadlineMs: attemptMs, signal });
+        const response = await link.call(method, request, { deadlineMs: attemptMs, signal });
+        this.#hasHeard = true;
+        return response;
       } catch (error) {
         if (!(error instanceof AttemptError)) throw error;
         const { failure } = error;
+        this.#hasHeard ||= !failure.isNobody;
+        if (!this.#hasHeard && performance.now() - startMs >= firstContactMs && !signal?.aborted && !this.isClosed)
+          throw this.#nobody(failure);
         if (failure.kind === 'session-expired' && !mayBeApplied) return again;
         mayBeApplied ||= failure.kind === 'unknown';
         // Refused now, it may have been taken before; asked later, the session will tell.
@@ -102,7 +112,7 @@ export class Caller {
       if (this.#topology.hasOther(tried)) continue;
       tried.clear();
       await this.#pause(Math.min(waitMs * (0.5 + Math.random()), deadlineMs - performance.now()), signal);
-      waitMs = Math.min(lastWaitMs, waitMs * 2);
+      waitMs = Math.min(this.#hasHeard ? lastWaitMs : firstContactMs / 5, waitMs * 2);
     }
   }
 
@@ -198,6 +208,13 @@ export class Caller {
         if (!(error instanceof AttemptError)) throw error;
       }
     }
+  }
+
+  /** A wrong address or a server that does not run should be told at once, not after all the time of a call. */
+  #nobody({ error }: Failure): ClientError {
+    const asked = this.#options.addresses.join(', ');
+    const why = /\b[a-z]+ E[A-Z]{4,} \S*[^.\s]|Name resolution failed/.exec(error.message)?.[0] ?? error.message;
+    return new ClientError('unavailable', `no server answers at ${asked} (${why})`, { cause: error });
   }
 
   #checkOpen(): void {

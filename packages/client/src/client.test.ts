@@ -132,6 +132,26 @@ test('a write that nobody answers in time is unknown, a read is late, and neithe
   await assert.rejects(client.get('k'), { code: 'timeout' });
 });
 
+test('a client that no server has ever answered says so soon, with the addresses; later it waits its time', async () => {
+  const gone = new FakeServer('gone');
+  await gone.start();
+  const { address } = gone;
+  await gone.stop();
+  const client = await connect([address, 'no.such.host.invalid:9200'], { discover: false, timeoutMs: 60_000 });
+  const message = new RegExp(`^no server answers at ${address}, no\\.such\\.host\\.invalid:9200 \\(.+\\)$`);
+  const calls = [client.get('k'), client.set('k', 'v'), client.servers()];
+  await Promise.all(calls.map((call) => assert.rejects(call, { code: 'unavailable', message })));
+
+  const [server] = (await servers(1)) as [FakeServer];
+  const known = await connect(server.address, { timeoutMs: 1_600 });
+  await known.get('k');
+  await server.stop();
+  await assert.rejects(
+    known.get('k'),
+    (error: Error) => !message.test(error.message) && !/no server/.test(error.message),
+  );
+});
+
 test('an aborted write is unknown once it was sent, and aborted before', async () => {
   const [leader] = (await servers(1)) as [FakeServer];
   const client = await connect(leader.address);

@@ -53,10 +53,12 @@ export interface Failure {
   readonly error: ClientError;
   /** The server cannot be reached, or does not answer: others should be asked first for a while. */
   readonly isLinkDown: boolean;
+  /** No connection could be made at all. */
+  readonly isNobody?: boolean;
 }
 
 /** What the server's own codes mean for a client that could ask again. */
-const undone: ReadonlySet<string> = new Set(['no-leader', 'not-leader', 'stopping']);
+const undone: ReadonlySet<string> = new Set(['no-leader', 'not-leader', 'not-ready', 'stopping']);
 
 const statuses: Partial<Record<number, ClientErrorCode>> = {
   [status.NOT_FOUND]: 'not-found',
@@ -76,6 +78,7 @@ export function toFailure(error: ServiceError, address: string): Failure {
   const fail = (kind: Failure['kind'], code: ClientErrorCode, isLinkDown: boolean, message = details): Failure => ({
     kind,
     isLinkDown,
+    isNobody: kind === 'undone',
     error: new ClientError(code, `${address}: ${message}`, { cause: error }),
   });
   switch (error.code) {
@@ -115,6 +118,7 @@ function fromServer(code: ErrorCode, error: ServiceError, address: string): Fail
   // Only HTTP carries such keys.
   if (code === 'key-reused') return fail('final', 'bad-argument');
   if (code === 'method-not-allowed') return fail('final', 'unsupported');
-  if (code === 'no-leader' || code === 'stopping') return fail('undone', 'unavailable');
+  if (code === 'no-leader' || code === 'not-ready' || code === 'stopping') return fail('undone', 'unavailable');
+  if (code === 'overloaded') return fail('final', 'busy');
   return fail('final', code);
 }

@@ -220,6 +220,8 @@ export interface Found {
   /** Milliseconds of log time, 0 for never. */
   readonly expiresAtMs: number;
   readonly flags: number;
+  /** Its media type, where that is none of those that the flags name by number. */
+  readonly contentType?: string | undefined;
 }
 
 /** A server of the cluster, as clients see it. */

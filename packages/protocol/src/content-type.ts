@@ -1,6 +1,13 @@
+import { concatBytes } from '@dcache/base';
+import { DcacheError } from './errors.js';
+
 /*
- * The media type of a value, in the low eight bits of its flags: so every protocol reads the pure value, a type costs no
- * bytes of its own, and what edits a value need not know of it. A type that is not in the table is not kept.
+ * The media type of a value, kept as it was given. The usual ones cost nothing: their number is in the low eight bits of
+ * the value's flags. Any other stands before the value in the store, told by one bit of the flags:
+ *
+ *   length:u8 | type, Latin-1 as in the header | value
+ *
+ * The state machine takes it off again when it reads, so every protocol sees the pure value.
  */
 
 // Append only: the place of a type is its number in the log and in snapshots; 0 is "none was given".
@@ -55,24 +62,52 @@ const types: readonly string[] = [
   'font/woff2',
   'application/graphql',
   'application/sql',
+  'application/x-www-form-urlencoded',
 ];
 
 const numbers: ReadonlyMap<string, number> = new Map(types.map((type, number) => [type, number]));
 
-/** The flags of a value with this Content-Type; 0 for one that is not kept. */
-export function contentTypeFlags(header: string | undefined): number {
-  if (header === undefined) return 0;
-  const exact = numbers.get(header);
-  if (exact !== undefined) return exact;
-  const normal = header
-    .toLowerCase()
-    .replace(/\s*;\s*/g, '; ')
-    .replace(/charset="?utf-?8"?/, 'charset=utf-8')
-    .trim();
-  return numbers.get(normal) ?? 0;
+/** In the flags: the type stands before the value. */
+const typeInValue = 0x100;
+/** Bytes of the longest type that is kept. */
+const maxTypeBytes = 255;
+/** What a type adds to its value in the store, at most. */
+export const maxTypePrefixBytes: number = maxTypeBytes + 1;
+
+/** How a value with this Content-Type is stored. Throws `bad-argument` for a type of more than 255 bytes. */
+export function typedValue(
+  contentType: string | undefined,
+  value: Uint8Array,
+): { readonly value: Uint8Array; readonly flags: number } {
+  if (contentType === undefined || contentType === '') return { value, flags: 0 };
+  const number = numbers.get(contentType);
+  if (number !== undefined) return { value, flags: number };
+  const { length } = contentType;
+  if (length > maxTypeBytes)
+    throw new DcacheError('bad-argument', `the Content-Type has ${length} bytes; at most ${maxTypeBytes} are allowed`);
+  const prefix = new Uint8Array(length + 1);
+  prefix[0] = length;
+  for (let i = 0; i < length; i++) prefix[i + 1] = contentType.charCodeAt(i);
+  return { value: concatBytes([prefix, value]), flags: typeInValue };
 }
 
-/** The Content-Type of a value with these flags; bytes where none was given, or a newer version's. */
+/** RFC 9110 §5.5. */
+const headerText = /^[\t\x20-\x7e\x80-\xff]+$/;
+
+/** Whether `splitTyped` has something to take off. */
+export function hasTypePrefix(flags: number): boolean {
+  return (flags & typeInValue) !== 0;
+}
+
+/** A stored value whose flags say that its type stands before it, as two; the value is a view. */
+export function splitTyped(stored: Uint8Array): { readonly contentType: string; readonly value: Uint8Array } {
+  const length = stored[0] ?? 0;
+  const contentType = String.fromCharCode(...stored.subarray(1, length + 1));
+  // A restored file may hold anything; what is no header must not get into one.
+  return { contentType: headerText.test(contentType) ? contentType : types[0]!, value: stored.subarray(length + 1) };
+}
+
+/** The Content-Type of a value with these flags and none before it; bytes where none was given, or a newer version's. */
 export function contentTypeOf(flags: number): string {
   return types[flags & 0xff] ?? 'application/octet-stream';
 }

@@ -18,8 +18,10 @@ export type ErrorCode =
   | 'too-large'
   | 'key-reused'
   | 'busy'
+  | 'overloaded'
   | 'internal'
   | 'no-leader'
+  | 'not-ready'
   | 'not-leader'
   | 'stopping'
   | 'unknown-outcome'
@@ -41,9 +43,13 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   'key-reused': { grpc: 9, http: 422, resp: 'ERR' },
   /** A bounded queue is full; nothing was done, try again later. */
   busy: { grpc: 8, http: 429, resp: 'BUSY' },
+  /** All clients together send more at once than this node holds; nothing was done, others may have room. */
+  overloaded: { grpc: 8, http: 503, resp: 'BUSY' },
   internal: { grpc: 13, http: 500, resp: 'ERR' },
   /** No leader within the time given; nothing was done. */
   'no-leader': { grpc: 14, http: 503, resp: 'CLUSTERDOWN' },
+  /** This node has none of the cluster's data yet; nothing was done, others have it. */
+  'not-ready': { grpc: 14, http: 503, resp: 'LOADING' },
   /** Only the leader does this; nothing was done, and the message names who leads. */
   'not-leader': { grpc: 14, http: 503, resp: 'CLUSTERDOWN' },
   /** This node is stopping; nothing was done. */

@@ -9,7 +9,7 @@ import {
   type Reply,
   ReplyType,
 } from './command.js';
-import { contentTypeFlags, contentTypeOf } from './content-type.js';
+import { contentTypeOf, typedValue } from './content-type.js';
 import { parseDuration } from './duration.js';
 import { DcacheError } from './errors.js';
 import { parseIdempotencyKey } from './idempotency-key.js';
@@ -40,7 +40,8 @@ export type HttpRequest =
       readonly kind: 'write';
       readonly key: Uint8Array;
       readonly ttlMs: number;
-      readonly flags: number;
+      /** Kept with the value as it is. */
+      readonly contentType: string | undefined;
       readonly condition: Condition | undefined;
       readonly idempotencyKey: string | undefined;
     }
@@ -78,7 +79,7 @@ export function parseHttpRequest(method: string, target: string, headers: HttpHe
         kind: 'write',
         key,
         ttlMs: parseTtl(query?.get('ttl')),
-        flags: contentTypeFlags(textOf(headers['content-type'])),
+        contentType: textOf(headers['content-type']),
         condition: parseCondition(headers),
         idempotencyKey: parseIdempotencyKey(headers['idempotency-key']),
       };
@@ -102,9 +103,8 @@ export function httpWriteCommand(request: HttpRequest & { kind: 'write' }, value
   return {
     type: CommandType.set,
     key: request.key,
-    value,
     ttlMs: request.ttlMs,
-    flags: request.flags,
+    ...typedValue(request.contentType, value),
     condition: request.condition,
   };
 }
@@ -127,11 +127,11 @@ function textOf(header: string | readonly string[] | undefined): string | undefi
  */
 export function httpFoundHeaders(found: Found): Record<string, string | number> {
   const headers = {
-    'content-type': contentTypeOf(found.flags),
+    'content-type': found.contentType ?? contentTypeOf(found.flags),
     'content-length': found.value.length,
     etag: formatEtag(found.revision),
   };
-  if ((found.flags & 0xff) === 0) return headers;
+  if (found.contentType === undefined && (found.flags & 0xff) === 0) return headers;
   return { ...headers, 'x-content-type-options': 'nosniff', 'content-security-policy': 'sandbox' };
 }
 

@@ -42,6 +42,7 @@ export {
   takesSession,
 } from './command.js';
 export { readCommand, readReply, writeCommand, writeReply } from './command-codec.js';
+export { hasTypePrefix, maxTypePrefixBytes, splitTyped, typedValue } from './content-type.js';
 export { maxDurationMs, parseDuration } from './duration.js';
 export { DcacheError, type ErrorCode, errorTable, toDcacheError } from './errors.js';
 export {

@@ -6,10 +6,11 @@ import {
   type HardState,
   type Message,
   MessageType,
-  makeMessage,
   type NodeId,
+  newMessage,
   noBytes,
   noEntries,
+  noMessages,
   type Snapshot,
   type SnapshotMetadata,
 } from './core/message.js';
@@ -145,19 +146,29 @@ function readMessage(reader: ByteReader): Message {
   if ((present & ~allPresent) !== 0) throw new BytesError(`unknown fields ${present} at offset ${at + 1}`);
   const from = readNodeId(reader);
   const to = readNodeId(reader);
-  return makeMessage(type as MessageType, to, {
+  const term = present & Present.term ? reader.varint() : 0;
+  const logTerm = present & Present.logTerm ? reader.varint() : 0;
+  const index = present & Present.index ? reader.varint() : 0;
+  const commit = present & Present.commit ? reader.varint() : 0;
+  const vote = present & Present.vote ? reader.varint() : 0;
+  const rejectHint = present & Present.rejectHint ? reader.varint() : 0;
+  const context = present & Present.context ? reader.varint() : 0;
+  return newMessage(
+    type as MessageType,
+    to,
     from,
-    term: present & Present.term ? reader.varint() : 0,
-    logTerm: present & Present.logTerm ? reader.varint() : 0,
-    index: present & Present.index ? reader.varint() : 0,
-    commit: present & Present.commit ? reader.varint() : 0,
-    vote: present & Present.vote ? reader.varint() : 0,
-    rejectHint: present & Present.rejectHint ? reader.varint() : 0,
-    context: present & Present.context ? reader.varint() : 0,
-    reject: (present & Present.reject) !== 0,
-    entries: present & Present.entries ? readEntries(reader) : noEntries,
-    snapshot: present & Present.snapshot ? readSnapshot(reader) : undefined,
-  });
+    term,
+    logTerm,
+    index,
+    commit,
+    vote,
+    (present & Present.reject) !== 0,
+    rejectHint,
+    context,
+    present & Present.entries ? readEntries(reader) : noEntries,
+    present & Present.snapshot ? readSnapshot(reader) : undefined,
+    noMessages,
+  );
 }
 
 /** One entry. */

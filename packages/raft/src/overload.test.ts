@@ -84,7 +84,7 @@ test('a long queue is applied in slices of a few milliseconds, in order (pitfall
 });
 
 test('heartbeats go on beside an apply that takes far longer than an election timeout (pitfall 21)', async () => {
-  await using cluster = new TestCluster();
+  await using cluster = new TestCluster({ electionTicks: 60 });
   const leader = await cluster.found(3);
   const { term } = leader.status();
   for (const id of [1, 2, 3]) {
@@ -96,9 +96,9 @@ test('heartbeats go on beside an apply that takes far longer than an election ti
       return apply(entry);
     };
   }
-  // Three nodes in one process: 3 × 200 × 2.5 ms = 1.5 s of applying, with elections at 0.3 to 0.6 s.
-  await Promise.all(Array.from({ length: 200 }, (_, i) => leader.propose(utf8(`k${i}=${i}`))));
-  await until(() => [2, 3].every((id) => cluster.map(id).applied.length === 200));
+  // Three nodes in one process: 3 × 250 × 2.5 ms = 1.9 s of applying, with elections at 0.6 to 1.2 s.
+  await Promise.all(Array.from({ length: 250 }, (_, i) => leader.propose(utf8(`k${i}=${i}`))));
+  await until(() => [2, 3].every((id) => cluster.map(id).applied.length === 250));
   assert.equal(leader.status().role, 'leader');
   assert.equal(leader.status().term, term);
 });

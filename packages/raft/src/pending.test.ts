@@ -1,15 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RaftError } from './errors.js';
-import { PendingProposals } from './pending.js';
+import { type Pending, PendingProposals } from './pending.js';
 
 /** Proposes at (`index`, `term`) and notes what comes of it. */
-function propose(
-  pending: PendingProposals<string>,
-  index: number,
-  term: number,
-  results: string[],
-): (e: RaftError) => void {
+function propose(pending: PendingProposals<string>, index: number, term: number, results: string[]): Pending<string> {
   return pending.add(
     index,
     term,
@@ -70,9 +65,9 @@ test('what a snapshot covers has an unknown outcome', () => {
 test('a proposal that was given up early keeps its place and is settled once', () => {
   const pending = new PendingProposals<string>();
   const results: string[] = [];
-  const giveUp = propose(pending, 5, 2, results);
+  const aborted = propose(pending, 5, 2, results);
   propose(pending, 6, 2, results);
-  giveUp(new RaftError('aborted', 'no patience'));
+  pending.giveUp(aborted, new RaftError('aborted', 'no patience'));
   pending.applied(5, 2, 'five');
   pending.applied(6, 2, 'six');
   assert.deepEqual(results, ['5/2: aborted', '6/2: six']);

@@ -2,7 +2,7 @@ import { assert } from '@dcache/base';
 import { RaftError } from './errors.js';
 
 /** A proposal that waits for its place in the log to be applied. */
-interface Pending<Reply> {
+export interface Pending<Reply> {
   readonly index: number;
   readonly term: number;
   readonly proposedAtMs: number;
@@ -36,7 +36,7 @@ export class PendingProposals<Reply> {
     return this.#queue.length - this.#head + this.#orphanCount;
   }
 
-  /** Settles through `resolve` or `reject`, exactly once. The function returned rejects it early; its place stays. */
+  /** Settles through `resolve` or `reject`, exactly once. What it returns is for `giveUp`. */
   add(
     index: number,
     term: number,
@@ -44,12 +44,17 @@ export class PendingProposals<Reply> {
     expiresAtMs: number,
     resolve: (reply: Reply) => void,
     reject: (error: RaftError) => void,
-  ): (error: RaftError) => void {
+  ): Pending<Reply> {
     const last = this.#queue[this.#queue.length - 1];
     assert(last === undefined || last.index < index, 'proposals of one leadership come in order of index');
     const pending = { index, term, proposedAtMs, expiresAtMs, resolve, reject, settled: false };
     this.#queue.push(pending);
-    return (error) => fail(pending, error);
+    return pending;
+  }
+
+  /** Rejects one early; its place stays. */
+  giveUp(pending: Pending<Reply>, error: RaftError): void {
+    fail(pending, error);
   }
 
   /** The leadership ended: what is in flight may still be applied, or not. It is given up at `expiresAtMs` at last. */

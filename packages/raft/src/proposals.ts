@@ -50,25 +50,42 @@ export class Proposals<Reply> {
     // Leadership can be lost and won again between two turns.
     if (term !== this.#term) this.leadershipEnded();
     this.#term = term;
+    const expiresAtMs = nowMs + this.#options.proposalTimeoutMs;
     return new Promise((resolve, reject) => {
-      const abort = (): void =>
-        give(new RaftError('aborted', `aborted while index ${index} was in flight`, { cause: signal?.reason }));
-      const give = this.#pending.add(
-        index,
-        term,
-        nowMs,
-        nowMs + this.#options.proposalTimeoutMs,
-        (reply) => {
-          signal?.removeEventListener('abort', abort);
-          resolve(reply);
-        },
-        (error) => {
-          signal?.removeEventListener('abort', abort);
-          reject(error);
-        },
-      );
-      signal?.addEventListener('abort', abort, { once: true });
+      if (signal === undefined) this.#pending.add(index, term, nowMs, expiresAtMs, resolve, reject);
+      else this.#waitOrAbort(index, term, nowMs, expiresAtMs, resolve, reject, signal);
     });
+  }
+
+  #waitOrAbort(
+    index: number,
+    term: number,
+    nowMs: number,
+    expiresAtMs: number,
+    resolve: (reply: Reply | ConfState | undefined) => void,
+    reject: (error: RaftError) => void,
+    signal: AbortSignal,
+  ): void {
+    const abort = (): void =>
+      this.#pending.giveUp(
+        pending,
+        new RaftError('aborted', `aborted while index ${index} was in flight`, { cause: signal.reason }),
+      );
+    const pending = this.#pending.add(
+      index,
+      term,
+      nowMs,
+      expiresAtMs,
+      (reply) => {
+        signal.removeEventListener('abort', abort);
+        resolve(reply);
+      },
+      (error) => {
+        signal.removeEventListener('abort', abort);
+        reject(error);
+      },
+    );
+    signal.addEventListener('abort', abort, { once: true });
   }
 
   /** An entry was applied at (`index`, `term`) with this reply. */

@@ -11,6 +11,8 @@ export interface PortOptions {
   readonly http: ((socket: Socket) => void) | undefined;
   readonly tls: Tls | undefined;
   readonly maxKeyBytes: number;
+  /** Connections open at once. Default 10,000. */
+  readonly maxConnections?: number;
   readonly logger: Logger;
 }
 
@@ -18,14 +20,55 @@ export interface PortOptions {
 const speaksTls =
   'HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 35\r\n\r\nthis port speaks TLS: use https://\n';
 
+/** Connections of which clients may not take the last: peers share the port, and the cluster needs theirs. */
+const peerShare = 0.05;
+
+const tooMany =
+  'HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-type: text/plain\r\nretry-after: 1\r\ncontent-length: 53\r\n\r\ntoo many connections are open; try again in a moment\n';
+
+/** Hands clients on as long as they leave room for peers; says so to the others where they can read it. */
+class ClientShare {
+  readonly #max: number;
+  readonly #logger: Logger;
+  #open = 0;
+  #hasSaid = false;
+
+  constructor(maxConnections: number, logger: Logger) {
+    this.#max = maxConnections - Math.max(1, Math.ceil(maxConnections * peerShare));
+    this.#logger = logger;
+  }
+
+  limit(accept: (socket: Socket) => void, refusal: string): (socket: Socket) => void {
+    return (socket) => {
+      if (this.#open >= this.#max) {
+        if (!this.#hasSaid) this.#logger.warn({ open: this.#open }, 'clients hold as many connections as they may');
+        this.#hasSaid = true;
+        socket.on('error', () => socket.destroy());
+        socket.end(refusal);
+        socket.destroySoon();
+        return;
+      }
+      this.#open++;
+      socket.once('close', () => {
+        this.#open--;
+        this.#hasSaid = false;
+      });
+      accept(socket);
+    };
+  }
+}
+
 /** The one port: which protocol's server gets which connection. With TLS the same choice is made inside it, and only there. */
 export function makePort(options: PortOptions): Mux {
   const routes: Route[] = [{ name: 'peer', matcher: preface(peerPreface), accept: options.peers }];
-  if (options.grpc) routes.push({ name: 'grpc', matcher: http2, accept: options.grpc });
-  if (options.http) routes.push({ name: 'http', matcher: http1, accept: options.http });
+  const maxConnections = options.maxConnections ?? 10_000;
+  const clients = new ClientShare(maxConnections, options.logger);
+  if (options.grpc) routes.push({ name: 'grpc', matcher: http2, accept: clients.limit(options.grpc, '') });
+  if (options.http) routes.push({ name: 'http', matcher: http1, accept: clients.limit(options.http, tooMany) });
   const secure = options.tls;
-  if (!secure) return new Mux({ routes, maxSniffBytes: options.maxKeyBytes * 3 + 16_384, logger: options.logger });
   const { logger } = options;
+  const bounds = { maxSniffBytes: options.maxKeyBytes * 3 + 16_384, maxConnections, logger };
+  if (!secure) return new Mux({ routes, ...bounds });
   const inside = secure.serve(
     options.http !== undefined,
     (socket) => {
@@ -47,8 +90,7 @@ export function makePort(options: PortOptions): Mux {
         },
       },
     ],
-    maxSniffBytes: options.maxKeyBytes * 3 + 16_384,
-    logger,
+    ...bounds,
   });
   return mux;
 }

@@ -76,7 +76,7 @@ class FakeLog implements ReplicatedLog {
   }
 
   status(): RaftStatus {
-    return { confState: { voters: [1, 2], learners: [3] } } as unknown as RaftStatus;
+    return { id: this.id, isReadable: true, confState: { voters: [1, 2], learners: [3] } } as unknown as RaftStatus;
   }
 
   changeMember(): Promise<ConfState> {
@@ -403,6 +403,24 @@ test('a local read takes no barrier, and hides what has expired by this node’s
   assert.ok(await router.read(utf8('b'), local));
   assert.ok(await router.read(utf8('a')), 'other levels go by the applied stamp');
   assert.deepEqual(log.barriers, ['linearizable']);
+});
+
+test('a newcomer without data refuses local reads until it is a member, and answers them from then on', async () => {
+  const { log, router } = make();
+  const local = { level: ReadLevel.local };
+  const { status } = log;
+  for (const strange of [{ id: 9 }, { isReadable: false }]) {
+    log.status = () => ({ ...status.call(log), ...strange });
+    await assert.rejects(router.read(utf8('a'), local), {
+      code: 'not-ready',
+      message: /it is joining the cluster; ask/,
+    });
+    await assert.rejects(router.readMany([utf8('a')], local), { code: 'not-ready' });
+  }
+  log.status = status;
+  assert.equal(await router.read(utf8('a'), local), undefined);
+  log.status = () => ({ ...status.call(log), isReadable: false });
+  assert.equal(await router.read(utf8('a'), local), undefined, 'what it has stays readable');
 });
 
 test('an error of the log that is not about leadership ends a read at once', async () => {

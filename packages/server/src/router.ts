@@ -52,6 +52,8 @@ export class Router implements CommandHandler {
   readonly #leaderWait: LeaderWait;
   readonly #maxInFlightBytes: number;
   #inFlightBytes = 0;
+  /** This node was a member of the cluster as of what it has applied: from then on its store says something. */
+  #hasData = false;
 
   constructor(parts: RouterParts) {
     this.#parts = parts;
@@ -87,12 +89,14 @@ export class Router implements CommandHandler {
   ): Promise<Result> {
     const level = options.level ?? this.#parts.readConsistency;
     const { stateMachine, time } = this.#parts;
-    if (level === ReadLevel.local)
+    if (level === ReadLevel.local) {
+      if (!this.#hasData) this.#checkData();
       return look((key) => {
         const found = stateMachine.read(key);
         // Only here does this node's own clock hide what no entry has expired yet.
         return found && found.expiresAtMs !== 0 && found.expiresAtMs <= time.nowMs() ? undefined : found;
       });
+    }
     const find = (key: Uint8Array): Found | undefined => stateMachine.read(key);
     await this.#barrier(level);
     const result = look(find);
@@ -100,6 +104,17 @@ export class Router implements CommandHandler {
     // Not the lease again: a leader that once offered to hand over has none for the rest of its term.
     await this.#barrier(ReadLevel.linearizable);
     return look(find);
+  }
+
+  /** A newcomer's empty store must not pass for a cache without the key. */
+  #checkData(): void {
+    const { confState, id, isReadable } = this.#parts.log.status();
+    if (!isReadable || !(confState.voters.includes(id) || confState.learners.includes(id)))
+      throw new DcacheError(
+        'not-ready',
+        'this node has none of the data yet, it is joining the cluster; ask another, or at level lease or linearizable',
+      );
+    this.#hasData = true;
   }
 
   servers(): readonly ServerInfo[] {

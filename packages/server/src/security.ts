@@ -123,6 +123,7 @@ function readKeyring(file: string): string[] | undefined {
   throw new TypeError(`--keyring-file ${file} is broken; it takes a JSON array of base64 keys`);
 }
 
-function isLoopback(host: string): boolean {
+/** Whether only this machine reaches `host`. */
+export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
 }

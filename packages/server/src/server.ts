@@ -20,6 +20,7 @@ import type { Authorize } from './api/access.js';
 import { GrpcApi, type GrpcApiOptions } from './api/grpc.js';
 import { HttpApi } from './api/http.js';
 import { answerInternal } from './api/internal.js';
+import { hostCheck } from './api/origin.js';
 import { newClusterId } from './cluster-id.js';
 import { ClusterWatch } from './cluster-watch.js';
 import { withDefaultTtl } from './default-ttl.js';
@@ -43,7 +44,7 @@ import { Peers, type Reply as ReplyFrame } from './peers.js';
 import { makePort } from './port.js';
 import { RaftReplicatedLog } from './replicated-log.js';
 import { Router } from './router.js';
-import { Security } from './security.js';
+import { isLoopback, Security } from './security.js';
 import { SlowLog } from './slow-log.js';
 import { CacheStateMachine } from './state-machine.js';
 import { isReady, type ServerStatus, serverStatus } from './status.js';
@@ -177,7 +178,14 @@ export class Server implements CommandHandler {
       metrics: this.#metrics,
       ...(tokens ? { authorize } : {}),
     };
-    if (this.#options.http) this.#http = new HttpApi({ ...api, internal: (path) => answerInternal(path, this) });
+    const { serfAddress, advertise, insecure } = this.#options;
+    const checksHost = isLoopback(serfAddress.host) && !tokens && !tls && !insecure;
+    if (this.#options.http)
+      this.#http = new HttpApi({
+        ...api,
+        internal: (path) => answerInternal(path, this),
+        ...(checksHost ? { checkHost: hostCheck(advertise ? [advertise.host] : []) } : {}),
+      });
     if (this.#options.grpc) this.#grpc = this.#makeGrpc(api);
     this.#mux = makePort({
       peers: (socket) => this.#peers.accept(socket),

@@ -5,6 +5,8 @@ import {
   checkReply,
   DcacheError,
   type EntryWrite,
+  hasTypePrefix,
+  maxTypePrefixBytes,
   type Reply,
   ReplyType,
   type RestoreResult,
@@ -67,7 +69,7 @@ export class SnapshotRestore {
       for (const { key, expiresAtMs, flags, valueBytes } of page) {
         const ttlMs = expiresAtMs === 0 ? 0 : expiresAtMs - nowMs();
         if (expiresAtMs !== 0 && ttlMs <= 0) expired++;
-        else if (valueBytes > this.#parts.maxValueBytes) skipped++;
+        else if (valueBytes > this.#parts.maxValueBytes + (hasTypePrefix(flags) ? maxTypePrefixBytes : 0)) skipped++;
         else {
           if (bytes + valueBytes > batchBytes && batch.length > 0) await flush();
           batch.push({ key, value: saved.get(key)!.value, ttlMs, flags });

@@ -11,6 +11,7 @@ import {
   ReplyType,
   type SessionStamp,
   type SetCommand,
+  typedValue,
 } from '@dcache/protocol';
 import { ConfChangeType, type ConfState } from '@dcache/raft';
 import fc from 'fast-check';
@@ -466,4 +467,35 @@ test('a request with an idempotency key is applied once, also by a node that was
   const without = new Machine();
   without.apply(set('k', 'first'), set('k', 'second'));
   assert.notEqual(without.inner.stateHash(), machine.inner.stateHash(), 'the keys are in the state hash');
+});
+
+test('where nothing is evicted, what is due makes room before the cache counts as full', () => {
+  const machine = new Machine(2_000_000, 'none');
+  const many = workBudget * 3;
+  for (let i = 0; i < many; i++) machine.one(set(`brief-${i}`, 'x'.repeat(200), { ttlMs: 1_000 }));
+  const rest = 2_000_000 - machine.inner.store.stats().liveBytes;
+  const room = 'x'.repeat(rest + 900_000);
+  assert.equal(machine.one(set('large', room)).type, ReplyType.full);
+  machine.nowMs += 1_000;
+  // One entry alone lets fewer expire than the large value needs.
+  assert.equal(machine.one(set('large', room)).type, ReplyType.ok);
+  const left = machine.inner.store.stats().entries - 1;
+  assert.ok(left > 0, 'no more than is needed is removed at once');
+  const sets = [{ key: utf8('other'), value: utf8('x'.repeat(left * 200)), ttlMs: 0, flags: 0 }];
+  assert.equal(machine.one({ type: CommandType.setMany, sets }).type, ReplyType.ok);
+  assert.equal(machine.one(set('too much', room)).type, ReplyType.full, 'full is full where nothing is due');
+});
+
+test('a type that stands before its value is taken off by a read, and what is stored keeps it', async () => {
+  const machine = new Machine();
+  const stored = typedValue('image/x-strange; v=1', utf8('v'));
+  machine.one({ ...set('k', ''), ...stored } as SetCommand);
+  const healed = new Machine();
+  await healed.inner.restore(cut(machine.bytes()));
+  for (const one of [machine, healed]) {
+    const found = one.inner.read(utf8('k'))!;
+    assert.equal(found.contentType, 'image/x-strange; v=1');
+    assert.equal(fromUtf8(found.value), 'v');
+  }
+  assert.equal(healed.inner.stateHash(), machine.inner.stateHash());
 });

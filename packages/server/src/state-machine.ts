@@ -9,11 +9,13 @@ import {
   decodeLogEntry,
   type EntryWrite,
   type Found,
+  hasTypePrefix,
   type LoadCommand,
   type Reply,
   ReplyType,
   type SetCommand,
   type SetManyCommand,
+  splitTyped,
   takesSession,
 } from '@dcache/protocol';
 import {
@@ -128,12 +130,9 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
   read(key: Uint8Array): Found | undefined {
     const entry = this.store.get(key);
     if (!entry) return undefined;
-    return {
-      value: entry.value,
-      revision: entry.revision,
-      expiresAtMs: entry.expiresAtMs ?? 0,
-      flags: entry.flags ?? 0,
-    };
+    const { value, revision, expiresAtMs = 0, flags = 0 } = entry;
+    if (hasTypePrefix(flags)) return { ...splitTyped(value), revision, expiresAtMs, flags };
+    return { value, revision, expiresAtMs, flags };
   }
 
   snapshot(): StateMachineSnapshot {
@@ -242,10 +241,26 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
   #set(command: SetCommand): Reply {
     const failed = this.#failedCondition(command.key, command.condition);
     if (failed) return failed;
-    const result = this.#put(command);
+    const result = this.#putWithRoom(command);
     if (result === 'full') return { type: ReplyType.full, revision: 0 };
     if (result === 'too-large') return { type: ReplyType.tooLarge, revision: 0 };
     return ok(++this.#revision);
+  }
+
+  /** Where nothing is evicted, what is due goes before the cache counts as full: it is gone already for every reader. */
+  #putWithRoom(entry: EntryWrite): SetResult {
+    for (;;) {
+      const result = this.#put(entry);
+      if (result !== 'full' || !this.#expireMore()) return result;
+    }
+  }
+
+  /** Lets some more of what is due expire; false where nothing is. */
+  #expireMore(): boolean {
+    const dueMs = this.store.nextExpiryMs();
+    if (dueMs === undefined || dueMs > this.#stampMs) return false;
+    this.store.advance(this.#stampMs, workBudget);
+    return true;
   }
 
   #put(entry: EntryWrite): SetResult {
@@ -277,6 +292,7 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
       if (old) oldBytes += key.length + old.valueBytes + ENTRY_OVERHEAD_BYTES;
     }
     if (this.#eviction === 'none') {
+      if (liveBytes - oldBytes + newBytes > maxBytes && this.#expireMore()) return this.#setMany(command);
       if (liveBytes - oldBytes + newBytes > maxBytes) return { type: ReplyType.full, revision: 0, count: 0 };
       // What is replaced makes room first: one set may grow by what another, later one gives back.
       for (const { key } of sets) this.store.delete(key);
@@ -293,7 +309,7 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
   #load(command: LoadCommand): Reply {
     let count = 0;
     for (const entry of command.entries) {
-      if (this.store.has(entry.key) || this.#put(entry) !== 'stored') continue;
+      if (this.store.has(entry.key) || this.#putWithRoom(entry) !== 'stored') continue;
       this.#revision++;
       count++;
     }

@@ -63,14 +63,14 @@ export class Loader {
 
   /** Refreshes a fresh value early, by chance: the nearer its end and the slower its filler, the more likely. */
   refreshAhead<V>(space: Space, key: string, filler: Filler<V>, options: FillDefaults): void {
-    const { store } = this.#options.replica;
-    const slot = store.find(space, key);
+    const { entries } = this.#options.replica.store;
+    const slot = entries.find(space, key);
     if (slot < 0) return;
-    const leftMs = store.deadlineAt(slot) - this.#options.clock.monotonicMs();
-    const fillMs = store.extraAt(slot).fillMs || this.#meanFillMs;
+    const leftMs = entries.deadlineAt(slot) - this.#options.clock.monotonicMs();
+    const fillMs = entries.extraAt(slot).fillMs || this.#meanFillMs;
     // Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015, XFetch.
     const early = -fillMs * options.refreshAhead * Math.log(1 - this.#options.random.next());
-    if (early >= leftMs) this.#flight(space, key, filler, options, store.valueAt(slot) as V, true);
+    if (early >= leftMs) this.#flight(space, key, filler, options, entries.valueAt(slot) as V, true);
   }
 
   close(): void {
@@ -101,11 +101,11 @@ export class Loader {
 
   /** The value of a key that has expired, while it is within its grace. */
   #stale(space: Space, key: string): unknown {
-    const { store } = this.#options.replica;
-    const slot = store.find(space, key);
+    const { entries } = this.#options.replica.store;
+    const slot = entries.find(space, key);
     if (slot < 0) return undefined;
-    const endMs = store.deadlineAt(slot) + store.extraAt(slot).graceMs;
-    return endMs > this.#options.clock.monotonicMs() ? store.valueAt(slot) : undefined;
+    const endMs = entries.deadlineAt(slot) + entries.extraAt(slot).graceMs;
+    return endMs > this.#options.clock.monotonicMs() ? entries.valueAt(slot) : undefined;
   }
 
   #flight<V>(
@@ -163,10 +163,10 @@ export class Loader {
     if (answer === 'denied') return stale;
     if (answer === 'empty') return undefined;
     if (!flight.isBackground) {
-      const slot = replica.store.findFresh(space, key);
+      const slot = replica.store.entries.findFresh(space, key);
       if (slot >= 0) {
         if (answer === 'granted') desk.release(space.name, key, LeaseOutcome.stored);
-        return replica.store.valueAt(slot) as V;
+        return replica.store.entries.valueAt(slot) as V;
       }
     }
     const release = (outcome: LeaseOutcome): void => {

@@ -1,4 +1,5 @@
 import { rankOf, type Version } from '../core/change.js';
+import type { KeyIndex } from './key-index.js';
 
 /** Whether values of a namespace travel, or stay where they were loaded. */
 export type SpaceMode = 'replicate' | 'invalidate';
@@ -15,7 +16,7 @@ export class Space {
   readonly id: number;
   readonly name: string;
   mode: SpaceMode = 'replicate';
-  readonly slots: Map<string, number> = new Map();
+  readonly index: KeyIndex;
   readonly tombstones: Map<string, Tombstone> = new Map();
   /** Everything older is gone. Kept for good: there is one a namespace. */
   cleared: Tombstone | undefined;
@@ -23,9 +24,10 @@ export class Space {
   /** Slots of the living entries of each tag. */
   readonly tagged: Map<string, Set<number>> = new Map();
 
-  constructor(id: number, name: string) {
+  constructor(id: number, name: string, index: KeyIndex) {
     this.id = id;
     this.name = name;
+    this.index = index;
   }
 }
 

@@ -1,44 +1,12 @@
-import { assert } from '@dcache/base';
 import { type Change, ChangeKind, compareVersion, noBytes, noTags, rankOf, type Version } from '../core/change.js';
 import type { Grave, Holdings } from '../core/holdings.js';
-import { createPolicy, type EvictionName, type Policy } from './eviction/policy.js';
-import { Graveyard, graveTag } from './graveyard.js';
-import { bytesAt, cloneBit, extraBit, marksAt, policyMask, Slots } from './slots.js';
-import { Names, Space, type Tombstone } from './space.js';
-
-/** How values become bytes and bytes values. */
-export interface ValueCodec {
-  encode(value: unknown): Uint8Array;
-  /** Throws where the bytes are no value. */
-  decode(bytes: Uint8Array): Stored;
-  /** A copy of a value that was stored with `cloneOnGet`. */
-  clone(value: unknown): unknown;
-}
-
-/** A value as it is held. */
-export interface Stored {
-  readonly value: unknown;
-  /** The value, or a part of it, cannot be frozen: each `get` gives a copy. */
-  readonly cloneOnGet: boolean;
-}
-
-/** What only some entries have. */
-export interface Extra {
-  readonly dot: number;
-  readonly graceMs: number;
-  readonly tags: readonly string[];
-  /** How long the filler took; 0 where the value was set. */
-  readonly fillMs: number;
-}
-
-/** A living value to be put. */
-export interface Put extends Version, Stored, Extra {
-  readonly bytes: number;
-  /** Monotonic milliseconds, Infinity for never. */
-  readonly deadlineMs: number;
-}
-
-export type RemoveReason = 'delete' | 'evict' | 'expire';
+import { Entries } from './entries.js';
+import type { Put, RemoveReason, ValueCodec } from './entry.js';
+import type { EvictionName } from './eviction/policy.js';
+import { Graveyard, graveTag, tagGrave } from './graveyard.js';
+import { KeyIndex } from './key-index.js';
+import { mostSlots } from './slots.js';
+import { Space, type Tombstone } from './space.js';
 
 export interface StoreOptions {
   /** Greatest number of entries. */
@@ -47,6 +15,10 @@ export interface StoreOptions {
   readonly maxBytes: number;
   readonly eviction: EvictionName;
   readonly deletionDelayMs: number;
+  /** Versions of what is gone that are remembered after `deletionDelayMs`. Default 1024 to 65,536, as `maxKeys`. */
+  readonly graves?: number;
+  /** Of the hashes of keys; nobody else should know it. */
+  readonly hashSeed: number;
   readonly codec: ValueCodec;
   /** Monotonic milliseconds; may lag by a millisecond. */
   readonly now: () => number;
@@ -54,62 +26,45 @@ export interface StoreOptions {
   readonly clusterOffset: () => number;
   /** Called after a value came, by whomever it was set. */
   readonly onSet?: ((space: string, key: string, change: Change | undefined) => void) | undefined;
-  /** Called after a value went. */
+  /** Called when a value goes. */
   readonly onRemove?: ((space: string, key: string, reason: RemoveReason) => void) | undefined;
 }
 
-const noExtra: Extra = { dot: 0, graceMs: 0, tags: noTags, fillMs: 0 };
 const maxSpaces = 4096;
-const sweepSlots = 8192;
-/** Origins are looked through for unused ones when this many more came. */
-const originSlack = 1024;
 
 /**
  * The values of this node, their versions, and the versions of what is gone. Writes from wherever are merged here: the
- * higher version stays. Bounded by keys and by bytes; tombstones are outside that bound and go by age.
+ * higher version stays. The values are bounded; tombstones are outside that bound and go by age.
  */
 export class LocalStore implements Holdings {
-  readonly slots: Slots;
-  readonly policy: Policy;
-  hits = 0;
-  misses = 0;
-  evictions = 0;
-  expirations = 0;
+  readonly entries: Entries;
   /** Records older than something this node has let go. */
   late = 0;
-  #bytes = 0;
-  #count = 0;
   readonly #options: StoreOptions;
   readonly #now: () => number;
   readonly #codec: ValueCodec;
   readonly #spaces: Space[] = [];
   readonly #byName = new Map<string, Space>();
-  readonly #origins = new Names();
-  #originsChecked = originSlack;
-  readonly #extras = new Map<number, Extra>();
   readonly #graves: Graveyard;
-  #sweepAt = 0;
 
   constructor(options: StoreOptions) {
+    const { maxKeys, maxBytes, eviction, codec, now, onRemove } = options;
     this.#options = options;
-    this.#now = options.now;
-    this.#codec = options.codec;
-    const entries = Math.min(options.maxKeys, 2 ** 24);
-    // One more than the limit: a new entry comes in before its victim leaves.
-    this.slots = new Slots(entries + 1);
-    const guess = Number.isFinite(options.maxKeys) ? entries : 65_536;
-    this.policy = createPolicy(options.eviction, this.slots, guess);
-    this.#graves = new Graveyard(guess);
-  }
-
-  /** Living entries, stale ones within their grace among them. */
-  get size(): number {
-    return this.#count;
-  }
-
-  /** Bytes of their keys and encoded values. */
-  get bytes(): number {
-    return this.#bytes;
+    this.#now = now;
+    this.#codec = codec;
+    this.entries = new Entries({
+      maxKeys: Math.min(maxKeys, mostSlots - 1),
+      maxBytes,
+      eviction,
+      codec,
+      now,
+      spaceOf: (id) => this.#spaces[id]!,
+      onRemove: (slot, space, key, reason) => {
+        this.#graves.bury(graveTag(space.name, key), this.entries.stampAt(slot), this.entries.rankAt(slot));
+        onRemove?.(space.name, key, reason);
+      },
+    });
+    this.#graves = new Graveyard(options.graves ?? Math.min(65_536, Math.max(1_024, maxKeys)));
   }
 
   get tombstones(): number {
@@ -123,69 +78,17 @@ export class LocalStore implements Holdings {
     if (space === undefined) {
       if (this.#spaces.length >= maxSpaces)
         throw new RangeError(`there are ${maxSpaces} namespaces; no more are allowed`);
-      space = new Space(this.#spaces.length, name);
+      space = new Space(this.#spaces.length, name, new KeyIndex(this.entries.slots, this.#options.hashSeed));
       this.#spaces.push(space);
       this.#byName.set(name, space);
     }
     return space;
   }
 
-  // Reading
-
-  /** The value while it is fresh. */
-  get(space: Space, key: string): unknown {
-    const slot = space.slots.get(key);
-    if (slot === undefined) {
-      this.misses++;
-      return undefined;
-    }
-    const slots = this.slots;
-    const deadlineMs = slots.f64[slot * 4]!;
-    if (deadlineMs !== Infinity && deadlineMs <= this.#now()) {
-      this.misses++;
-      this.#expireIfDue(slot);
-      return undefined;
-    }
-    this.hits++;
-    this.policy.touched(slot);
-    const value = slots.values[slot];
-    return (slots.i32[slot * 8 + marksAt]! & cloneBit) === 0 ? value : this.#codec.clone(value);
-  }
-
-  /** The slot of a key, fresh or stale, or -1. Counts nothing and touches nothing. */
-  find(space: Space, key: string): number {
-    return space.slots.get(key) ?? -1;
-  }
-
-  /** The slot of a fresh value, or -1. */
-  findFresh(space: Space, key: string): number {
-    const slot = space.slots.get(key);
-    return slot === undefined || this.slots.f64[slot * 4]! <= this.#now() ? -1 : slot;
-  }
-
-  valueAt(slot: number): unknown {
-    const value = this.slots.values[slot];
-    return (this.slots.i32[slot * 8 + marksAt]! & cloneBit) === 0 ? value : this.#codec.clone(value);
-  }
-
-  deadlineAt(slot: number): number {
-    return this.slots.f64[slot * 4]!;
-  }
-
-  extraAt(slot: number): Extra {
-    return (this.slots.i32[slot * 8 + marksAt]! & extraBit) === 0 ? noExtra : this.#extras.get(slot)!;
-  }
-
   /** A fresh value as a record to hand to another node; undefined where there is none, or where it stays here. */
   recordOf(space: Space, key: string): Change | undefined {
-    const slot = this.findFresh(space, key);
+    const slot = this.entries.findFresh(space, key);
     return slot < 0 || space.mode !== 'replicate' ? undefined : this.#changeAt(slot, space);
-  }
-
-  /** Fresh keys of a namespace. */
-  *keysOf(space: Space): Generator<string> {
-    const now = this.#now();
-    for (const [key, slot] of space.slots) if (this.slots.f64[slot * 4]! > now) yield key;
   }
 
   // Writing
@@ -195,45 +98,21 @@ export class LocalStore implements Holdings {
     const { stamp, origin } = version;
     if (space.cleared !== undefined && !beats(stamp, origin, space.cleared)) return false;
     for (const tag of tags) {
-      const invalidated = space.invalidated.get(tag);
-      if (invalidated !== undefined && !beats(stamp, origin, invalidated)) return false;
+      if (this.#isInvalidated(space, tag, stamp, origin)) return false;
     }
     return this.#beatsHeld(space, key, stamp, origin);
   }
 
   /** Puts a value whose version wins; the caller has asked. */
   put(space: Space, key: string, put: Put, change?: Change): void {
-    let slot = space.slots.get(key);
-    const slots = this.slots;
-    if (slot === undefined) {
-      space.tombstones.delete(key);
-      slot = slots.take();
-      space.slots.set(key, slot);
-      slots.keys[slot] = key;
-      this.#count++;
-      this.#write(slot, space, put);
-      this.policy.inserted(slot);
-    } else {
-      this.#untag(space, slot);
-      this.#bytes -= slots.i32[slot * 8 + bytesAt]!;
-      this.#write(slot, space, put);
-      this.policy.touched(slot);
-    }
-    for (const tag of put.tags) {
-      const tagged = space.tagged.get(tag);
-      if (tagged === undefined) space.tagged.set(tag, new Set([slot]));
-      else tagged.add(slot);
-    }
-    while (this.#count > this.#options.maxKeys || this.#bytes > this.#options.maxBytes) {
-      this.evictions++;
-      this.#remove(this.policy.victim(), 'evict');
-    }
+    if (space.tombstones.size > 0) space.tombstones.delete(key);
+    this.entries.put(space, key, put);
     this.#options.onSet?.(space.name, key, change);
   }
 
-  /** Remembers a version of a key that another node no longer holds. */
+  /** Remembers a version of something that another node no longer holds. */
   bury([tag, stamp, rank]: Grave): void {
-    this.#graves.bury(tag, stamp, rank);
+    this.#graves.bury(tag, stamp, rank, true);
   }
 
   apply(change: Change): boolean {
@@ -284,8 +163,8 @@ export class LocalStore implements Holdings {
       this.late++;
       return false;
     }
-    const slot = space.slots.get(key);
-    if (slot !== undefined) this.#remove(slot, 'delete');
+    const slot = space.index.find(key);
+    if (slot >= 0) this.entries.remove(slot, 'delete');
     // Anew, so that the map stays in the order of age.
     space.tombstones.delete(key);
     space.tombstones.set(key, { stamp, dot: change.dot, origin, atMs: this.#now() });
@@ -296,8 +175,8 @@ export class LocalStore implements Holdings {
     const { stamp, origin, dot } = change;
     if (space.cleared !== undefined && !beats(stamp, origin, space.cleared)) return false;
     space.cleared = { stamp, dot, origin, atMs: this.#now() };
-    for (const slot of [...space.slots.values()])
-      if (this.#beatsSlot(stamp, origin, slot)) this.#remove(slot, 'delete');
+    for (const slot of this.entries.all(space))
+      if (this.#beatsSlot(stamp, origin, slot)) this.entries.remove(slot, 'delete');
     for (const [key, tombstone] of space.tombstones) if (beats(stamp, origin, tombstone)) space.tombstones.delete(key);
     return true;
   }
@@ -309,21 +188,15 @@ export class LocalStore implements Holdings {
     space.invalidated.delete(tag);
     space.invalidated.set(tag, { stamp, dot, origin, atMs: this.#now() });
     for (const slot of [...(space.tagged.get(tag) ?? [])]) {
-      if (this.#beatsSlot(stamp, origin, slot)) this.#remove(slot, 'delete');
+      if (this.#beatsSlot(stamp, origin, slot)) this.entries.remove(slot, 'delete');
     }
     return true;
   }
 
-  /** Time passes: expired entries go, a few thousand slots at a time, and old tombstones become graves. */
+  /** Time passes: expired entries go, and old tombstones become graves. */
   tick(): void {
-    const now = this.#now();
-    const end = this.slots.highWater;
-    for (let i = Math.min(sweepSlots, end); i > 0; i--) {
-      if (this.#sweepAt >= end) this.#sweepAt = 0;
-      const slot = this.#sweepAt++;
-      if (this.slots.keys[slot] !== undefined && this.slots.f64[slot * 4]! <= now) this.#expireIfDue(slot);
-    }
-    const before = now - this.#options.deletionDelayMs;
+    this.entries.tick();
+    const before = this.#now() - this.#options.deletionDelayMs;
     for (const space of this.#spaces) {
       for (const [key, tombstone] of space.tombstones) {
         if (tombstone.atMs > before) break;
@@ -333,9 +206,9 @@ export class LocalStore implements Holdings {
       for (const [tag, tombstone] of space.invalidated) {
         if (tombstone.atMs > before) break;
         space.invalidated.delete(tag);
+        this.#graves.bury(tagGrave(space.name, tag), tombstone.stamp, rankOf(tombstone.origin));
       }
     }
-    if (this.#origins.size > this.#originsChecked) this.#forgetOrigins();
   }
 
   // What the replicator needs
@@ -344,15 +217,13 @@ export class LocalStore implements Holdings {
     const space = this.space(change.space);
     if (change.kind === ChangeKind.clear) return space.cleared !== undefined;
     if (change.kind === ChangeKind.invalidate) return space.invalidated.has(change.key);
-    return space.slots.has(change.key) || space.tombstones.has(change.key);
+    return space.index.find(change.key) >= 0 || space.tombstones.has(change.key);
   }
 
   *snapshot(): Generator<Change> {
     for (const space of [...this.#spaces]) yield* this.#deadOf(space);
-    const end = this.slots.highWater;
-    for (let slot = 0; slot < end; slot++) {
-      if (this.slots.keys[slot] === undefined) continue;
-      const space = this.#spaces[this.slots.owner[slot]! & 0xfff]!;
+    for (const slot of this.entries.all()) {
+      const space = this.entries.spaceAt(slot);
       if (space.mode === 'replicate') yield this.#changeAt(slot, space);
     }
   }
@@ -362,27 +233,32 @@ export class LocalStore implements Holdings {
   }
 
   *keys(): Generator<readonly [string, string]> {
-    for (const space of this.#spaces)
-      if (space.mode === 'replicate') for (const key of space.slots.keys()) yield [space.name, key];
+    for (const slot of this.entries.all()) {
+      const space = this.entries.spaceAt(slot);
+      if (space.mode === 'replicate') yield [space.name, this.entries.slots.keyAt(slot)!];
+    }
   }
 
   dropIf(spaceName: string, key: string, isSeen: (origin: string, dot: number) => boolean): void {
-    const slot = this.space(spaceName).slots.get(key);
-    if (slot !== undefined && isSeen(this.#originAt(slot), this.#dotAt(slot))) this.#remove(slot, 'delete');
+    const { entries } = this;
+    const slot = this.space(spaceName).index.find(key);
+    if (slot >= 0 && isSeen(entries.originAt(slot), entries.dotAt(slot))) entries.remove(slot, 'delete');
   }
 
   dropOutdated(): void {
-    for (const space of this.#spaces)
-      for (const [key, slot] of space.slots) {
-        const stamp = this.slots.f64[slot * 4 + 1]!;
-        const rank = this.#origins.rank(Math.floor(this.slots.owner[slot]! / 4096));
-        if (this.#graves.outdates(graveTag(space.name, key), stamp, rank)) this.#remove(slot, 'delete');
-      }
+    const { entries } = this;
+    for (const slot of entries.all()) {
+      const { name } = entries.spaceAt(slot);
+      const [stamp, rank] = [entries.stampAt(slot), entries.rankAt(slot)];
+      const tags = [graveTag(name, entries.slots.keyAt(slot)!)];
+      for (const tag of entries.extraAt(slot).tags) tags.push(tagGrave(name, tag));
+      if (tags.some((tag) => this.#graves.knowsNewer(tag, stamp, rank))) entries.remove(slot, 'delete');
+    }
   }
 
   dropUntravelled(): void {
-    for (const space of this.#spaces)
-      if (space.mode === 'invalidate') for (const slot of [...space.slots.values()]) this.#remove(slot, 'delete');
+    for (const slot of this.entries.all())
+      if (this.entries.spaceAt(slot).mode === 'invalidate') this.entries.remove(slot, 'delete');
   }
 
   collect(isVictim: (origin: string, dot: number) => boolean): { victims: Change[]; highestDot: number } {
@@ -393,9 +269,9 @@ export class LocalStore implements Holdings {
       else if (dot > highestDot) highestDot = dot;
     };
     for (const space of this.#spaces) for (const dead of this.#deadOf(space)) judge(dead.origin, dead.dot, () => dead);
-    for (const space of this.#spaces)
-      for (const slot of space.slots.values())
-        judge(this.#originAt(slot), this.#dotAt(slot), () => this.#changeAt(slot, space));
+    const { entries } = this;
+    for (const slot of entries.all())
+      judge(entries.originAt(slot), entries.dotAt(slot), () => this.#changeAt(slot, entries.spaceAt(slot)));
     return { victims, highestDot };
   }
 
@@ -405,130 +281,70 @@ export class LocalStore implements Holdings {
     else if (change.kind === ChangeKind.invalidate) space.invalidated.delete(change.key);
     else {
       space.tombstones.delete(change.key);
-      const slot = space.slots.get(change.key);
-      if (slot !== undefined) this.#remove(slot, undefined);
+      const slot = space.index.find(change.key);
+      if (slot >= 0) this.entries.remove(slot, undefined);
     }
   }
 
-  forgetGravesOf(origin: string, above: number): void {
-    this.#graves.forgetOf(rankOf(origin), above);
+  forgetGravesOf(voidAbove: ReadonlyMap<number, number>): void {
+    this.#graves.forgetOf(voidAbove);
   }
 
   forgetGravesAbove(highest: number): number {
     return this.#graves.forgetAbove(highest);
   }
 
-  /** A local value leaves without a trace that others would hear of. */
-  evict(space: Space, key: string): void {
-    const slot = space.slots.get(key);
-    if (slot !== undefined) this.#remove(slot, 'delete');
-  }
-
   /** Lets go of everything, telling nobody. */
   release(): void {
+    for (const slot of this.entries.all()) this.entries.remove(slot, undefined);
     for (const space of this.#spaces) {
-      for (const slot of [...space.slots.values()]) this.#remove(slot, undefined);
       space.tombstones.clear();
       space.invalidated.clear();
     }
   }
 
-  #write(slot: number, space: Space, put: Put): void {
-    const slots = this.slots;
-    const needsExtra = put.graceMs > 0 || put.tags.length > 0 || put.fillMs > 0 || put.dot !== put.stamp;
-    slots.values[slot] = put.value;
-    slots.f64[slot * 4] = put.deadlineMs;
-    slots.f64[slot * 4 + 1] = put.stamp;
-    slots.i32[slot * 8 + bytesAt] = put.bytes;
-    const origin = this.#origins.id(put.origin);
-    assert(origin < 2 ** 20, 'origins have 20 bits');
-    slots.owner[slot] = origin * 4096 + space.id;
-    const marks = slots.i32[slot * 8 + marksAt]! & policyMask;
-    slots.i32[slot * 8 + marksAt] = marks | (put.cloneOnGet ? cloneBit : 0) | (needsExtra ? extraBit : 0);
-    if (needsExtra) {
-      const { dot, graceMs, tags, fillMs } = put;
-      this.#extras.set(slot, { dot, graceMs, tags, fillMs });
-    }
-    this.#bytes += put.bytes;
-  }
-
-  /** `reason` undefined leaves no grave and tells nobody. */
-  #remove(slot: number, reason: RemoveReason | undefined): void {
-    const slots = this.slots;
-    const space = this.#spaces[slots.owner[slot]! & 0xfff]!;
-    const key = slots.keys[slot]!;
-    this.#untag(space, slot);
-    space.slots.delete(key);
-    this.policy.removed(slot);
-    this.#bytes -= slots.i32[slot * 8 + bytesAt]!;
-    this.#count--;
-    if (reason !== undefined) {
-      const rank = this.#origins.rank(Math.floor(slots.owner[slot]! / 4096));
-      this.#graves.bury(graveTag(space.name, key), slots.f64[slot * 4 + 1]!, rank);
-    }
-    slots.give(slot);
-    if (reason !== undefined) this.#options.onRemove?.(space.name, key, reason);
-  }
-
   /** A version of a key that is not kept here leaves its mark: nothing older stays or comes. */
   #outdate(space: Space, { key, stamp, origin }: Change, reason: RemoveReason): void {
-    const slot = space.slots.get(key);
-    if (slot !== undefined) this.#remove(slot, reason);
+    const slot = space.index.find(key);
+    if (slot >= 0) this.entries.remove(slot, reason);
     this.#graves.bury(graveTag(space.name, key), stamp, rankOf(origin));
-  }
-
-  #untag(space: Space, slot: number): void {
-    if ((this.slots.i32[slot * 8 + marksAt]! & extraBit) === 0) return;
-    for (const tag of this.#extras.get(slot)!.tags) {
-      const tagged = space.tagged.get(tag);
-      tagged?.delete(slot);
-      if (tagged?.size === 0) space.tagged.delete(tag);
-    }
-    this.#extras.delete(slot);
-  }
-
-  #expireIfDue(slot: number): void {
-    if (this.slots.f64[slot * 4]! + this.extraAt(slot).graceMs > this.#now()) return;
-    this.expirations++;
-    this.#remove(slot, 'expire');
-  }
-
-  #originAt(slot: number): string {
-    return this.#origins.name(Math.floor(this.slots.owner[slot]! / 4096));
-  }
-
-  #dotAt(slot: number): number {
-    return Math.max(this.slots.f64[slot * 4 + 1]!, this.extraAt(slot).dot);
   }
 
   /** Whether a version is newer than all that is known of its key. */
   #beatsHeld(space: Space, key: string, stamp: number, origin: string): boolean {
-    const slot = space.slots.get(key);
-    if (slot !== undefined) return this.#beatsSlot(stamp, origin, slot);
+    const slot = space.index.find(key);
+    if (slot >= 0) return this.#beatsSlot(stamp, origin, slot);
     const tombstone = space.tombstones.get(key);
     if (tombstone !== undefined && !beats(stamp, origin, tombstone)) return false;
     return !this.#graves.outdates(graveTag(space.name, key), stamp, rankOf(origin));
   }
 
   #beatsSlot(stamp: number, origin: string, slot: number): boolean {
-    const held = this.slots.f64[slot * 4 + 1]!;
-    return stamp > held || (stamp === held && compareVersion(stamp, origin, held, this.#originAt(slot)) > 0);
+    const held = this.entries.stampAt(slot);
+    return stamp > held || (stamp === held && compareVersion(stamp, origin, held, this.entries.originAt(slot)) > 0);
+  }
+
+  #isInvalidated(space: Space, tag: string, stamp: number, origin: string): boolean {
+    const invalidated = space.invalidated.get(tag);
+    if (invalidated !== undefined) return !beats(stamp, origin, invalidated);
+    return this.#graves.outdates(tagGrave(space.name, tag), stamp, rankOf(origin));
   }
 
   #changeAt(slot: number, space: Space): Change {
-    const deadlineMs = this.slots.f64[slot * 4]!;
-    const { graceMs, tags } = this.extraAt(slot);
+    const { entries } = this;
+    const deadlineMs = entries.deadlineAt(slot);
+    const { graceMs, tags } = entries.extraAt(slot);
     return {
       kind: ChangeKind.set,
       space: space.name,
-      key: this.slots.keys[slot]!,
-      stamp: this.slots.f64[slot * 4 + 1]!,
-      dot: this.#dotAt(slot),
-      origin: this.#originAt(slot),
+      key: entries.slots.keyAt(slot)!,
+      stamp: entries.stampAt(slot),
+      dot: entries.dotAt(slot),
+      origin: entries.originAt(slot),
       expiresAtMs: deadlineMs === Infinity ? 0 : Math.max(1, Math.round(deadlineMs + this.#options.clusterOffset())),
       graceMs,
       tags,
-      value: this.#codec.encode(this.slots.values[slot]),
+      value: this.#codec.encode(entries.slots.pairs[slot * 2 + 1]),
     };
   }
 
@@ -536,14 +352,6 @@ export class LocalStore implements Holdings {
     if (space.cleared !== undefined) yield dead(ChangeKind.clear, space, '', space.cleared);
     for (const [tag, tombstone] of space.invalidated) yield dead(ChangeKind.invalidate, space, tag, tombstone);
     for (const [key, tombstone] of space.tombstones) yield dead(ChangeKind.delete, space, key, tombstone);
-  }
-
-  #forgetOrigins(): void {
-    const used = new Set<number>();
-    for (const space of this.#spaces)
-      for (const slot of space.slots.values()) used.add(Math.floor(this.slots.owner[slot]! / 4096));
-    this.#origins.retain(used);
-    this.#originsChecked = this.#origins.size + originSlack;
   }
 }
 

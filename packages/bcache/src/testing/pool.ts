@@ -113,7 +113,7 @@ export class Pool {
 
   /** What each node has under a key. */
   values(key: string): unknown[] {
-    return [...this.replicas.values()].map(({ store }) => store.get(store.space(''), key));
+    return [...this.replicas.values()].map(({ store }) => store.entries.get(store.space(''), key));
   }
 
   #advance(name: string): void {

@@ -1,4 +1,4 @@
-import type { Stored, ValueCodec } from '../local/store.js';
+import type { Stored, ValueCodec } from '../local/entry.js';
 import { decodeValue } from './decode.js';
 import { encodeValue } from './encode.js';
 

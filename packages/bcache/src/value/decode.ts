@@ -108,8 +108,9 @@ class Decoder {
   }
 
   #plain(depth: number): object {
-    const object = this.#note<Record<string, unknown>>({});
-    for (let i = this.#count(2); i > 0; i--) {
+    const count = this.#count(2);
+    const object = this.#note(newObject(count));
+    for (let i = count; i > 0; i--) {
       const key = this.#text(this.#u8());
       const value = this.read(depth + 1);
       // Assigned, it would set the prototype.
@@ -268,6 +269,28 @@ class Decoder {
     if (this.#buffer.length - this.#at < bytes)
       throw new BytesError(`a value ends at ${this.#buffer.length}, but ${bytes} bytes are due at ${this.#at}`);
   }
+}
+
+type Plain = Record<string, unknown>;
+
+/** By number of properties, up to 8. */
+const makers: (new () => Plain)[] = [];
+
+/**
+ * An empty object with room for `count` properties. V8 gives `{}` room for four. Of a constructor it learns from the
+ * first objects how many they come to have, and gives later ones just that room: with one constructor for each number
+ * no object has too much of it.
+ */
+function newObject(count: number): Plain {
+  if (count > 8) return {};
+  let maker = makers[count];
+  if (maker === undefined) {
+    maker = function maker() {} as unknown as new () => Plain;
+    // So that they are objects like any other.
+    maker.prototype = Object.prototype;
+    makers[count] = maker;
+  }
+  return new maker();
 }
 
 function define(error: Error, name: string, value: unknown): void {

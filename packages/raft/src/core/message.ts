@@ -227,7 +227,7 @@ export function makeAcknowledgement(to: NodeId, from: NodeId, term: number, inde
 }
 
 /** The one place where messages come into being, so that all have one hidden class. */
-function newMessage(
+export function newMessage(
   type: MessageType,
   to: NodeId,
   from: NodeId,

@@ -8,6 +8,7 @@ import { DcacheError, defaultLimits, type Limits } from '@dcache/protocol';
 import { until } from '../until.test.helper.js';
 import { FakeCache } from './fake-cache.test.helper.js';
 import { HttpApi, type HttpApiOptions } from './http.js';
+import { hostCheck } from './origin.js';
 
 const cleanups: (() => void)[] = [];
 
@@ -248,6 +249,21 @@ test('a body that ends before its length is never a value', async () => {
   assert.deepEqual(cache.commands, []);
 });
 
+test('a body that breaks off is told at once also where the request names an upgrade', async () => {
+  const { cache, port } = await start();
+  const upgrade = 'Connection: upgrade\r\nUpgrade: h2c\r\n';
+  const whole = new Client(port).send(post('whole', 'v', upgrade));
+  await whole.answers(1);
+  assert.deepEqual(whole.statuses, [200], 'a whole one is a request like any other');
+  for (const rest of ['Content-Length: 30\r\n\r\nabc', 'Transfer-Encoding: chunked\r\n\r\nno chunk\r\n']) {
+    const client = new Client(port).send(`POST /k HTTP/1.1\r\nHost: h\r\n${upgrade}${rest}`);
+    client.socket.end();
+    await client.closed();
+    assert.deepEqual(client.statuses, [400]);
+  }
+  assert.deepEqual([...cache.values.keys()], ['whole']);
+});
+
 test('a client that ends its side after the request gets its answer', async () => {
   const { cache, port } = await start();
   let open: () => void = () => {};
@@ -459,4 +475,54 @@ test('an Idempotency-Key stamps the write: one request has one fingerprint, and 
   await client.answers(asked.length + 1);
   assert.equal(client.statuses.at(-1), 400);
   assert.match(client.text, /Idempotency-Key is "a b"; it takes one key of 1 to 255 visible ASCII characters/);
+});
+
+test('all bodies that are coming in share a bound; beyond it a write is 503, and there is room again when they are whole', async () => {
+  const { cache, port } = await start({ maxHeldBytes: 1_500 });
+  const slow = new Client(port).send(
+    `POST /slow HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n${'x'.repeat(999)}`,
+  );
+  await until('the slow one has been read', () => slow.socket.bytesWritten > 1_000);
+  // It is on its way, but perhaps not there: until then there is room.
+  let refused = new Client(port);
+  for (;;) {
+    // A body that is here with its head is not coming in any more; this one is read as if it were.
+    refused = new Client(port).send(post('other', 'y'.repeat(600), 'TE: trailers\r\n'));
+    await refused.answers(1);
+    if (refused.statuses[0] === 503) break;
+  }
+  assert.match(refused.text, /retry-after: 1/);
+  assert.match(
+    refused.text,
+    /holds 999 bytes of requests that are still coming in, at most 1500 are allowed; nothing was/,
+  );
+  const small = new Client(port).send(post('small', 'z'));
+  await small.answers(1);
+  assert.deepEqual(small.statuses, [200], 'what fits is taken');
+  slow.send('x');
+  await slow.answers(1);
+  assert.deepEqual(slow.statuses, [200]);
+  const gone = new Client(port).send('POST /gone HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nhalf of it');
+  gone.socket.end();
+  await gone.closed();
+  const again = new Client(port).send(post('again', 'y'.repeat(1_000)));
+  await again.answers(1);
+  assert.deepEqual(again.statuses, [200], 'nothing is left of those that are over');
+  assert.equal(cache.values.has('gone'), false);
+});
+
+test('where only this machine is served without a token, a name that somebody pointed here is refused', async () => {
+  const { cache, port } = await start({ checkHost: hostCheck(['cache.example']) });
+  cache.values.set('k', { value: Buffer.from('secret'), revision: 1, expiresAtMs: 0, flags: 0 });
+  const client = new Client(port);
+  const hosts = ['localhost:9200', '127.0.0.1', '[::1]:9200', 'Cache.Example:9200', 'a.localhost', 'evil.example:9200'];
+  for (const [at, host] of hosts.entries()) {
+    client.send(`GET /k HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    await client.answers(at + 1);
+  }
+  assert.deepEqual(client.statuses, [200, 200, 200, 200, 200, 403]);
+  assert.match(
+    client.text,
+    /this server is not "evil\.example:9200"; without a token it is asked as localhost, by an address/,
+  );
 });

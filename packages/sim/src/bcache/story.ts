@@ -136,8 +136,8 @@ function contents(replica: Replica): Map<string, string> {
   const found = new Map<string, string>();
   for (const name of spaces) {
     const space = replica.store.space(name);
-    for (const key of replica.store.keysOf(space)) {
-      const value = JSON.stringify(replica.store.valueAt(replica.store.find(space, key)));
+    for (const key of replica.store.entries.keysOf(space)) {
+      const value = JSON.stringify(replica.store.entries.valueAt(replica.store.entries.find(space, key)));
       found.set(`${name}/${key}`, value);
     }
   }

@@ -1,4 +1,4 @@
-import { nextAt, previousAt, type Slots } from '../slots.js';
+import type { Slots } from '../slots.js';
 
 /** A doubly linked list of slots, from the oldest (head) to the newest (tail); a slot is in one list at most. O(1). */
 export class SlotList {
@@ -12,33 +12,41 @@ export class SlotList {
   }
 
   pushTail(slot: number): void {
-    const links = this.#slots.i32;
-    links[slot * 8 + previousAt] = this.tail;
-    links[slot * 8 + nextAt] = -1;
-    if (this.tail >= 0) links[this.tail * 8 + nextAt] = slot;
+    const { links } = this.#slots;
+    links[slot * 2] = this.tail;
+    links[slot * 2 + 1] = -1;
+    if (this.tail >= 0) links[this.tail * 2 + 1] = slot;
     else this.head = slot;
     this.tail = slot;
     this.length++;
   }
 
   remove(slot: number): void {
-    const links = this.#slots.i32;
-    const previous = links[slot * 8 + previousAt]!;
-    const next = links[slot * 8 + nextAt]!;
-    if (previous >= 0) links[previous * 8 + nextAt] = next;
-    else this.head = next;
-    if (next >= 0) links[next * 8 + previousAt] = previous;
-    else this.tail = previous;
+    const { links } = this.#slots;
+    const older = links[slot * 2]!;
+    const newer = links[slot * 2 + 1]!;
+    if (older >= 0) links[older * 2 + 1] = newer;
+    else this.head = newer;
+    if (newer >= 0) links[newer * 2] = older;
+    else this.tail = older;
     this.length--;
   }
 
   moveToTail(slot: number): void {
     if (slot === this.tail) return;
-    this.remove(slot);
-    this.pushTail(slot);
+    const { links } = this.#slots;
+    const older = links[slot * 2]!;
+    const newer = links[slot * 2 + 1]!;
+    if (older >= 0) links[older * 2 + 1] = newer;
+    else this.head = newer;
+    links[newer * 2] = older;
+    links[slot * 2] = this.tail;
+    links[slot * 2 + 1] = -1;
+    links[this.tail * 2 + 1] = slot;
+    this.tail = slot;
   }
 
   next(slot: number): number {
-    return this.#slots.i32[slot * 8 + nextAt]!;
+    return this.#slots.links[slot * 2 + 1]!;
   }
 }

@@ -1,5 +1,4 @@
-import { keyHash } from '../graveyard.js';
-import { marksAt, type Slots } from '../slots.js';
+import type { Slots } from '../slots.js';
 import { SlotList } from './list.js';
 import type { Policy } from './policy.js';
 
@@ -31,54 +30,53 @@ export class S3FifoPolicy implements Policy {
 
   inserted(slot: number): void {
     this.#newest = slot;
-    if (this.#ghost.remove(keyHash(this.#slots.keys[slot]!))) this.#toMain(slot, 0);
+    if (this.#ghost.remove(this.#slots.hashes[slot]!)) this.#toMain(slot);
     else this.#small.pushTail(slot);
   }
 
   touched(slot: number): void {
-    const at = slot * 8 + marksAt;
-    const marks = this.#slots.i32[at]!;
-    if ((marks & frequencyMask) < frequencyMask) this.#slots.i32[at] = marks + 1;
+    const { marks } = this.#slots;
+    if ((marks[slot]! & frequencyMask) < frequencyMask) marks[slot]! += 1;
   }
 
   removed(slot: number): void {
-    const at = slot * 8 + marksAt;
-    ((this.#slots.i32[at]! & mainBit) !== 0 ? this.#main : this.#small).remove(slot);
-    this.#slots.i32[at]! &= ~(frequencyMask | mainBit);
+    const { marks } = this.#slots;
+    ((marks[slot]! & mainBit) !== 0 ? this.#main : this.#small).remove(slot);
+    marks[slot]! &= ~(frequencyMask | mainBit);
   }
 
   victim(): number {
-    const marks = this.#slots.i32;
+    const { marks } = this.#slots;
     for (;;) {
       // Above its target, not at it: the newest may be in it.
       const isMainSpent = this.#main.length === 0 || (this.#main.length === 1 && this.#main.head === this.#newest);
       if (this.#small.length > this.#smallTarget || (isMainSpent && this.#small.length > 0)) {
         const slot = this.#small.head;
         if (slot >= 0) {
-          if ((marks[slot * 8 + marksAt]! & frequencyMask) <= 1) {
-            this.#ghost.add(keyHash(this.#slots.keys[slot]!));
+          if ((marks[slot]! & frequencyMask) <= 1) {
+            this.#ghost.add(this.#slots.hashes[slot]!);
             return slot;
           }
           this.#small.remove(slot);
-          this.#toMain(slot, 0);
+          this.#toMain(slot);
           continue;
         }
       }
       const slot = this.#main.head;
-      const frequency = marks[slot * 8 + marksAt]! & frequencyMask;
+      const frequency = marks[slot]! & frequencyMask;
       if (slot === this.#newest && this.#main.length > 1) {
         this.#main.moveToTail(slot);
         continue;
       }
       if (frequency === 0) return slot;
-      marks[slot * 8 + marksAt]! -= 1;
+      marks[slot]! -= 1;
       this.#main.moveToTail(slot);
     }
   }
 
-  #toMain(slot: number, frequency: number): void {
-    const at = slot * 8 + marksAt;
-    this.#slots.i32[at] = (this.#slots.i32[at]! & ~frequencyMask) | mainBit | frequency;
+  #toMain(slot: number): void {
+    const { marks } = this.#slots;
+    marks[slot] = (marks[slot]! & ~frequencyMask) | mainBit;
     this.#main.pushTail(slot);
   }
 }

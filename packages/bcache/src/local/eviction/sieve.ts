@@ -1,4 +1,4 @@
-import { marksAt, type Slots } from '../slots.js';
+import type { Slots } from '../slots.js';
 import { SlotList } from './list.js';
 import type { Policy } from './policy.js';
 
@@ -25,23 +25,23 @@ export class SievePolicy implements Policy {
   }
 
   touched(slot: number): void {
-    this.#slots.i32[slot * 8 + marksAt]! |= visitedBit;
+    this.#slots.marks[slot]! |= visitedBit;
   }
 
   removed(slot: number): void {
     if (this.#hand === slot) this.#hand = this.#list.next(slot);
     this.#list.remove(slot);
-    this.#slots.i32[slot * 8 + marksAt]! &= ~visitedBit;
+    this.#slots.marks[slot]! &= ~visitedBit;
   }
 
   victim(): number {
-    const marks = this.#slots.i32;
+    const { marks } = this.#slots;
     const { head, tail } = this.#list;
     // The newest came in a moment ago, to the place that is being made: the hand does not reach it.
     let hand = this.#hand >= 0 && this.#hand !== tail ? this.#hand : head;
     // Ends after one round at most: each step clears a bit.
-    while ((marks[hand * 8 + marksAt]! & visitedBit) !== 0) {
-      marks[hand * 8 + marksAt]! &= ~visitedBit;
+    while ((marks[hand]! & visitedBit) !== 0) {
+      marks[hand]! &= ~visitedBit;
       const next = this.#list.next(hand);
       hand = next >= 0 && next !== tail ? next : head;
     }

@@ -1,5 +1,4 @@
-import { keyHash } from '../graveyard.js';
-import { marksAt, type Slots } from '../slots.js';
+import type { Slots } from '../slots.js';
 import { SlotList } from './list.js';
 import type { Policy } from './policy.js';
 import { FrequencySketch } from './sketch.js';
@@ -134,16 +133,16 @@ export class TinyLfuPolicy implements Policy {
   }
 
   #hashOf(slot: number): number {
-    return keyHash(this.#slots.keys[slot]!);
+    return this.#slots.hashes[slot]!;
   }
 
   #region(slot: number): number {
-    return this.#slots.i32[slot * 8 + marksAt]! & regionMask;
+    return this.#slots.marks[slot]! & regionMask;
   }
 
   #setRegion(slot: number, region: number): void {
-    const at = slot * 8 + marksAt;
-    this.#slots.i32[at] = (this.#slots.i32[at]! & ~regionMask) | region;
+    const { marks } = this.#slots;
+    marks[slot] = (marks[slot]! & ~regionMask) | region;
   }
 
   #listOf(slot: number): SlotList {

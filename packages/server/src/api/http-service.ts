@@ -1,0 +1,183 @@
+import type { Logger } from '@dcache/base';
+import {
+  allowedMethods,
+  type Command,
+  type CommandHandler,
+  CommandType,
+  checkReply,
+  DcacheError,
+  formatEtag,
+  type HttpHeaders,
+  type HttpRequest,
+  httpFoundHeaders,
+  httpWriteCommand,
+  isUnchanged,
+  type Limits,
+  parseHttpRequest,
+  toDcacheError,
+} from '@dcache/protocol';
+import type { RequestMetrics, RequestSeries } from '../metrics-requests.js';
+import type { Authorize } from './access.js';
+import type { AnswerHeaders, HttpExchange } from './http-exchange.js';
+import { withIdempotency } from './idempotency.js';
+import { type InternalAnswer, isOpenPath } from './internal.js';
+import { checkOrigin } from './origin.js';
+
+export interface HttpServiceOptions {
+  readonly handler: CommandHandler;
+  readonly limits: Limits;
+  /** Answers the server's own paths, `/-/…`; undefined where there is none. */
+  readonly internal: (path: string) => InternalAnswer | undefined | Promise<InternalAnswer | undefined>;
+  readonly logger: Logger;
+  /** Default: everybody may do everything. */
+  readonly authorize?: Authorize;
+  /** Where requests are counted; default nowhere. */
+  readonly metrics?: RequestMetrics;
+  /** Throws for a `Host` that is not this server's; default any will do. */
+  readonly checkHost?: (host: string | undefined) => void;
+}
+
+/** What a method is called in the metrics. */
+const verbs: Readonly<Record<string, string>> = { GET: 'get', HEAD: 'head', POST: 'set', PUT: 'set', DELETE: 'delete' };
+
+/** What HTTP requests mean and how they are answered; it sees no sockets. */
+export class HttpService {
+  readonly #options: HttpServiceOptions;
+  readonly #series: Readonly<Record<string, RequestSeries>>;
+
+  constructor(options: HttpServiceOptions) {
+    this.#options = options;
+    const { metrics } = options;
+    this.#series = metrics
+      ? Object.fromEntries(Object.entries(verbs).map(([method, verb]) => [method, metrics.of('http', verb)] as const))
+      : {};
+  }
+
+  /** Answers one request; never rejects. */
+  async serve(exchange: HttpExchange): Promise<void> {
+    const { metrics } = this.#options;
+    const startMs = metrics ? performance.now() : 0;
+    const id = metrics?.nextId();
+    let request: HttpRequest | undefined;
+    let error: DcacheError | undefined;
+    try {
+      request = this.#parse(exchange);
+      await this.#answer(request, exchange, id);
+    } catch (thrown) {
+      error = toDcacheError(thrown);
+      // In the turn of its head a request without a body does not know yet that it is complete.
+      await undefined;
+      if (error.code === 'internal')
+        this.#options.logger.error({ err: thrown, url: exchange.target }, 'a request failed');
+      refuse(exchange, error, id);
+    }
+    if (!metrics) return;
+    const series = request?.kind === 'internal' ? undefined : this.#series[exchange.method];
+    const key = request && 'key' in request ? request.key : undefined;
+    if (series) metrics.done(series, startMs, { id, key, error, headers: exchange.headers });
+    else if (error) metrics.failed('http', error.code);
+  }
+
+  #parse({ method, target, headers }: HttpExchange): HttpRequest {
+    const request = parseHttpRequest(method, target, headers, this.#options.limits);
+    const host = textOf(headers, 'host');
+    this.#options.checkHost?.(host);
+    checkOrigin(textOf(headers, 'origin'), host);
+    this.#authorize(headers, request);
+    return request;
+  }
+
+  async #answer(request: HttpRequest, exchange: HttpExchange, id: number | undefined): Promise<void> {
+    const { handler, limits } = this.#options;
+    switch (request.kind) {
+      case 'read': {
+        const found = await handler.read(request.key, { level: request.level });
+        if (!found) {
+          const body = 'no such key\n';
+          const headers = { 'content-type': 'text/plain; charset=utf-8', 'content-length': body.length };
+          return exchange.answer(404, numbered(headers, id), request.isHead ? undefined : body);
+        }
+        if (isUnchanged(request, found))
+          return exchange.answer(304, numbered({ etag: formatEtag(found.revision) }, id));
+        return exchange.answer(200, numbered(httpFoundHeaders(found), id), request.isHead ? undefined : found.value);
+      }
+      case 'write': {
+        const value = await exchange.readBody(limits.maxValueBytes);
+        const command = withIdempotency(httpWriteCommand(request, value), request.idempotencyKey);
+        return this.#write(exchange, command, id);
+      }
+      case 'delete': {
+        exchange.dropBody();
+        const command: Command = { type: CommandType.delete, key: request.key, condition: request.condition };
+        return this.#write(exchange, withIdempotency(command, request.idempotencyKey), id);
+      }
+      case 'internal': {
+        const { method } = exchange;
+        if (method !== 'GET' && method !== 'HEAD')
+          throw new DcacheError('method-not-allowed', `${method} is not supported here; use GET or HEAD`);
+        const answer = await this.#options.internal(request.path);
+        return sendInternal(exchange, answer ?? noSuchPage, method === 'HEAD', id);
+      }
+    }
+  }
+
+  async #write(exchange: HttpExchange, command: Command, id: number | undefined): Promise<void> {
+    const revision = checkReply(await this.#options.handler.write(command));
+    exchange.answer(200, numbered({ etag: formatEtag(revision), 'content-length': 0 }, id));
+  }
+
+  /** Probes and the files of the page need no token: who asks for them has none, and they tell nothing. */
+  #authorize(headers: HttpHeaders, request: HttpRequest): void {
+    if (!this.#options.authorize || (request.kind === 'internal' && isOpenPath(request.path))) return;
+    const access = request.kind === 'read' || request.kind === 'internal' ? 'read' : 'write';
+    this.#options.authorize(textOf(headers, 'authorization'), access);
+  }
+}
+
+function textOf(headers: HttpHeaders, name: string): string | undefined {
+  const value = headers[name];
+  return value === undefined || typeof value === 'string' ? value : value.join();
+}
+
+/** With the request's number, where the log has one. */
+function numbered(headers: AnswerHeaders, id: number | undefined): AnswerHeaders {
+  return id === undefined ? headers : { ...headers, 'dcache-request': id };
+}
+
+const noSuchPage: InternalAnswer = { status: 404, body: { error: 'not-found', message: 'no such page' } };
+
+function sendInternal(exchange: HttpExchange, answer: InternalAnswer, isHead: boolean, id: number | undefined): void {
+  const content = answer.content ?? `${JSON.stringify(answer.body)}\n`;
+  const headers = {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': Buffer.byteLength(content),
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    ...answer.headers,
+  };
+  exchange.answer(answer.status, numbered(headers, id), isHead ? undefined : content);
+}
+
+/** What may well be different in a moment. */
+const retryable: ReadonlySet<string> = new Set(['busy', 'overloaded', 'no-leader', 'not-ready']);
+
+/** One line that says what happened; the connection goes on unless a body is left that nobody will read. */
+function refuse(exchange: HttpExchange, error: DcacheError, id: number | undefined): void {
+  if (exchange.hasAnswered) {
+    exchange.abort();
+    return;
+  }
+  const { isComplete } = exchange;
+  const body = `${error.message}\n`;
+  const headers: Record<string, string | number> = {
+    'content-type': 'text/plain; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    'dcache-error': error.code,
+  };
+  if (error.code === 'unauthenticated') headers['www-authenticate'] = 'Bearer';
+  if (error.code === 'method-not-allowed') headers['allow'] = allowedMethods;
+  if (retryable.has(error.code)) headers['retry-after'] = 1;
+  if (!isComplete) headers['connection'] = 'close';
+  exchange.answer(error.httpStatus, numbered(headers, id), exchange.method === 'HEAD' ? undefined : body);
+  if (!isComplete) exchange.dropBody();
+}

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { connect, type Socket } from 'node:net';
+import { test } from 'node:test';
+import { silentLogger } from '@dcache/base';
+import { peerPreface } from './handshake.js';
+import { makePort } from './port.js';
+import { until } from './until.test.helper.js';
+
+test('clients leave room for peers: who is one too many is told, and a peer still gets in', async () => {
+  const taken = { http: [] as Socket[], grpc: [] as Socket[], peer: [] as Socket[] };
+  const keep = (kind: keyof typeof taken) => (socket: Socket) => {
+    taken[kind].push(socket);
+    socket.on('error', () => {}).resume();
+  };
+  const mux = makePort({
+    ...{ peers: keep('peer'), grpc: keep('grpc'), http: keep('http') },
+    ...{ tls: undefined, maxKeyBytes: 100, maxConnections: 10, logger: silentLogger },
+  });
+  const { port } = await mux.listen('127.0.0.1', 0);
+  const open: Socket[] = [];
+  const dial = (bytes: string | Uint8Array): { text: string; isClosed: boolean; socket: Socket } => {
+    const socket = connect(port, '127.0.0.1');
+    const state = { text: '', isClosed: false, socket };
+    socket.on('data', (part) => {
+      state.text += part.toString();
+    });
+    socket.on('close', () => {
+      state.isClosed = true;
+    });
+    socket.on('error', () => {});
+    socket.write(bytes);
+    open.push(socket);
+    return state;
+  };
+  const get = 'GET / HTTP/1.1\r\n\r\n';
+  try {
+    for (let i = 0; i < 9; i++) dial(i % 2 === 0 ? get : 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+    await until('nine clients', () => taken.http.length + taken.grpc.length === 9);
+    const refused = dial(get);
+    await until('the tenth is refused', () => refused.isClosed);
+    assert.match(refused.text, /^HTTP\/1\.1 503 .*too many connections are open; try again in a moment\n$/s);
+    assert.match(refused.text, /content-length: 53\r\n/);
+    assert.equal(refused.text.split('\r\n\r\n')[1]?.length, 53);
+    dial(peerPreface);
+    await until('a peer gets in', () => taken.peer.length === 1);
+    taken.http[0]!.destroy();
+    await until('there is room for a client again', () => {
+      if (taken.http.length === 6) return true;
+      const next = dial(get);
+      next.socket.once('data', () => next.socket.destroy());
+      return false;
+    });
+  } finally {
+    for (const socket of open) socket.destroy();
+    mux.close();
+    mux.destroyConnections();
+  }
+});
