@@ -15,5 +15,6 @@
  */
 export { main } from './main.js';
 export type { ServerOptions } from './options.js';
-export { Server, type ServerParts } from './server.js';
+export { Server } from './server.js';
+export type { ServerParts } from './server-parts.js';
 export type { ServerStatus } from './status.js';
