@@ -13,8 +13,8 @@ const otherNames = new Set(['DCACHE_CONF', 'DCACHE_CI', 'DCACHE_TOKEN']);
  * these: that is a mistake for `DCACHE_RPC_PORT`.
  */
 function isServiceLink(variable: string, value: string): boolean {
-  if (/^DCACHE_(\w+_)?PORT(_\d+_(TCP|UDP))?$/.test(variable)) return /^(tcp|udp):\/\//.test(value);
-  return /^DCACHE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)_\w+)$/.test(variable);
+  if (/^DCACHE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)_\w+)$/.test(variable)) return true;
+  return /^DCACHE_(\w+_)?PORT(_\d+_(TCP|UDP))?$/.test(variable) && /^(tcp|udp):\/\//.test(value);
 }
 
 /** What the environment says. Throws a `TypeError` for a variable that looks like a setting and is none. */
