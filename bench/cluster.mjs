@@ -1,6 +1,7 @@
 // What the benches share: processes that end with the bench, free ports, a cluster of three, medians.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { get } from 'node:https';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -20,20 +21,18 @@ export class Bench {
     return child;
   }
 
-  /** Three dcache nodes, all voters, the leader first. */
-  async cluster(flags = () => []) {
+  /** Three dcache nodes, all voters, the leader first. With `ca`, a certificate's file, they are asked by TLS. */
+  async cluster(flags = () => [], nodeFlags = [], { ca } = {}) {
     const nodes = [];
     for (let i = 1; i <= 3; i++) nodes.push({ name: `node${i}`, rpc: await freePort(), serf: await freePort() });
     for (const node of nodes) {
       const args = ['--id', node.name, '--addr', `127.0.0.1:${node.serf}`, '--rpc-port', String(node.rpc)];
       args.push('--http', '--grpc', '--log-level', 'error', ...flags(node));
       args.push(...(node === nodes[0] ? ['--bootstrap'] : ['--join', `127.0.0.1:${nodes[0].serf}`]));
-      node.child = this.start(process.execPath, [bin, ...args]);
+      node.child = this.start(process.execPath, [...nodeFlags, bin, ...args]);
     }
     const leader = await until('the cluster did not form', async () => {
-      const views = await Promise.all(
-        nodes.map(async ({ rpc }) => (await fetch(`http://127.0.0.1:${rpc}/-/status`)).json()),
-      );
+      const views = await Promise.all(nodes.map(({ rpc }) => (ca ? statusByTls(rpc, ca) : statusOf(rpc))));
       const isFormed = views.every(
         (view) =>
           view.isReady && view.servers.length === 3 && view.servers.every((server) => server.voteStatus === 'Voter'),
@@ -47,6 +46,21 @@ export class Bench {
     for (const child of this.#children) child.kill('SIGKILL');
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+async function statusOf(port) {
+  return (await fetch(`http://127.0.0.1:${port}/-/status`)).json();
+}
+
+function statusByTls(port, ca) {
+  return new Promise((resolve, reject) => {
+    const asked = get({ host: '127.0.0.1', port, path: '/-/status', ca: readFileSync(ca) }, async (response) => {
+      let text = '';
+      for await (const part of response) text += part;
+      resolve(JSON.parse(text));
+    });
+    asked.on('error', reject);
+  });
 }
 
 /** The first result of `check` that is not undefined. */

@@ -71,7 +71,7 @@ export class Driver {
       clock,
       send: (to, bytes) => this.#bus?.send(to, bytes),
       recordOf: (space, key) => this.replica.store.recordOf(this.replica.store.space(space), key),
-      take: (record) => this.replica.store.apply(record),
+      take: (record) => this.replica.replicator.takeAside(record),
     });
     this.loader = new Loader({
       replica: this.replica,

@@ -91,7 +91,7 @@ function readOnlyAfter(writes: number): FileSystem {
       const writeDurably = file.writeDurably.bind(file);
       const readOnly = await nodeFileSystem.open(path, 'read');
       return Object.assign(file, {
-        writeDurably: (bytes: Uint8Array<ArrayBuffer>, position: number) =>
+        writeDurably: (bytes: Uint8Array, position: number) =>
           writes-- > 0 ? writeDurably(bytes, position) : readOnly.writeDurably(bytes, position),
       });
     },

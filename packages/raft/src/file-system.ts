@@ -32,10 +32,10 @@ export interface DiskFile {
   /** Writes all of `bytes` at `position`. Not durable before `sync`. */
   write(bytes: Uint8Array, position: number): Promise<void>;
   /**
-   * Writes all of `bytes` at `position`, then syncs. `bytes` is a whole buffer, and empty afterwards. Rejects with
+   * Writes all of `bytes` at `position`, then syncs. `bytes` must not be changed until then. Rejects with
    * `ENOSPC` or `EDQUOT` only where the write failed: that may be tried again. Any other rejection is as one of `sync`.
    */
-  writeDurably(bytes: Uint8Array<ArrayBuffer>, position: number): Promise<void>;
+  writeDurably(bytes: Uint8Array, position: number): Promise<void>;
   /** Reads into all of `into` from `position`; the count is less only at the end of the file. */
   read(into: Uint8Array, position: number): Promise<number>;
   /** As `read`, but blocks: for entries that are no longer in memory. */
@@ -86,7 +86,7 @@ class NodeFile implements DiskFile {
     }
   }
 
-  writeDurably(bytes: Uint8Array<ArrayBuffer>, position: number): Promise<void> {
+  writeDurably(bytes: Uint8Array, position: number): Promise<void> {
     return writeDurably(this.#handle.fd, bytes, position);
   }
 

@@ -46,6 +46,8 @@ export interface PeerConnectionStats {
   readonly droppedMessages: number;
 }
 
+/** A piece of a snapshot of this size is worth a second buffer in the write instead of a copy. */
+const largePieceBytes = 16 * 1024;
 /** Above this many bytes a batch is cut into several frames, so that one frame never comes near the limit. */
 const maxBatchBytes = 4 * 1024 * 1024;
 
@@ -153,7 +155,11 @@ export class PeerConnection {
 
   /** False where too much is waiting. */
   sendSnapshotPiece(piece: SnapshotPiece): boolean {
-    return this.#offer(FrameKind.snapshot, encodeSnapshotPiece(piece));
+    const payload = encodeSnapshotPiece(piece);
+    if (!this.#takes(payload.length)) return false;
+    if (payload.length < largePieceBytes) this.#write(encodeFrame(FrameKind.snapshot, payload));
+    else this.#writeLarge(FrameKind.snapshot, payload);
+    return true;
   }
 
   /** False where too much is waiting. */
@@ -198,9 +204,13 @@ export class PeerConnection {
   }
 
   #offer(kind: number, payload: Uint8Array): boolean {
-    if (!this.#isOpen || this.outboundBytes + payload.length + frameHeaderBytes > this.#maxOutboundBytes) return false;
+    if (!this.#takes(payload.length)) return false;
     this.#write(encodeFrame(kind, payload));
     return true;
+  }
+
+  #takes(payloadBytes: number): boolean {
+    return this.#isOpen && this.outboundBytes + payloadBytes + frameHeaderBytes <= this.#maxOutboundBytes;
   }
 
   #flush(): void {
@@ -230,6 +240,18 @@ export class PeerConnection {
     if (frame.length > maxBatchBytes) this.#writer = new ByteWriter(4096);
   }
 
+  /** Without a copy: the payload must not change any more. */
+  #writeLarge(kind: number, payload: Uint8Array): void {
+    const header = new Uint8Array(frameHeaderBytes);
+    writeFrameHeader(header, kind, payload.length);
+    this.#sentBytes += header.length + payload.length;
+    this.#sentFrames++;
+    this.#stream.cork();
+    this.#stream.write(header);
+    this.#stream.write(payload);
+    this.#stream.uncork();
+  }
+
   #write(frame: Uint8Array): void {
     this.#sentBytes += frame.length;
     this.#sentFrames++;
@@ -243,13 +265,11 @@ export class PeerConnection {
       return;
     }
     switch (kind) {
-      // What is kept of these is copied once a frame, so that an entry pins its frame and not a socket's buffer. (The
-      // `slice` of a Buffer would be no copy.)
       case FrameKind.raft:
-        this.#handler.onMessages(decodeMessages(new Uint8Array(payload)));
+        this.#handler.onMessages(decodeMessages(owned(payload)));
         return;
       case FrameKind.snapshot:
-        this.#handler.onSnapshotPiece(decodeSnapshotPiece(new Uint8Array(payload)));
+        this.#handler.onSnapshotPiece(decodeSnapshotPiece(owned(payload)));
         return;
       case FrameKind.snapshotAck:
         this.#handler.onSnapshotAck(decodeSnapshotAck(payload));
@@ -282,4 +302,12 @@ export class PeerConnection {
     this.#queuedBytes = 0;
     this.#handler.onClose(this.#error);
   }
+}
+
+/**
+ * The payload to keep: as it is where its frame has a buffer of its own, as a large one does that came in several parts,
+ * else a copy, so that an entry pins its frame and not a socket's buffer. (The `slice` of a Buffer would be no copy.)
+ */
+function owned(payload: Uint8Array): Uint8Array {
+  return payload.buffer.byteLength <= payload.length + frameHeaderBytes ? payload : new Uint8Array(payload);
 }

@@ -119,10 +119,8 @@ export class SegmentStore {
     const segment = this.current;
     assert(segment !== undefined && payload.length <= this.room, 'the current segment has no room for this frame');
     const position = this.#position;
-    // The bytes are handed over to the writer, so each attempt has its own.
-    await this.#whenSpace(() =>
-      segment.file.writeDurably(encodeCommitFrame(payload, this.#number, segment.salt, position), position),
-    );
+    const frame = encodeCommitFrame(payload, this.#number, segment.salt, position);
+    await this.#whenSpace(() => segment.file.writeDurably(frame, position));
     this.#position += frameBytes(payload.length);
     this.#number++;
     segment.maxIndex = Math.max(segment.maxIndex, maxIndex);

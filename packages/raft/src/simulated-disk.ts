@@ -287,7 +287,7 @@ class SimulatedFile implements DiskFile {
     for (let sector = Math.floor(position / sectorBytes); sector <= last; sector++) this.#inode.dirty.add(sector);
   }
 
-  async writeDurably(bytes: Uint8Array<ArrayBuffer>, position: number): Promise<void> {
+  async writeDurably(bytes: Uint8Array, position: number): Promise<void> {
     await this.write(bytes, position);
     await this.sync();
   }

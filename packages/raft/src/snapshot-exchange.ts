@@ -1,6 +1,7 @@
 import type { Clock, Logger } from '@dcache/base';
 import type { NodeId, SnapshotMetadata } from './core/message.js';
 import { RaftError } from './errors.js';
+import { inSlices } from './slices.js';
 import type { SnapshotAck, SnapshotPiece } from './snapshot-frame.js';
 import { SnapshotReceiver } from './snapshot-receiver.js';
 import { SnapshotSender } from './snapshot-sender.js';
@@ -210,7 +211,8 @@ export class SnapshotExchange {
     try {
       this.abortSending();
       await this.#options.release();
-      await this.#options.stateMachine.restore(source, metadata);
+      const { clock, defer, stateMachine } = this.#options;
+      await stateMachine.restore(inSlices(source, clock, defer), metadata);
       this.#state = 'whole';
     } catch (error) {
       this.#state = 'lost';

@@ -66,7 +66,8 @@ export function encodeSnapshotPiece(piece: SnapshotPiece): Uint8Array {
       break;
   }
   writer.patchU32(crcAt, crc32(writer.finish().subarray(bodyAt)));
-  return writer.copy();
+  // The writer is not used again: its buffer is the piece's own.
+  return writer.finish();
 }
 
 /** The piece in `bytes`; `data` is a view of them. Throws a `RaftError` `corrupt` for anything else. */

@@ -1,4 +1,4 @@
-import type { Clock } from '@dcache/base';
+import { type Clock, concatBytes } from '@dcache/base';
 import type { NodeId, SnapshotMetadata } from './core/message.js';
 import type { SnapshotAck, SnapshotPiece } from './snapshot-frame.js';
 import type { StateMachineSnapshot } from './state-machine.js';
@@ -25,7 +25,7 @@ export interface SnapshotSenderOptions {
 }
 
 /** Making pieces stops after this time, in milliseconds, to let the event loop turn. */
-const sliceMs = 4;
+const sliceMs = 2;
 
 /**
  * Sends one snapshot to one node: at most `window` pieces are on their way, and exactly these are kept, so a connection
@@ -46,7 +46,7 @@ export class SnapshotSender {
   #stateBytes = 0;
   #isMade = false;
   #hasEnded = false;
-  #isPumping = false;
+  #isScheduled = false;
   #heardMs: number;
   #sentMs: number;
 
@@ -59,7 +59,7 @@ export class SnapshotSender {
     this.#sentMs = this.#heardMs;
     const { transfer, term, requested, metadata } = options;
     this.#unacked.push({ type: 'begin', transfer, sequence: 0, term, requested, metadata });
-    this.#pump();
+    this.#schedule();
   }
 
   get transfer(): number {
@@ -87,7 +87,7 @@ export class SnapshotSender {
         this.#base += taken;
         this.#sent = Math.max(0, this.#sent - taken);
         this.#sentMs = this.#heardMs;
-        this.#pump();
+        this.#schedule();
       }
     }
   }
@@ -95,7 +95,7 @@ export class SnapshotSender {
   /** The connection is new: what was on its way is lost. */
   onConnect(): void {
     this.#sent = 0;
-    this.#pump();
+    this.#schedule();
   }
 
   /** Sends again what was not answered, and gives up after the timeout. */
@@ -103,7 +103,7 @@ export class SnapshotSender {
     const nowMs = this.#options.clock.monotonicMs();
     if (nowMs - this.#heardMs >= this.#options.timeoutMs) this.#end(false);
     if (nowMs - this.#sentMs >= this.#options.resendMs) this.#sent = 0;
-    this.#pump();
+    this.#schedule();
   }
 
   /** Ends it without success. */
@@ -111,45 +111,66 @@ export class SnapshotSender {
     this.#end(false);
   }
 
+  /** Has pieces made in the next turn: one slice a turn, however many answers came in this one. */
+  #schedule(): void {
+    if (this.#isScheduled || this.#hasEnded) return;
+    this.#isScheduled = true;
+    this.#options.defer(() => {
+      this.#isScheduled = false;
+      if (!this.#hasEnded) this.#pump();
+    });
+  }
+
   #pump(): void {
-    if (this.#isPumping || this.#hasEnded) return;
-    const { clock, defer } = this.#options;
+    const { clock, window, send } = this.#options;
     const startMs = clock.monotonicMs();
-    while (this.#sent < this.#unacked.length || (this.#unacked.length < this.#options.window && this.#make())) {
-      if (!this.#options.send(this.#unacked[this.#sent]!)) return;
+    const endMs = startMs + sliceMs;
+    while (this.#sent < this.#unacked.length || (this.#unacked.length < window && this.#make(endMs))) {
+      if (!send(this.#unacked[this.#sent]!)) return;
       this.#sent++;
       this.#sentMs = startMs;
-      if (clock.monotonicMs() - startMs >= sliceMs) {
-        this.#isPumping = true;
-        defer(() => {
-          this.#isPumping = false;
-          this.#pump();
-        });
+      if (clock.monotonicMs() >= endMs) {
+        this.#schedule();
         return;
       }
     }
   }
 
-  /** Makes the next piece; false when there is none. */
-  #make(): boolean {
+  /** Makes the next piece, as large as it may be or as can be made until `endMs`; false when there is none. */
+  #make(endMs: number): boolean {
     if (this.#isMade) return false;
-    const { transfer, chunkBytes } = this.#options;
+    const { transfer, chunkBytes, clock } = this.#options;
     const sequence = this.#base + this.#unacked.length;
+    const parts: Uint8Array[] = [];
+    let size = 0;
+    do {
+      const chunk = this.#nextChunk();
+      if (chunk === undefined) break;
+      const part = chunk.subarray(0, chunkBytes - size);
+      this.#rest = chunk.subarray(part.length);
+      size += part.length;
+      parts.push(part);
+    } while (size < chunkBytes && clock.monotonicMs() < endMs);
+    if (parts.length === 0) {
+      this.#isMade = true;
+      this.#unacked.push({ type: 'end', transfer, sequence, stateBytes: this.#stateBytes });
+      return true;
+    }
+    this.#stateBytes += size;
+    const data = parts.length === 1 ? parts[0]! : concatBytes(parts);
+    this.#unacked.push({ type: 'data', transfer, sequence, data });
+    return true;
+  }
+
+  /** What is left of the last chunk, or another; undefined at the end. */
+  #nextChunk(): Uint8Array | undefined {
     let chunk = this.#rest;
     while (chunk === undefined || chunk.length === 0) {
       const next = this.#chunks.next();
-      if (next.done === true) {
-        this.#isMade = true;
-        this.#unacked.push({ type: 'end', transfer, sequence, stateBytes: this.#stateBytes });
-        return true;
-      }
+      if (next.done === true) return undefined;
       chunk = next.value;
     }
-    const data = chunk.subarray(0, chunkBytes);
-    this.#rest = chunk.subarray(data.length);
-    this.#stateBytes += data.length;
-    this.#unacked.push({ type: 'data', transfer, sequence, data });
-    return true;
+    return chunk;
   }
 
   #end(ok: boolean): void {

@@ -15,7 +15,7 @@
  * console.log(checkLinearizable(registerModel, history.operations()).isLinearizable); // false
  * ```
  *
- * Read next: `run.ts`, `node.ts`, `checkers.ts`, `faults.ts`; then `history.ts`, `checker/search.ts`, `checker/explain.ts`.
+ * Read next: `run.ts`, `node.ts`, `checkers.ts`, `faults.ts`; `cache/run.ts` for the cache itself on whole nodes; then `history.ts`, `checker/search.ts`, `checker/explain.ts`.
  */
 export { checkLinearizable, type Verdict } from './checker/check.js';
 export type { Explanation } from './checker/explain.js';

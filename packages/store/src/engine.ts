@@ -273,12 +273,14 @@ export class Engine {
     this.read(id);
     const oldLength = this.record.end - offset;
     const growth = value.length - this.record.valueBytes;
-    this.#contentTerm(id, oldLength).subtract();
     const length = recordBytes(key.length, value.length, flags);
-    if (length === oldLength && !arena.isSeen(segment)) {
+    const isInPlace = length === oldLength && !arena.isSeen(segment);
+    // Before anything changes: where the process has no memory left, this throws.
+    if (!isInPlace) arena.reserve(length, Stream.fresh);
+    this.#contentTerm(id, oldLength).subtract();
+    if (isInPlace) {
       writeRecord(arena.bytes[segment]!, offset, key, value, flags);
     } else {
-      arena.reserve(length, Stream.fresh);
       writeRecord(arena.bytes[arena.segment]!, arena.offset, key, value, flags);
       entries.place(id, arena.segment, arena.offset);
       arena.free(segment, offset, oldLength);

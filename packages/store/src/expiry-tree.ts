@@ -32,11 +32,11 @@ class Level {
  * ```
  *
  * The order is total, so what goes next is a function of the entries alone: not of the way they came here, nor of their
- * ids. Four and a half bytes an entry. A change that does not concern the winner of its 32, as with one TTL for all or
+ * ids. 4.4 bytes an entry. A change that does not concern the winner of its 32, as with one TTL for all or
  * when something in the middle is overwritten, ends at level 0 after one comparison; at worst each level is played anew,
  * 32 comparisons a level and 7 levels for 2^32 ids. No call does more than that: nothing comes in bursts.
  *
- * Rejected (docs/adr/0031): a hierarchical timer wheel and a heap.
+ * Rejected (docs/adr/0031-expiry-tournament.md): a hierarchical timer wheel and a heap.
  */
 export class ExpiryTree {
   readonly #times: ExpiryTimes;

@@ -48,8 +48,11 @@ export const POLICIES: readonly EvictionPolicy[] = ['none', 'fifo', 'sieve', 's3
 export const MOST_PAYLOAD_BYTES: number = 1 << 20;
 /** Values up to this many bytes travel whole in their entry. */
 export const MOST_WHOLE_VALUE_BYTES: number = 64 * 1024;
-/** About what one chunk holds. */
-export const CHUNK_BYTES: number = 256 * 1024;
+/**
+ * About what one chunk holds. Each is written, and read, in one go: thousands of small entries in a chunk would hold the
+ * event loop for milliseconds.
+ */
+export const CHUNK_BYTES: number = 16 * 1024;
 const HEAD_BYTES = 5;
 const TAIL_BYTES = 4;
 

@@ -26,8 +26,8 @@ export interface Holdings {
   collect(isVictim: (origin: string, dot: number) => boolean): { victims: Change[]; highestDot: number };
   /** Versions above `highest` were void: nothing is refused for them any more. Returns the highest that is left. */
   forgetGravesAbove(highest: number): number;
-  /** Records of an origin above a stamp are void: nothing is refused for them any more. */
-  forgetGravesOf(origin: string, above: number): void;
+  /** Stamps above these, of origins by their rank, are void: nothing is refused for them any more. */
+  forgetGravesOf(voidAbove: ReadonlyMap<number, number>): void;
   /** Removes exactly this record, leaving no trace. */
   forget(change: Change): void;
 }

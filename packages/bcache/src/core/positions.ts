@@ -95,6 +95,12 @@ export class Positions {
     return (this.#table.get(origin) ?? this.#epitaphs.get(origin))?.voidAbove ?? Infinity;
   }
 
+  /** Origins of which something is void, and above which dot; buried ones too. */
+  *voids(): Generator<readonly [origin: string, voidAbove: number]> {
+    for (const { origin, voidAbove } of this.#table.values()) if (voidAbove !== Infinity) yield [origin, voidAbove];
+    for (const [origin, { voidAbove }] of this.#epitaphs) if (voidAbove !== Infinity) yield [origin, voidAbove];
+  }
+
   isVoid(origin: string, dot: number): boolean {
     const known = this.#table.get(origin) ?? this.#epitaphs.get(origin);
     return known !== undefined && dot > known.voidAbove;

@@ -1,5 +1,5 @@
 import { ByteReader, BytesError, ByteWriter, type Random, unreachable } from '@dcache/base';
-import type { Change } from './change.js';
+import { type Change, rankOf } from './change.js';
 import { type Run, readChange, writeChange } from './change-codec.js';
 import type { Effects, ReplicatorEvent, ReplicatorStats } from './effects.js';
 import { HybridClock, msOf, stampOf } from './hlc.js';
@@ -90,6 +90,8 @@ export class Replicator {
   /** When void records are issued anew; Infinity where none are known, and when it was done last. */
   #reissueAtMs = Infinity;
   #reissuedAtMs = Number.NEGATIVE_INFINITY;
+  /** What is void of an origin, by its rank: graves have no more than that of it. */
+  #voidByRank = new Map<number, number>();
 
   #messages: { to: string | undefined; bytes: Uint8Array }[] = [];
   #events: ReplicatorEvent[] = [];
@@ -110,7 +112,11 @@ export class Replicator {
       send: (to, message) => this.#send(to, message),
       tell: (event) => this.#events.push(event),
       positions: () => this.#standing(),
-      learnVoid: (origin, voidAbove) => this.#learnVoid(origin, voidAbove),
+      learnVoid: ({ origin, seen, reach, voidAbove }) => {
+        // Known from now on, if it lives: its records come next.
+        if (seen > 0 && reach === 0) this.#positions.get(origin);
+        this.#learnVoid(origin, voidAbove);
+      },
       take: (change) => this.#takeRecord(change),
       takeGrave: (grave) => this.#takeGrave(grave),
       refuse: (to, origin, dot) => this.#refuse(to, origin, dot),
@@ -152,6 +158,12 @@ export class Replicator {
   /** A stamp above all that this node has seen. */
   stamp(): number {
     return this.#clock.stamp();
+  }
+
+  /** Takes a record that came beside its origin's sequence: whoever has a lease's value sends it along. */
+  takeAside(change: Change): void {
+    if (!this.#positions.isVoid(change.origin, change.dot) && change.dot <= this.#limit(this.#clock.nowMs))
+      this.#merge(change);
   }
 
   /** Sends a change that this node made and has applied. Its dot is the latest `stamp()`, its origin `origin`. */
@@ -433,7 +445,8 @@ export class Replicator {
     if (voidAbove >= this.#positions.voidAbove(origin)) return;
     const position = this.#positions.get(origin);
     position.voidAbove = voidAbove;
-    this.#holdings.forgetGravesOf(origin, voidAbove);
+    this.#voidByRank.set(rankOf(origin), voidAbove);
+    this.#holdings.forgetGravesOf(this.#voidByRank);
     if (position === this.#own) this.#takeNewOrigin();
     // Many refusals come at once, and clocks are being compared: once a second is enough, and bounds what it costs.
     if (this.#reissueAtMs === Infinity)
@@ -449,6 +462,9 @@ export class Replicator {
     if (this.#own.seen === 0) this.#lowerClock(highestDot);
     victims.sort((a, b) => a.stamp - b.stamp || (a.origin < b.origin ? -1 : 1));
     for (const victim of victims) this.#holdings.forget(victim);
+    // What of them expired or was overwritten since it was known to be void has left a grave.
+    this.#voidByRank = new Map([...this.#positions.voids()].map(([origin, above]) => [rankOf(origin), above]));
+    this.#holdings.forgetGravesOf(this.#voidByRank);
     for (const victim of victims) {
       const stamp = this.#clock.stamp();
       const backMs = Math.max(0, msOf(victim.dot) - msOf(stamp));
@@ -517,8 +533,9 @@ export class Replicator {
   }
 
   #takeGrave(grave: Grave): void {
-    if (grave[1] > this.#limit(this.#clock.nowMs)) return;
-    this.#clock.observe(grave[1]);
+    const [, stamp, rank] = grave;
+    if (stamp > this.#limit(this.#clock.nowMs) || stamp > (this.#voidByRank.get(rank) ?? Infinity)) return;
+    this.#clock.observe(stamp);
     this.#holdings.bury(grave);
   }
 

@@ -14,7 +14,7 @@ export interface StateHost {
   /** All that this node has seen, gone origins among it, for one that takes its state. */
   positions(): PositionEntry[];
   /** What is void is learned before the records come. */
-  learnVoid(origin: string, voidAbove: number): void;
+  learnVoid(entry: PositionEntry): void;
   /** Merges a record of a state. False where its stamp is too far ahead. */
   take(change: Change): boolean;
   takeGrave(grave: Grave): void;
@@ -131,7 +131,7 @@ export class StateExchange {
   #begin(receiver: StateReceiver, entries: readonly PositionEntry[]): void {
     receiver.begin(this.#host.holdings);
     for (const entry of entries) {
-      this.#host.learnVoid(entry.origin, entry.voidAbove);
+      this.#host.learnVoid(entry);
       receiver.donorSeen.set(entry.origin, entry.dot);
       receiver.positions.push(entry);
     }

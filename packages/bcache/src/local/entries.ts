@@ -37,6 +37,8 @@ export class Entries {
   expirations = 0;
   #bytes = 0;
   #count = 0;
+  /** Whether any value was ever put that a `get` has to copy: where none was, a hit need not look at the marks. */
+  #hasClones = false;
   readonly #options: EntriesOptions;
   readonly #now: () => number;
   readonly #codec: ValueCodec;
@@ -81,7 +83,7 @@ export class Entries {
     this.hits++;
     this.policy.touched(slot);
     const value = slots.pairs[slot * 2 + 1];
-    return (slots.marks[slot]! & cloneBit) === 0 ? value : this.#codec.clone(value);
+    return !this.#hasClones || (slots.marks[slot]! & cloneBit) === 0 ? value : this.#codec.clone(value);
   }
 
   /** The slot of a key, fresh or stale, or -1. Counts nothing and touches nothing. */
@@ -210,6 +212,7 @@ export class Entries {
     slots.owners[slot] = origin * 4096 + space.id;
     const policyBits = slots.marks[slot]! & policyMask;
     slots.marks[slot] = policyBits | (put.cloneOnGet ? cloneBit : 0) | (needsExtra ? extraBit : 0);
+    if (put.cloneOnGet) this.#hasClones = true;
     if (needsExtra) this.#extras.set(slot, { dot, graceMs, tags, fillMs });
     this.#bytes += put.bytes;
   }

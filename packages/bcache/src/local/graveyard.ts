@@ -84,10 +84,13 @@ export class Graveyard {
     return left;
   }
 
-  /** Forgets what an origin, by its rank, said above a stamp: it is void. */
-  forgetOf(rank: number, above: number): void {
-    for (let at = 0; at < this.#stamps.length; at++)
-      if (this.#ranks[at] === rank && this.#stamps[at]! > above) this.#forget(at);
+  /** Forgets what origins, by their ranks, said above a stamp: it is void. */
+  forgetOf(voidAbove: ReadonlyMap<number, number>): void {
+    if (this.#size === 0) return;
+    for (let at = 0; at < this.#stamps.length; at++) {
+      const stamp = this.#stamps[at]!;
+      if (stamp !== 0 && stamp > (voidAbove.get(this.#ranks[at]!) ?? Infinity)) this.#forget(at);
+    }
   }
 
   *entries(): Generator<readonly [tag: number, stamp: number, rank: number]> {

@@ -286,8 +286,8 @@ export class LocalStore implements Holdings {
     }
   }
 
-  forgetGravesOf(origin: string, above: number): void {
-    this.#graves.forgetOf(rankOf(origin), above);
+  forgetGravesOf(voidAbove: ReadonlyMap<number, number>): void {
+    this.#graves.forgetOf(voidAbove);
   }
 
   forgetGravesAbove(highest: number): number {

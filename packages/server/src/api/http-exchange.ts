@@ -34,6 +34,7 @@ export class NodeExchange implements HttpExchange {
   readonly #response: ServerResponse;
   readonly #bodies: BodyBudget;
 
+  /** `bodies` is what the bodies of all requests may take. */
   constructor(request: IncomingMessage, response: ServerResponse, bodies: BodyBudget) {
     this.#request = request;
     this.#response = response;

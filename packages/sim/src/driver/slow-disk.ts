@@ -36,8 +36,6 @@ function slowFile(file: DiskFile, passed: () => Promise<void>, isLying: boolean)
     close: () => file.close(),
     writeDurably: async (bytes, position) => {
       await file.write(bytes, position);
-      // As the contract says, the caller has nothing left to write again.
-      structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
       await passed();
       if (!isLying) await file.sync();
     },
