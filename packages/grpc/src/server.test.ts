@@ -60,9 +60,14 @@ async function start(options: GrpcServerOptions = {}) {
       echo: (call: UnaryCall, answer: Answer) => answer(null, call.request),
       gather: (call: StreamCall, answer: Answer) => {
         streams.push(call);
-        const parts: Buffer[] = [];
-        call.on('data', (part: Buffer) => parts.push(part));
-        call.on('end', () => answer(null, Buffer.concat(parts)));
+        // By iteration: its end must not take the call with it before the answer is there.
+        const gathering = async (): Promise<Buffer> => {
+          const parts: Buffer[] = [];
+          for await (const part of call) parts.push(part as Buffer);
+          await new Promise((resolve) => setImmediate(resolve));
+          return Buffer.concat(parts);
+        };
+        gathering().then((all) => answer(null, all));
       },
       spread: async (call: StreamCall) => {
         streams.push(call);
