@@ -79,7 +79,7 @@ test('bench measures reads and writes', async () => {
 test('a wrong command line is exit code 2, a server that is not there 5, and help 0', async () => {
   assert.equal((await cli(['nonsense']))[0], 2);
   assert.equal((await cli(['--addr', 'nonsense', 'servers']))[0], 2);
-  const [code, , stderr] = await cli(['--addr', '127.0.0.1:1', '--timeout', '300ms', 'servers']);
+  const [code, , stderr] = await cli(['--addr', '127.0.0.1:1', '--timeout', '3s', 'servers']);
   assert.equal(code, 5);
   assert.match(stderr, /^dcache-client: 127\.0\.0\.1:1: .*ECONNREFUSED/);
   const [helpCode, help] = await cli(['--help']);
