@@ -100,7 +100,13 @@ export class SnapshotExchange {
 
   /** Sends the state as it is now; the core hears of a failure by `report`. */
   send(to: NodeId, requested = false): void {
-    if (this.#senders.has(to)) return;
+    const underWay = this.#senders.get(to);
+    if (underWay !== undefined) {
+      // One that the receiver asked for brings its state machine a state and its core nothing, and nobody reports it: the
+      // core has to ask again once it is over.
+      if (!requested && underWay.requested) this.#options.report(to, false);
+      return;
+    }
     if (!this.canSend || this.#stopped) {
       this.#options.report(to, false);
       return;

@@ -62,6 +62,11 @@ export class SnapshotSender {
     this.#schedule();
   }
 
+  /** Whether the receiver asked for it, and not this node's core. */
+  get requested(): boolean {
+    return this.#options.requested;
+  }
+
   get transfer(): number {
     return this.#options.transfer;
   }
