@@ -51,7 +51,15 @@ async function startNode(id, folder, maxBytes, options = {}) {
     folder === undefined
       ? new MemoryStorage()
       : await DiskStorage.open({ directory: join(folder, `n${id}`), nodeId: id });
-  const node = new RaftNode({ id, storage, transport, stateMachine: machine, trailingEntries: 100, snapshotEntries: 250, ...options });
+  const node = new RaftNode({
+    id,
+    storage,
+    transport,
+    stateMachine: machine,
+    trailingEntries: 100,
+    snapshotEntries: 250,
+    ...options,
+  });
   node.on('fatal', (error) => {
     throw error;
   });

@@ -44,5 +44,8 @@ test('a message that the transport refuses is too large, and a call that it does
   assert.deepEqual(failure(status.RESOURCE_EXHAUSTED, 'Received message larger than max (8 vs 4)'), [
     ...['final', 'too-large', false],
   ]);
+  assert.deepEqual(failure(status.RESOURCE_EXHAUSTED, 'a message above 100 bytes, the most that is allowed'), [
+    ...['final', 'too-large', false],
+  ]);
   assert.deepEqual(failure(status.UNIMPLEMENTED, 'The server does not implement it'), ['final', 'unsupported', false]);
 });

@@ -98,7 +98,7 @@ export function toFailure(error: ServiceError, address: string): Failure {
     case status.DATA_LOSS:
       return fail('unknown', 'internal', false);
     case status.RESOURCE_EXHAUSTED:
-      if (/larger than max/.test(details)) return fail('final', 'too-large', false);
+      if (/larger than max|^a message above/.test(details)) return fail('final', 'too-large', false);
       return fail('final', 'busy', false);
     default:
       return fail('final', statuses[error.code] ?? 'internal', false);

@@ -61,7 +61,14 @@ export class StreamCall extends Duplex {
   #isWanted = false;
 
   constructor(method: Method, headers: HeaderList, responder: Responder, request?: unknown) {
-    super({ objectMode: true, readableHighWaterMark: 16, writableHighWaterMark: 16, emitClose: false });
+    // Who has read all requests has not answered yet: the end of one side must not destroy the other.
+    super({
+      objectMode: true,
+      readableHighWaterMark: 16,
+      writableHighWaterMark: 16,
+      emitClose: false,
+      autoDestroy: false,
+    });
     this.metadata = new CallMetadata(headers);
     this.request = request;
     this.#method = method;

@@ -118,6 +118,21 @@ test('an unknown key, flag or variable and a value of the wrong kind are refused
   );
 });
 
+test('what a container runtime sets beside a service called dcache is no setting, a mistaken port is', async () => {
+  const links = {
+    DCACHE_SERVICE_HOST: '10.0.0.1',
+    DCACHE_SERVICE_PORT: '9200',
+    DCACHE_SERVICE_PORT_RPC: '9200',
+    DCACHE_PORT: 'tcp://10.0.0.1:9200',
+    DCACHE_PORT_9200_TCP: 'tcp://10.0.0.1:9200',
+    DCACHE_PORT_9200_TCP_ADDR: '10.0.0.1',
+    DCACHE_PEERS_SERVICE_HOST: '10.0.0.2',
+    DCACHE_TOKEN: 'the client’s',
+  };
+  assert.equal((await options([], { ...links, DCACHE_RPC_PORT: '9300' })).rpcPort, 9300);
+  await assert.rejects(load([], { DCACHE_PORT: '9300' }), /unknown variable DCACHE_PORT; there are DCACHE_ADDR/);
+});
+
 test('an empty file says nothing', async () => {
   for (const name of ['e.toml', 'e.yaml', 'e.ini', 'e.env', 'e.properties', 'e.hcl'])
     assert.equal((await options(['--conf', await file(name, '\n')])).rpcPort, 9200, name);

@@ -6,7 +6,16 @@ export function variableName(setting: Pick<Setting, 'name'>): string {
 }
 
 /** Names that the project uses in the environment for other ends than settings. */
-const otherNames = new Set(['DCACHE_CONF', 'DCACHE_CI']);
+const otherNames = new Set(['DCACHE_CONF', 'DCACHE_CI', 'DCACHE_TOKEN']);
+
+/**
+ * What Kubernetes and Docker set in every container beside a service that is called dcache. `DCACHE_PORT=9300` is not of
+ * these: that is a mistake for `DCACHE_RPC_PORT`.
+ */
+function isServiceLink(variable: string, value: string): boolean {
+  if (/^DCACHE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)_\w+)$/.test(variable)) return true;
+  return /^DCACHE_(\w+_)?PORT(_\d+_(TCP|UDP))?$/.test(variable) && /^(tcp|udp):\/\//.test(value);
+}
 
 /** What the environment says. Throws a `TypeError` for a variable that looks like a setting and is none. */
 export function readEnvironment(environment: NodeJS.ProcessEnv): SourceValues {
@@ -14,6 +23,7 @@ export function readEnvironment(environment: NodeJS.ProcessEnv): SourceValues {
   for (const [variable, value] of Object.entries(environment)) {
     if (!variable.startsWith('DCACHE_') || otherNames.has(variable) || value === undefined) continue;
     const setting = settings.find((one) => variableName(one) === variable);
+    if (!setting && isServiceLink(variable, value)) continue;
     if (!setting)
       throw new TypeError(
         `the environment has the unknown variable ${variable}; there are ${settings.map(variableName).join(', ')}`,

@@ -15,7 +15,8 @@
  */
 export { main } from './main.js';
 export type { ServerOptions } from './options.js';
-export { Server, type ServerParts } from './server.js';
+export { Server } from './server.js';
+export type { ServerParts } from './server-parts.js';
 /** What is replicated, without the server around it: for simulations and tools. */
 export { CacheStateMachine } from './state-machine.js';
 export type { ServerStatus } from './status.js';

@@ -7,14 +7,14 @@ export type ServerStatus = NodeStatus;
 
 /** What the status is made of. */
 export interface StatusParts extends Pick<ServerStatus, 'id' | 'raftId' | 'rpcAddr' | 'cluster' | 'servers'> {
-  readonly isStopping: boolean;
+  readonly isReady: boolean;
   /** Undefined before the node takes part. */
   readonly raft: RaftStatus | undefined;
   readonly stateMachine: CacheStateMachine;
 }
 
 export function serverStatus(parts: StatusParts): ServerStatus {
-  const { raft, stateMachine, isStopping } = parts;
+  const { raft, stateMachine, isReady } = parts;
   const { entries, liveBytes } = stateMachine.store.stats();
   return {
     id: parts.id,
@@ -24,7 +24,7 @@ export function serverStatus(parts: StatusParts): ServerStatus {
     role: raft?.role ?? 'starting',
     term: raft?.term ?? 0,
     leader: stateMachine.directory.get(raft?.leader ?? 0)?.name,
-    isReady: isReady(raft, isStopping),
+    isReady,
     commitIndex: raft?.commitIndex ?? 0,
     appliedIndex: raft?.appliedIndex ?? 0,
     revision: stateMachine.revision,
@@ -36,9 +36,16 @@ export function serverStatus(parts: StatusParts): ServerStatus {
   };
 }
 
-/** Whether a node is a member with a leader, and has applied what it knows to be committed. */
-export function isReady(raft: RaftStatus | undefined, isStopping: boolean): boolean {
+/** Committed entries that a node may not have applied yet, once it has caught up: about what one turn applies. */
+const lagEntries = 1_000;
+
+/**
+ * Whether a node is a member with a leader, and has applied what it knows to be committed. Once it has (`wasReady`), a
+ * short lag is no reason to take it out of service: under load there always is something on its way.
+ */
+export function isReady(raft: RaftStatus | undefined, isStopping: boolean, wasReady: boolean): boolean {
   if (raft === undefined || isStopping || !raft.isReadable || raft.leader === undefined) return false;
   const { voters, learners } = raft.confState;
-  return (voters.includes(raft.id) || learners.includes(raft.id)) && raft.appliedIndex >= raft.commitIndex;
+  const mayLag = wasReady ? lagEntries : 0;
+  return (voters.includes(raft.id) || learners.includes(raft.id)) && raft.appliedIndex + mayLag >= raft.commitIndex;
 }

@@ -1,0 +1,61 @@
+import type { Clock, Logger } from '@dcache/base';
+import { type Address, parseAddress } from './address.js';
+import type { Forwarder } from './forwarder.js';
+import { handlePeerFrame } from './peer-frames.js';
+import { Peers } from './peers.js';
+import type { Running } from './running.js';
+import type { Security } from './security.js';
+import type { Standing } from './standing.js';
+import type { CacheStateMachine } from './state-machine.js';
+
+export interface PeerWiringParts {
+  /** This node's name. */
+  readonly name: string;
+  readonly standing: Standing;
+  readonly security: Security;
+  readonly stateMachine: CacheStateMachine;
+  /** They need each other: the forwarder sends over what is made here. */
+  readonly forwarder: () => Forwarder;
+  readonly running: () => Running | undefined;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** The connections to the other nodes, and where what comes over them goes. */
+export function wirePeers(parts: PeerWiringParts): Peers {
+  const { name, standing, security, stateMachine, forwarder, running, clock, logger } = parts;
+  const gossip = (id: number) =>
+    running()
+      ?.membership.gossip()
+      .find((member) => member.raftId === id);
+
+  /** Gossip knows best where a node is now; the log knows it of those that gossip has lost. */
+  const addressOf = (id: number): Address | undefined => {
+    const told = gossip(id);
+    const rpcAddr = told?.status === 'alive' ? told.rpcAddr : stateMachine.directory.get(id)?.rpcAddr;
+    return rpcAddr === undefined ? undefined : parseAddress(rpcAddr);
+  };
+
+  return new Peers({
+    identity: () => ({ id: standing.known.raftId, name, cluster: standing.known.cluster }),
+    addressOf,
+    onFrame: (from, kind, payload, reply) => {
+      const node = running();
+      const targets = {
+        append: node && ((command) => node.groupCommit.append(command)),
+        remove: node && ((id) => node.membership.remove(id)),
+        onForwarded: (sender, bytes) => forwarder().receive(sender, bytes),
+        onLeaveAnswered: (bytes) => node?.departure.receive(bytes),
+      } satisfies Parameters<typeof handlePeerFrame>[4];
+      handlePeerFrame(from, kind, payload, reply, targets, logger);
+    },
+    onLinkDown: (id) => forwarder().linkDown(id),
+    security: {
+      keys: () => security.keyring?.keys,
+      tls: security.tls,
+      nameOf: (id) => stateMachine.directory.get(id)?.name ?? gossip(id)?.name,
+    },
+    clock,
+    logger,
+  });
+}

@@ -1,0 +1,97 @@
+import type { Clock, Logger } from '@dcache/base';
+import type { Limits, Reply } from '@dcache/protocol';
+import { RaftNode } from '@dcache/raft';
+import type { Serf } from '@dcache/serf';
+import { Departure } from './departure.js';
+import { ExpiryClock } from './expiry-clock.js';
+import type { Forwarder } from './forwarder.js';
+import { GroupCommit } from './group-commit.js';
+import type { LogHome } from './log-home.js';
+import type { LogTime } from './log-time.js';
+import { Membership } from './membership.js';
+import type { ResolvedOptions } from './options.js';
+import type { Peers } from './peers.js';
+import { RaftReplicatedLog } from './replicated-log.js';
+import { Router } from './router.js';
+import type { CacheStateMachine } from './state-machine.js';
+import { TouchFeed } from './touch-feed.js';
+
+export interface RunningParts {
+  readonly options: ResolvedOptions;
+  readonly limits: Limits;
+  readonly home: LogHome;
+  /** What a founder writes about itself into the first configuration; undefined for all others. */
+  readonly founder: Uint8Array | undefined;
+  readonly stateMachine: CacheStateMachine;
+  readonly time: LogTime;
+  readonly serf: Serf;
+  readonly peers: Peers;
+  readonly forwarder: Forwarder;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly onFatal: (error: Error) => void;
+}
+
+/** Bytes of writes that may wait for the next turn of the event loop; more are `busy`. */
+const maxWaitingBytes = 64 * 1_048_576;
+
+/** What exists once the cluster question is settled: the log, and all that writes to it or follows it. */
+export interface Running {
+  readonly node: RaftNode<readonly Reply[]>;
+  readonly log: RaftReplicatedLog;
+  readonly groupCommit: GroupCommit;
+  readonly router: Router;
+  readonly membership: Membership;
+  readonly departure: Departure;
+  /** Ends what runs by itself; requests are still answered. */
+  rest(): void;
+}
+
+/** Starts the Raft node over this log, and what belongs to it. */
+export async function run(parts: RunningParts): Promise<Running> {
+  const { options, limits, home, stateMachine, time, serf, peers, forwarder, clock, logger } = parts;
+  const node = new RaftNode<readonly Reply[]>({
+    id: home.raftId,
+    storage: home.storage,
+    transport: peers,
+    stateMachine,
+    ...(parts.founder ? { bootstrap: { context: parts.founder } } : {}),
+    maxProposalBytes: limits.maxValueBytes + limits.maxKeyBytes + 2 * 1_048_576,
+    trailingEntries: options.trailingEntries,
+    clock,
+    logger,
+  });
+  const log = new RaftReplicatedLog(node);
+  const membership = new Membership({
+    log,
+    serf,
+    directory: () => stateMachine.directory,
+    cluster: () => home.cluster,
+    clock,
+    logger,
+    removeFailedAfterMs: options.removeFailedAfterMs,
+  });
+  node.on('snapshot-installed', (snapshot) => logger.info(snapshot, 'a snapshot was installed'));
+  node.on('fatal', parts.onFatal);
+  node.on('leader-change', ({ leader }) => {
+    if (leader !== undefined) forwarder.leaderIs(leader);
+    membership.look();
+  });
+  await node.start();
+  const groupCommit = new GroupCommit((data) => log.append(data), time, maxWaitingBytes);
+  const { readConsistency, requestTimeoutMs } = options;
+  const router = new Router({
+    ...{ log, groupCommit, forwarder, stateMachine, time, clock, readConsistency, requestTimeoutMs },
+  });
+  membership.start();
+  const expiry = new ExpiryClock({ log, groupCommit, stateMachine, time, clock });
+  const touchFeed = new TouchFeed(stateMachine, (command) => router.write(command), clock);
+  return {
+    ...{ node, log, groupCommit, router, membership, departure: new Departure(log, peers, clock) },
+    rest: () => {
+      membership.stop();
+      expiry.stop();
+      touchFeed.stop();
+    },
+  };
+}
