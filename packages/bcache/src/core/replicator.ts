@@ -1,21 +1,16 @@
-import { ByteReader, BytesError, ByteWriter, type Random, unreachable } from '@dcache/base';
-import { type Change, rankOf } from './change.js';
-import { type Run, readChange, writeChange } from './change-codec.js';
+import { ByteReader, BytesError, type Random, unreachable } from '@dcache/base';
+import type { Change } from './change.js';
+import { type Run, readChange } from './change-codec.js';
 import type { Effects, ReplicatorEvent, ReplicatorStats } from './effects.js';
-import { HybridClock, msOf, stampOf } from './hlc.js';
+import { HybridClock, stampOf } from './hlc.js';
 import type { Grave, Holdings } from './holdings.js';
 import { UpdateLog } from './log.js';
-import {
-  decodeMessage,
-  encodeBatch,
-  encodeMessage,
-  type Message,
-  MessageType,
-  type PositionEntry,
-  readBatch,
-} from './message.js';
+import { decodeMessage, encodeMessage, type Message, MessageType, type PositionEntry, readBatch } from './message.js';
+import { Outbox } from './outbox.js';
 import { type Position, Positions } from './positions.js';
+import { Pulls } from './pulls.js';
 import { StateExchange, type StateHost } from './state-exchange.js';
+import { Voids } from './voids.js';
 
 export interface ReplicatorOptions {
   /** This node's id, unique among the living. It must not change; the incarnation does at every start. */
@@ -34,13 +29,8 @@ export interface ReplicatorOptions {
   readonly logBytes?: number;
 }
 
-const outboxBytes = 64 * 1024;
-const pullAnswerBytes = 1024 * 1024;
-const pullWaitMs = 2_000;
-const reissueWaitMs = 300;
-const reissueEveryMs = 1_000;
 /** Exchanges of positions after which nobody is taken to know what void records hid. */
-const holesExchanges = 10;
+const voidExchanges = 10;
 
 /**
  * Spreads versioned records to all nodes and repairs what was missed; pure. The driver tells the time (`advance`), who
@@ -84,22 +74,10 @@ export class Replicator {
   #isStale = false;
   #isReady = false;
 
-  readonly #outbox = new ByteWriter(outboxBytes);
-  #run: Run = { dot: 0, space: undefined };
-  #outboxCount = 0;
-
+  readonly #outbox = new Outbox();
+  readonly #pulls: Pulls;
   readonly #states: StateExchange;
-  /** When void records are issued anew; Infinity where none are known, and when it was done last. */
-  #reissueAtMs = Infinity;
-  #reissuedAtMs = Number.NEGATIVE_INFINITY;
-  /** What is void of an origin, by its rank: graves have no more than that of it. */
-  #voidByRank = new Map<number, number>();
-  /** Void graves as they were counted when the last full state was asked for: of more, a state has to tell what they hid. */
-  #voidGravesKnown = 0;
-  #voidGravesAsked = 0;
-  #holesSinceMs = -1;
-  /** The state that is being taken is to fill holes: what was seen and is not held may be one. */
-  #hasHoles = false;
+  readonly #voids: Voids;
 
   #messages: { to: string | undefined; bytes: Uint8Array }[] = [];
   #events: ReplicatorEvent[] = [];
@@ -123,7 +101,7 @@ export class Replicator {
       learnVoid: ({ origin, seen, reach, voidAbove }) => {
         // Known from now on, if it lives: its records come next.
         if (seen > 0 && reach === 0) this.#positions.get(origin);
-        this.#learnVoid(origin, voidAbove);
+        this.#voids.learn(origin, voidAbove);
       },
       take: (change) => this.#takeRecord(change),
       takeGrave: (grave) => this.#takeGrave(grave),
@@ -131,6 +109,35 @@ export class Replicator {
       finished: (entries) => this.#standAs(entries),
     };
     this.#states = new StateExchange(host, 1 + options.random.below(2 ** 40));
+    const shared = { positions: this.#positions, stats: this.stats, now: () => this.#monotonicMs };
+    this.#pulls = new Pulls({
+      ...shared,
+      log: this.#log,
+      isReady: () => this.#isReady,
+      random: options.random,
+      peers: () => this.#peers,
+      randomPeer: () => this.#randomPeer(),
+      send: (to, message) => this.#send(to, message),
+      sendBatch: (to, bytes) => this.#messages.push({ to, bytes }),
+    });
+    this.#voids = new Voids(
+      {
+        ...shared,
+        holdings: options.holdings,
+        clock: this.#clock,
+        own: () => this.#own,
+        renew: () => this.#renew(),
+        limit: () => this.#limit(this.#clock.nowMs),
+        publish: (change) => this.publish(change),
+        flush: () => this.flush(),
+        isTakingState: () => this.#states.isTaking,
+        askState: () => {
+          const peer = this.#randomPeer();
+          if (peer !== undefined) this.#requestState(peer);
+        },
+      },
+      this.#exchangeMs * voidExchanges,
+    );
   }
 
   /** What this node signs its changes with; another after a retreat. */
@@ -177,20 +184,16 @@ export class Replicator {
   /** Sends a change that this node made and has applied. Its dot is the latest `stamp()`, its origin `origin`. */
   publish(change: Change): void {
     this.#positions.mark(this.#own, this.#own.seen + 1, change.dot);
-    writeChange(this.#outbox, this.#run, change);
-    this.#outboxCount++;
-    if (this.#outbox.length >= outboxBytes) this.flush();
+    this.#outbox.add(change);
+    if (this.#outbox.isFull) this.flush();
   }
 
   /** Ends the batch: what was published since the last one leaves as one message. */
   flush(): void {
-    if (this.#outboxCount === 0) return;
-    const first = this.#own.seen - this.#outboxCount + 1;
-    const batch = encodeBatch(this.#own.origin, first, this.#outboxCount, this.#outbox.finish());
-    this.#outbox.reset();
-    this.#run = { dot: 0, space: undefined };
-    this.stats.sent += this.#outboxCount;
-    this.#outboxCount = 0;
+    const { count } = this.#outbox;
+    if (count === 0) return;
+    const batch = this.#outbox.take(this.#own.origin, this.#own.seen);
+    this.stats.sent += count;
     this.#log.add(batch);
     // What a stale node wrote is pulled from it once it has a full state.
     if (!this.#isStale && this.#peers.length > 0) this.#messages.push({ to: undefined, bytes: batch.bytes });
@@ -229,9 +232,8 @@ export class Replicator {
     this.flush();
     if (this.#heardAtMs >= 0 && now - this.#heardAtMs > this.#deletionDelayMs) this.#becomeStale();
     this.#states.tick();
-    if (now >= this.#reissueAtMs) this.#reissue();
-    else if (this.#reissueAtMs === Infinity) this.#fillHoles();
-    for (const position of this.#positions.all()) this.#pullAgain(position, now);
+    this.#voids.tick();
+    if (!this.isSyncing) for (const position of this.#positions.all()) this.#pulls.again(position);
     if (now >= this.#exchangeAtMs) {
       for (const position of this.#positions.all()) this.#buryGone(position, now);
       this.#exchangeAtMs = now + this.#exchangeMs * (0.75 + this.#random.next() / 2);
@@ -261,19 +263,21 @@ export class Replicator {
         this.#onPositions(from, message);
         return;
       case MessageType.pull:
-        this.#onPull(from, message.origin, message.from, message.to);
+        if (this.#isStale) return;
+        if (message.origin === this.#own.origin) this.flush();
+        this.#pulls.answer(from, message.origin, message.from, message.to);
         return;
       case MessageType.tooOld:
         this.#requestState(from);
         return;
       case MessageType.refused:
         // Whose clock is wrong shows when we compare them; its records are void in any case.
-        this.#learnVoid(message.origin, message.dot - 1);
+        this.#voids.learn(message.origin, message.dot - 1);
         this.#sendPositions(from, true, 0);
         return;
       case MessageType.stateRequest:
         // Two nodes that were both away have nobody better to ask.
-        this.#states.onRequest(from, message.id, (!this.#isStale && !this.#isHoley) || message.isStale);
+        this.#states.onRequest(from, message.id, (!this.#isStale && !this.#voids.isHoley) || message.isStale);
         return;
       case MessageType.stateBegin:
         this.#states.onPart(from, 0, message);
@@ -319,9 +323,7 @@ export class Replicator {
     if (isNews) this.#log.add(batch);
     if (refusedDot > 0) this.#refuse(from, batch.origin, refusedDot);
     if (position.seen >= position.latest) position.pullUntilMs = 0;
-    else if (position.seen > before || this.#monotonicMs >= position.pullUntilMs) {
-      this.#pull(this.#peers.includes(position.node) ? position.node : from, position);
-    }
+    else if (position.seen > before || this.#pulls.isDue(position)) this.#pulls.pullFromOrigin(position, from);
   }
 
   #merge(change: Change): void {
@@ -334,35 +336,13 @@ export class Replicator {
     // Void here too: should this answer be lost, the next exchange of positions says the same. Known from now on, even
     // where none of its numbers is in order yet.
     this.#positions.get(origin);
-    this.#learnVoid(origin, dot - 1);
+    this.#voids.learn(origin, dot - 1);
     this.#send(from, { type: MessageType.refused, nowMs: this.#clock.nowMs, origin, dot });
   }
 
   /** The highest dot that a clock showing `nowMs` takes. */
   #limit(nowMs: number): number {
     return stampOf(nowMs + this.#maxClockSkewMs + 1);
-  }
-
-  #pull(peer: string, position: Position): void {
-    if (!this.#isReady) return;
-    position.pullUntilMs = this.#monotonicMs + pullWaitMs;
-    const to = position.early.size > 0 ? Math.min(...firstFew(position.early.keys())) - 1 : position.latest;
-    this.stats.pulls++;
-    const from = position.seen + 1;
-    this.#send(peer, { type: MessageType.pull, origin: position.origin, from, to: Math.max(from, to) });
-  }
-
-  #onPull(from: string, origin: string, first: number, last: number): void {
-    if (this.#isStale) return;
-    if (origin === this.#own.origin) this.flush();
-    const seen = this.#positions.seen(origin);
-    const reach = this.#log.reach(origin, seen);
-    if (reach > first) {
-      if (seen >= first) this.#send(from, { type: MessageType.tooOld, origin, reach });
-      return;
-    }
-    for (const batch of this.#log.range(origin, first, last, pullAnswerBytes))
-      this.#messages.push({ to: from, bytes: batch.bytes });
   }
 
   // Positions
@@ -384,14 +364,14 @@ export class Replicator {
     const named = new Set<string>();
     for (const entry of message.entries) {
       named.add(entry.origin);
-      this.#learnVoid(entry.origin, entry.voidAbove);
+      this.#voids.learn(entry.origin, entry.voidAbove);
       const seen = this.#positions.seen(entry.origin);
       if (seen > entry.seen) isAhead = true;
       if (entry.seen <= seen || entry.origin === this.#own.origin) continue;
       const position = this.#positions.get(entry.origin);
       position.latest = Math.max(position.latest, entry.seen);
       if (entry.reach > seen + 1) needsState = true;
-      else if (this.#monotonicMs >= position.pullUntilMs) this.#pull(from, position);
+      else if (this.#pulls.isDue(position)) this.#pulls.pull(from, position);
     }
     if (!isAhead)
       for (const { origin, seen } of this.#positions.all()) if (seen > 0 && !named.has(origin)) isAhead = true;
@@ -400,14 +380,6 @@ export class Replicator {
     // One answer at most: an answer never asks for another.
     if (message.wantsAnswer) this.#sendPositions(from, false, message.nowMs);
     else if (isAhead && message.echoMs > 0) this.#sendPositions(from, false, 0);
-  }
-
-  /** Pulls what is missing still; half of the time from its origin, else from anybody. */
-  #pullAgain(position: Position, now: number): void {
-    if (position.seen >= position.latest || now < position.pullUntilMs || this.isSyncing) return;
-    const { node } = position;
-    const peer = this.#peers.includes(node) && this.#random.next() < 0.5 ? node : this.#randomPeer();
-    if (peer !== undefined) this.#pull(peer, position);
   }
 
   /** Buries who is gone for long. */
@@ -442,86 +414,11 @@ export class Replicator {
     for (const other of this.#peers) if (other !== peer) this.#sendPositions(other, true, 0);
   }
 
-  /**
-   * A peer took no record of `origin` above a dot. From now on those are void for everyone: each node that holds some
-   * issues them anew with a stamp of its own, and who learns of it later does so too. What one of them had overwritten
-   * stays overwritten, for the new stamp is above all that this node has seen.
-   */
-  #learnVoid(origin: string, voidAbove: number): void {
-    if (voidAbove === Infinity || !this.#positions.knows(origin)) return;
-    if (origin === this.#own.origin) this.flush();
-    // Asked before it is looked up: that would bring back one who is buried.
-    if (voidAbove >= this.#positions.voidAbove(origin)) return;
-    const position = this.#positions.get(origin);
-    position.voidAbove = voidAbove;
-    this.#voidByRank.set(rankOf(origin), voidAbove);
-    this.#holdings.forgetGravesOf(this.#voidByRank);
-    if (position === this.#own) this.#takeNewOrigin();
-    // Many refusals come at once, and clocks are being compared: once a second is enough, and bounds what it costs.
-    if (this.#reissueAtMs === Infinity)
-      this.#reissueAtMs = Math.max(this.#monotonicMs + reissueWaitMs, this.#reissuedAtMs + reissueEveryMs);
-  }
-
-  #reissue(): void {
-    this.#reissueAtMs = Infinity;
-    this.#reissuedAtMs = this.#monotonicMs;
-    this.flush();
-    const { victims, highestDot } = this.#holdings.collect((origin, dot) => this.#positions.isVoid(origin, dot));
-    // Dots of one origin rise: only one that has given none may start lower.
-    if (this.#own.seen === 0) this.#lowerClock(highestDot);
-    victims.sort((a, b) => a.stamp - b.stamp || (a.origin < b.origin ? -1 : 1));
-    for (const victim of victims) this.#holdings.forget(victim);
-    // What of them expired or was overwritten since it was known to be void has left a grave.
-    this.#voidByRank = new Map([...this.#positions.voids()].map(([origin, above]) => [rankOf(origin), above]));
-    this.#holdings.forgetGravesOf(this.#voidByRank);
-    for (const victim of victims) {
-      const stamp = this.#clock.stamp();
-      const backMs = Math.max(0, msOf(victim.dot) - msOf(stamp));
-      const expiresAtMs = victim.expiresAtMs > 0 ? Math.max(1, victim.expiresAtMs - backMs) : 0;
-      const change = { ...victim, stamp, dot: stamp, origin: this.origin, expiresAtMs };
-      this.#holdings.apply(change);
-      this.publish(change);
-      this.stats.restamped++;
-    }
-    this.flush();
-  }
-
-  /**
-   * A valid record that came while a void one of its key was held was taken for an older one. Where the void one is still
-   * held it is issued anew, above both. Where it had gone before it was known to be void, the valid one is missing here, or
-   * the grave of it: a full state has either, from a node without such holes. Where all have some, nobody knows better.
-   */
-  #fillHoles(): void {
-    if (!this.#isHoley) {
-      this.#holesSinceMs = -1;
-      return;
-    }
-    if (this.#states.isTaking) return;
-    if (this.#holesSinceMs < 0) this.#holesSinceMs = this.#monotonicMs;
-    const peer = this.#randomPeer();
-    if (this.#monotonicMs - this.#holesSinceMs > this.#exchangeMs * holesExchanges)
-      this.#voidGravesKnown = this.#holdings.voidGraves;
-    else if (peer !== undefined) this.#requestState(peer);
-  }
-
-  get #isHoley(): boolean {
-    return this.#holdings.voidGraves !== this.#voidGravesKnown;
-  }
-
-  /** Its own stamps were too high: this node goes on under a new incarnation. */
-  #takeNewOrigin(): void {
+  #renew(): void {
     this.#incarnation++;
     this.#own = this.#positions.get(`${this.#node}/${this.#incarnation.toString(36)}`);
-    const { highestDot } = this.#holdings.collect((origin, dot) => this.#positions.isVoid(origin, dot));
-    this.#lowerClock(highestDot);
     // The others hear of it with the next exchange, at once.
     this.#exchangeAtMs = 0;
-  }
-
-  /** Back to what is valid; still above all that is held, and above every version that is known to be gone. */
-  #lowerClock(highestDot: number): void {
-    const highestGrave = this.#holdings.forgetGravesAbove(this.#limit(this.#clock.nowMs));
-    this.#clock.lower(Math.max(highestDot, highestGrave, stampOf(this.#clock.nowMs)));
   }
 
   // Full states
@@ -543,8 +440,7 @@ export class Replicator {
   #requestState(from: string): void {
     if (!this.#states.request(from, this.#isStale)) return;
     this.stats.states++;
-    this.#voidGravesAsked = this.#holdings.voidGraves;
-    this.#hasHoles = this.#voidGravesAsked > this.#voidGravesKnown;
+    this.#voids.stateAsked();
   }
 
   /** Where this node stands, and where those stood that are gone (their `reach` is 1). */
@@ -562,14 +458,18 @@ export class Replicator {
     if (this.#positions.isVoid(change.origin, change.dot)) this.stats.voided++;
     else if (change.dot > this.#limit(this.#clock.nowMs)) return false;
     // Seen, and not held any more: it was overwritten, deleted or evicted here.
-    else if (this.#hasHoles || !this.#positions.hasSeen(change.origin, change.dot) || this.#holdings.holds(change))
+    else if (
+      this.#voids.isFilling ||
+      !this.#positions.hasSeen(change.origin, change.dot) ||
+      this.#holdings.holds(change)
+    )
       this.#merge(change);
     return true;
   }
 
   #takeGrave(grave: Grave): void {
-    const [, stamp, rank] = grave;
-    if (stamp > this.#limit(this.#clock.nowMs) || stamp > (this.#voidByRank.get(rank) ?? Infinity)) return;
+    const [, stamp] = grave;
+    if (stamp > this.#limit(this.#clock.nowMs) || this.#voids.isVoidGrave(grave)) return;
     this.#clock.observe(stamp);
     this.#holdings.bury(grave);
   }
@@ -581,7 +481,7 @@ export class Replicator {
       this.#positions.raise(origin, seen, dot);
     }
     this.#isStale = false;
-    this.#voidGravesKnown = this.#voidGravesAsked;
+    this.#voids.stateTaken();
     this.#becomeReady();
     for (const peer of this.#peers) this.#sendPositions(peer, true, 0);
   }
@@ -593,14 +493,4 @@ export class Replicator {
   #send(to: string, message: Message): void {
     this.#messages.push({ to, bytes: encodeMessage(message) });
   }
-}
-
-/** Enough of the early numbers to find a low one; the rest is found by the next pull. */
-function firstFew(numbers: Iterable<number>): number[] {
-  const few: number[] = [];
-  for (const number of numbers) {
-    few.push(number);
-    if (few.length === 64) break;
-  }
-  return few;
 }
