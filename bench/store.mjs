@@ -1,6 +1,6 @@
 // Measures @dcache/store, each number beside its yardstick from the same run on the same machine:
 //
-//   node bench/store.mjs [speed] [overhead] [rss] [pause]     (all four by default; takes some three minutes on a quiet machine)
+//   node bench/store.mjs [speed] [overhead] [rss] [pause]     (all four by default; a minute each on a quiet machine)
 //
 // Every measurement runs in a process of its own, so that none inherits another's heap.
 import { spawnSync } from 'node:child_process';
@@ -48,10 +48,10 @@ function median(numbers) {
   return numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
 }
 
-/** Million calls a second of the thread's time: the best of five rounds of `count` calls. */
+/** Million calls a second of the thread's time: the best of three rounds of `count` calls. */
 function rate(count, run) {
   let best = 0;
-  for (let round = 0; round < 5; round++) {
+  for (let round = 0; round < 3; round++) {
     const start = threadMs();
     for (let i = 0; i < count; i++) run(i);
     best = Math.max(best, count / (threadMs() - start) / 1000);

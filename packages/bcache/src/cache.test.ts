@@ -1,51 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Clock, SeededRandom } from '@dcache/base';
-import { type Cache, createCache } from './cache.js';
+import { SeededRandom } from '@dcache/base';
+import { createCache } from './cache.js';
 import { CacheError } from './errors.js';
 import { MemoryHub } from './memory-bus.js';
+import { local } from './testing/hand-clock.js';
 import { until } from './testing/until.js';
-
-/** Time that a test moves by hand. */
-class HandClock implements Clock {
-  nowMs = 1_000_000;
-  readonly #timers = new Set<{ atMs: number; everyMs: number; run: () => void }>();
-  monotonicMs(): number {
-    return this.nowMs;
-  }
-  wallMs(): number {
-    return Date.UTC(2026, 0, 1) + this.nowMs;
-  }
-  after(delayMs: number, run: () => void): () => void {
-    const timer = { atMs: this.nowMs + delayMs, everyMs: 0, run };
-    this.#timers.add(timer);
-    return () => this.#timers.delete(timer);
-  }
-  every(everyMs: number, run: () => void): () => void {
-    const timer = { atMs: this.nowMs + everyMs, everyMs, run };
-    this.#timers.add(timer);
-    return () => this.#timers.delete(timer);
-  }
-  pass(ms: number): void {
-    const endMs = this.nowMs + ms;
-    for (;;) {
-      const due = [...this.#timers].filter(({ atMs }) => atMs <= endMs).sort((a, b) => a.atMs - b.atMs)[0];
-      if (due === undefined) break;
-      this.nowMs = due.atMs;
-      if (due.everyMs > 0) due.atMs += due.everyMs;
-      else this.#timers.delete(due);
-      due.run();
-    }
-    this.nowMs = endMs;
-  }
-}
-
-async function local<V>(
-  options: Parameters<typeof createCache>[0] = {},
-): Promise<{ cache: Cache<V>; clock: HandClock }> {
-  const clock = new HandClock();
-  return { cache: await createCache<V>({ ...options, clock }), clock };
-}
 
 test('a value is there until its ttl has passed; null is a value, undefined is a miss', async () => {
   const { cache, clock } = await local<unknown>();

@@ -70,7 +70,11 @@ export class Driver {
       node: this.peerId,
       clock,
       send: (to, bytes) => this.#bus?.send(to, bytes),
-      recordOf: (space, key) => this.replica.store.recordOf(this.replica.store.space(space), key),
+      // One that was away for long gives nothing before it has taken a state: what it holds may be deleted.
+      recordOf: (space, key) =>
+        this.replica.replicator.isSyncing
+          ? undefined
+          : this.replica.store.recordOf(this.replica.store.space(space), key),
       take: (record) => this.replica.replicator.takeAside(record),
     });
     this.loader = new Loader({

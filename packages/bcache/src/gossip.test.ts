@@ -50,7 +50,7 @@ test('a newcomer takes the state, and is ready when it has it', { timeout: 30_00
   await close([first, second]);
 });
 
-test('with a keyring nodes that have it share, and one without or with another is refused', {
+test('fault 6: with a keyring nodes that have it share, and one without or with another, or of another cluster, is refused', {
   timeout: 30_000,
 }, async () => {
   const keyring = [randomBytes(32).toString('base64')];

@@ -63,6 +63,12 @@ test('a block that comes again gives the same list, until the table has changed'
   assert.deepEqual(decode(decoder, '82 be'), [':method', 'GET', 'b', '2']);
 });
 
+test('a block that fills the table does so each time it comes', () => {
+  const decoder = new HeaderDecoder(4_096, 65_536);
+  for (let i = 0; i < 2; i++) decode(decoder, '40 01 61 01 31');
+  assert.deepEqual(decode(decoder, 'be bf'), ['a', '1', 'a', '1']);
+});
+
 test('a list above the limit is told as too long, however short its block, and the table goes on', () => {
   const decoder = new HeaderDecoder(4_096, 8_192);
   decode(decoder, `40 01 61 7f ${'81'}17 ${'78'.repeat(3_072)}`);
@@ -105,6 +111,8 @@ test('what the encoder writes is read back, with and without a table at the othe
           ...['x', 'ä'.repeat(300)],
         ]);
         sizes.push(block.length);
+        // RFC 7541 §4.2: who was told a smaller size says so first, once.
+        assert.equal(block[0] === 0x20, limit === 0 && sizes.length === 7);
       }
     }
     assert.ok(sizes[3]! < sizes[0]!, 'the second time a fixed header is one byte');

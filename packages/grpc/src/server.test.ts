@@ -6,7 +6,7 @@ import { afterEach, test } from 'node:test';
 import { SeededRandom } from '@dcache/base';
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import type { StreamCall, UnaryCall } from './call.js';
-import { frame, hello, postHeaders, u32 } from './connection.test.helper.js';
+import { frame, hello, literal, postHeaders, u32 } from './connection.test.helper.js';
 import { FrameType, Setting } from './core/frame.js';
 import { GrpcServer, type GrpcServerOptions } from './server.js';
 import type { Answer, Method } from './service.js';
@@ -60,9 +60,14 @@ async function start(options: GrpcServerOptions = {}) {
       echo: (call: UnaryCall, answer: Answer) => answer(null, call.request),
       gather: (call: StreamCall, answer: Answer) => {
         streams.push(call);
-        const parts: Buffer[] = [];
-        call.on('data', (part: Buffer) => parts.push(part));
-        call.on('end', () => answer(null, Buffer.concat(parts)));
+        // By iteration: its end must not take the call with it before the answer is there.
+        const gathering = async (): Promise<Buffer> => {
+          const parts: Buffer[] = [];
+          for await (const part of call) parts.push(part as Buffer);
+          await new Promise((resolve) => setImmediate(resolve));
+          return Buffer.concat(parts);
+        };
+        gathering().then((all) => answer(null, all));
       },
       spread: async (call: StreamCall) => {
         streams.push(call);
@@ -119,7 +124,11 @@ function room(call: StreamCall): Promise<void> {
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+  const deadline = Date.now() + 30_000;
+  while (!condition()) {
+    assert.ok(Date.now() < deadline, `within 30 s it did not come to: ${condition}`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }
 
 function client(port: number, options: Record<string, number> = {}): Client {
@@ -432,6 +441,40 @@ test('a client that takes no answers gets no more of them, and others do not not
   const one = client(port);
   assert.equal(String(await unary(one, echo.path, Buffer.from('still here'))), 'still here');
   assert.equal(server.connections, 2);
+});
+
+test('answers that all come at once wait up to a bound; the calls beyond it are told so', async () => {
+  const { port, held } = await start();
+  const socket = connect(port, '127.0.0.1');
+  cleanups.push(() => socket.destroy());
+  const hold = Buffer.concat([
+    postHeaders.subarray(0, 2),
+    literal(':path', '/test.Echo/Hold'),
+    literal('content-type', 'application/grpc'),
+  ]);
+  socket.pause();
+  socket.write(
+    Buffer.concat([hello([Setting.initialWindowSize, 2 ** 30]), frame(FrameType.windowUpdate, 0, 0, u32(2 ** 30))]),
+  );
+  for (let id = 1; id < 160; id += 2)
+    socket.write(
+      Buffer.concat([frame(FrameType.headers, 4, id, hold), frame(FrameType.data, 1, id, message(Buffer.alloc(0)))]),
+    );
+  await until(() => held.length === 80);
+  const large = Buffer.alloc(1_000_000);
+  for (const { answer } of held) {
+    answer(null, large);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  // What comes before the answer to this is all there is.
+  socket.write(frame(FrameType.ping, 0, 0, Buffer.from('all-read')));
+  const parts: Buffer[] = [];
+  socket.on('data', (part: Buffer) => parts.push(part));
+  socket.resume();
+  await until(() => parts.length > 0 && Buffer.concat(parts.slice(-2)).includes('all-read'));
+  const all = Buffer.concat(parts);
+  assert.ok(all.length > 20_000_000 && all.length < 45_000_000, `${all.length} bytes were kept for who does not read`);
+  assert.ok(all.includes('does not take the answers'));
 });
 
 test('close lets what is under way end, refuses what is new, and ends the connections', async () => {

@@ -1,25 +1,16 @@
-import { assert, type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom } from '@dcache/base';
-import { entrySize } from './core/entry-size.js';
+import { type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom } from '@dcache/base';
 import type { InitialState } from './core/log-reader.js';
 import type { ConfState, Entry, HardState, NodeId, Snapshot, SnapshotMetadata } from './core/message.js';
 import { noBytes } from './core/message.js';
-import { EntryPlaces } from './entry-places.js';
 import { RaftError } from './errors.js';
 import { type FileSystem, nodeFileSystem } from './file-system.js';
 import { claimDirectory, foreignCluster, type Identity, writeIdentity } from './identity.js';
-import { type LogRecord, readEntryRecord, readRecords } from './log-record.js';
+import { readRecords } from './log-record.js';
 import { LogWriter } from './log-writer.js';
-import { type Segment, SegmentStore } from './segment-store.js';
+import { SegmentStore } from './segment-store.js';
 import { createSnapshotFile, openSnapshotFile, parseSnapshotName, snapshotName } from './snapshot-file.js';
-import {
-  EntryLog,
-  emptyConfState,
-  emptyHardState,
-  entryWeight,
-  type LogStorage,
-  type SnapshotFile,
-  type StoredSnapshot,
-} from './storage.js';
+import { emptyConfState, emptyHardState, type LogStorage, type SnapshotFile, type StoredSnapshot } from './storage.js';
+import { StoredEntries } from './stored-entries.js';
 
 export interface DiskStorageOptions {
   /** A folder of this node alone; made if it is not there. */
@@ -39,9 +30,6 @@ export interface DiskStorageOptions {
   readonly logger?: Logger;
 }
 
-/** Bytes of the log that are read at once for entries that are not in memory. */
-const maxReadBytes = 2 * 1024 * 1024;
-
 /**
  * The log on disk.
  *
@@ -55,13 +43,10 @@ export class DiskStorage implements LogStorage {
   readonly isDurable = true;
   readonly #fileSystem: FileSystem;
   readonly #directory: string;
-  readonly #cacheBytes: number;
   readonly #segments: SegmentStore;
   readonly #writer: LogWriter;
   readonly #unlock: () => Promise<void>;
-  readonly #places = new EntryPlaces();
-  /** The newest entries. Invariant: what is in no frame yet is here. */
-  readonly #cache = new EntryLog();
+  readonly #entries: StoredEntries;
   #identity: Identity;
   #hardState: HardState = emptyHardState;
   #snapshot: SnapshotMetadata | undefined;
@@ -76,17 +61,13 @@ export class DiskStorage implements LogStorage {
   ) {
     this.#fileSystem = options.fileSystem;
     this.#directory = options.directory;
-    this.#cacheBytes = options.cacheBytes ?? 32 * 1024 * 1024;
     this.#identity = identity;
     this.#segments = segments;
     this.#unlock = unlock;
-    this.#writer = new LogWriter(segments, (written, segment, position) => {
-      // An entry may have been replaced while it was written.
-      for (const { entry, offset, length } of written)
-        if (this.#cache.at(entry.index) === entry)
-          this.#places.place(entry.index, segment.sequence, position + offset, length);
-      this.#evict();
-    });
+    this.#entries = new StoredEntries(segments, options.cacheBytes ?? 32 * 1024 * 1024);
+    this.#writer = new LogWriter(segments, (written, segment, position) =>
+      this.#entries.written(written, segment, position, this.#writer.firstWaiting),
+    );
   }
 
   /**
@@ -142,7 +123,7 @@ export class DiskStorage implements LogStorage {
   }
 
   get sizeBytes(): number {
-    return this.#places.sizeBytes;
+    return this.#entries.sizeBytes;
   }
 
   initialState(): InitialState {
@@ -150,27 +131,20 @@ export class DiskStorage implements LogStorage {
   }
 
   firstIndex(): number {
-    return this.#places.firstIndex;
+    return this.#entries.firstIndex;
   }
 
   lastIndex(): number {
-    return this.#places.lastIndex;
+    return this.#entries.lastIndex;
   }
 
   term(index: number): number | undefined {
-    return this.#places.term(index);
+    return this.#entries.term(index);
   }
 
   /** Reads what is not among the newest entries from the disk, which blocks. */
   entries(lo: number, hi: number, maxBytes: number): readonly Entry[] | undefined {
-    if (lo < this.#places.firstIndex) return undefined;
-    const cached = this.#cache.firstIndex;
-    if (lo >= cached) return this.#cache.slice(lo, hi, maxBytes);
-    const entries = this.#readEntries(lo, Math.min(hi, cached), maxBytes);
-    if (hi <= cached || entries.length < cached - lo) return entries;
-    const left = maxBytes - entries.reduce((size, entry) => size + entrySize(entry), 0);
-    if (entrySize(this.#cache.at(cached)!) > left) return entries;
-    return entries.concat(this.#cache.slice(cached, hi, left)!);
+    return this.#entries.read(lo, hi, maxBytes);
   }
 
   /** What the log begins with; its state comes from `openSnapshot`. */
@@ -179,7 +153,7 @@ export class DiskStorage implements LogStorage {
   }
 
   firstIndexWithin(maxBytes: number): number {
-    return this.#places.firstIndexWithin(maxBytes);
+    return this.#entries.firstIndexWithin(maxBytes);
   }
 
   append(entries: readonly Entry[], hardState: HardState | undefined): Promise<void> {
@@ -187,12 +161,7 @@ export class DiskStorage implements LogStorage {
     if (hardState !== undefined) this.#hardState = hardState;
     if (entries.length === 0 && hardState?.term === term && hardState.vote === vote)
       return this.#writer.writeLazily(hardState);
-    for (const entry of entries) {
-      if (entry.index < this.firstIndex() || entry.index > this.lastIndex() + 1)
-        assert(false, `entry ${entry.index} does not fit a log from ${this.firstIndex()} to ${this.lastIndex()}`);
-      this.#places.append(entry.index, entry.term, entryWeight(entry));
-    }
-    this.#keep(entries);
+    this.#entries.append(entries);
     return this.#writer.write({ entries, hardState });
   }
 
@@ -207,8 +176,7 @@ export class DiskStorage implements LogStorage {
   compact(index: number): void {
     const last = Math.min(index, this.#snapshot?.index ?? 0, this.lastIndex());
     if (last < this.firstIndex()) return;
-    this.#places.compact(last);
-    this.#cache.compact(last);
+    this.#entries.compact(last);
     this.#segments.removeUpTo(last);
   }
 
@@ -230,62 +198,6 @@ export class DiskStorage implements LogStorage {
     await this.#unlock();
   }
 
-  // -------------------------------------------------------------------------------------------------------- reading
-
-  /** At least one entry, from the disk. */
-  #readEntries(lo: number, hi: number, maxBytes: number): Entry[] {
-    const entries: Entry[] = [];
-    let bytes = 0;
-    for (let index = lo; index < hi; ) {
-      for (const entry of this.#readRun(index, hi, maxBytes - bytes)) {
-        bytes += entrySize(entry);
-        if (bytes > maxBytes && entries.length > 0) return entries;
-        entries.push(entry);
-        index++;
-      }
-    }
-    return entries;
-  }
-
-  /** Entries from `lo` on whose records lie one after the other, with one read. */
-  #readRun(lo: number, hi: number, maxBytes: number): Entry[] {
-    const first = this.#places.get(lo);
-    const limit = first.position + Math.min(maxReadBytes, Math.max(maxBytes, 0) + 64 * 1024);
-    let end = first.position + first.length;
-    let last = lo;
-    while (last + 1 < hi) {
-      const next = this.#places.get(last + 1);
-      if (next.segment !== first.segment || next.position < end || next.position + next.length > limit) break;
-      end = next.position + next.length;
-      last++;
-    }
-    const { file, path } = this.#segments.get(first.segment);
-    const bytes = new Uint8Array(end - first.position);
-    file.readSync(bytes, first.position);
-    const entries: Entry[] = [];
-    for (let index = lo; index <= last; index++) {
-      const { term, position, length } = this.#places.get(index);
-      const from = position - first.position;
-      entries.push(readEntryRecord(bytes.subarray(from, from + length), index, term, `${path} at offset ${position}`));
-    }
-    return entries;
-  }
-
-  #keep(entries: readonly Entry[]): void {
-    const first = entries[0];
-    if (first === undefined) return;
-    // They may replace entries that are on disk only: then nothing that is in memory stays.
-    if (first.index < this.#cache.firstIndex) this.#cache.reset(first.index - 1, this.#places.term(first.index - 1)!);
-    this.#cache.append(entries);
-  }
-
-  /** Lets go of what is on disk and more than the memory is for. */
-  #evict(): void {
-    if (this.#cache.sizeBytes <= this.#cacheBytes) return;
-    const last = Math.min(this.#cache.firstIndexWithin(this.#cacheBytes), this.#writer.firstWaiting) - 1;
-    this.#cache.compact(last);
-  }
-
   // ------------------------------------------------------------------------------------------------------ snapshots
 
   #pathOf(metadata: SnapshotMetadata): string {
@@ -303,8 +215,7 @@ export class DiskStorage implements LogStorage {
   }
 
   #reset(metadata: SnapshotMetadata, hardState: HardState | undefined): Promise<void> {
-    this.#places.reset(metadata.index, metadata.term);
-    this.#cache.reset(metadata.index, metadata.term);
+    this.#entries.reset(metadata.index, metadata.term);
     this.#confState = metadata.confState;
     const { index, term } = metadata;
     return this.#writer.write({ reset: { index, term }, entries: [], hardState });
@@ -315,9 +226,10 @@ export class DiskStorage implements LogStorage {
   async #recover(): Promise<void> {
     await this.#segments.recover((segment, payload, position) => {
       readRecords(payload, `${segment.path} at offset ${position}`, (record) => {
-        this.#replay(record, segment, position);
+        if (record.type === 'hardState') this.#hardState = record.hardState;
+        else this.#entries.replay(record, segment, position);
       });
-      this.#cache.compact(this.#cache.firstIndexWithin(this.#cacheBytes) - 1);
+      this.#entries.shrink();
     });
     const last = this.lastIndex();
     this.#writer.recovered({ index: last, term: this.term(last)! }, this.#hardState);
@@ -329,51 +241,6 @@ export class DiskStorage implements LogStorage {
         `${this.#directory}: committed to ${commit}, but the log ends at ${this.lastIndex()}`,
       );
     }
-  }
-
-  #replay(record: LogRecord, segment: Segment, position: number): void {
-    const where = `${segment.path} at offset ${position}`;
-    switch (record.type) {
-      case 'hardState':
-        this.#hardState = record.hardState;
-        return;
-      case 'reset':
-        this.#places.reset(record.index, record.term);
-        this.#cache.reset(record.index, record.term);
-        return;
-      case 'base':
-        if (this.#segments.isOldest(segment)) {
-          this.#places.reset(record.index, record.term);
-          this.#cache.reset(record.index, record.term);
-        } else if (record.index !== this.lastIndex() || record.term !== this.term(record.index)) {
-          throw new RaftError(
-            'corrupt',
-            `${where}: follows entry ${record.index}, but the log ends at ${this.lastIndex()}`,
-          );
-        }
-        return;
-      case 'entry':
-        segment.maxIndex = Math.max(segment.maxIndex, record.entry.index);
-        this.#replayEntry(record.entry, where);
-        if (record.entry.index >= this.firstIndex())
-          this.#places.place(record.entry.index, segment.sequence, position + record.offset, record.length);
-        return;
-    }
-  }
-
-  #replayEntry(entry: Entry, where: string): void {
-    const { index, term } = entry;
-    if (index > this.lastIndex() + 1)
-      throw new RaftError('corrupt', `${where}: entry ${index} after ${this.lastIndex()}`);
-    if (index < this.firstIndex()) {
-      // It replaced entries of segments that are gone; of what precedes it nothing is known but that it is not needed.
-      this.#places.reset(index, term);
-      this.#cache.reset(index, term);
-      return;
-    }
-    this.#places.append(index, term, entryWeight(entry));
-    // A view would keep the whole segment in memory.
-    this.#keep([{ ...entry, data: new Uint8Array(entry.data) }]);
   }
 
   /** Finds the newest snapshot, removes what was left behind, and makes the log follow it. */

@@ -20,6 +20,14 @@ export interface NextCacheHandler {
   updateTags(tags: string[], durations?: { expire?: number }): Promise<void>;
 }
 
+/** What became of a tag; times in milliseconds since 1970. */
+interface TagState {
+  /** Entries from before are served once more, and rendered anew meanwhile. */
+  readonly staleMs: number;
+  /** Entries from before are not served from then on; 0 for never. */
+  readonly expiredMs: number;
+}
+
 interface Kept extends Omit<NextCacheEntry, 'value'> {
   readonly bytes: Uint8Array;
 }
@@ -39,22 +47,25 @@ const longestSeconds = 10 * 365 * 86_400;
  */
 export function nextCacheHandler(cache: Namespace<unknown>): NextCacheHandler {
   const entries = cache.namespace<Kept>('entries');
-  /** When a tag was last revalidated, in milliseconds since 1970. */
-  const revalidated = cache.namespace<number>('tags');
+  // Each read of an entry is followed by one of its tags: with `lru` a tag does not leave before its entries.
+  const tagStates = cache.namespace<TagState>('tags');
   const pending = new Map<string, Promise<void>>();
-  const lastOf = (tags: readonly string[]): number =>
-    tags.reduce((last, tag) => Math.max(last, revalidated.get(tag) ?? 0), 0);
+  const statesOf = (tags: readonly string[]): TagState[] => [...tagStates.getMany(tags).values()];
 
   return {
     async get(cacheKey, softTags) {
       await pending.get(cacheKey);
       const kept = entries.get(cacheKey);
       if (kept === undefined) return undefined;
-      // Rendered before one of its tags was revalidated, or due to be rendered again.
-      if (lastOf([...kept.tags, ...softTags]) >= kept.timestamp) return undefined;
-      if (Date.now() > kept.timestamp + kept.revalidate * 1000) return undefined;
+      const now = Date.now();
+      if (now > kept.timestamp + kept.revalidate * 1000) return undefined;
+      const states = statesOf([...kept.tags, ...softTags]);
+      // At the very millisecond it may have been before or after: rendered once too often is right.
+      if (states.some(({ expiredMs }) => expiredMs <= now && expiredMs >= kept.timestamp)) return undefined;
+      const isStale = states.some(({ staleMs }) => staleMs >= kept.timestamp);
       const { bytes, ...rest } = kept;
-      return { ...rest, tags: [...kept.tags], value: streamOf(bytes) };
+      const revalidate = isStale ? -1 : kept.revalidate;
+      return { ...rest, revalidate, tags: [...kept.tags], value: streamOf(bytes) };
     },
 
     async set(cacheKey, pendingEntry) {
@@ -71,17 +82,24 @@ export function nextCacheHandler(cache: Namespace<unknown>): NextCacheHandler {
     async refreshTags() {},
 
     async getExpiration(tags) {
-      return lastOf(tags);
+      return statesOf(tags).reduce((last, { expiredMs }) => Math.max(last, expiredMs), 0);
     },
 
-    async updateTags(tags) {
+    async updateTags(tags, durations) {
       const now = Date.now();
-      for (const tag of tags) revalidated.set(tag, now);
+      for (const tag of tags) {
+        const { staleMs, expiredMs } = tagStates.get(tag) ?? { staleMs: 0, expiredMs: 0 };
+        if (durations === undefined) tagStates.set(tag, { staleMs, expiredMs: now });
+        else {
+          const { expire } = durations;
+          tagStates.set(tag, { staleMs: now, expiredMs: expire === undefined ? expiredMs : now + expire * 1000 });
+        }
+      }
     },
   };
 }
 
-/** Reads a stream to its end; one that fails is not kept. */
+/** Reads a stream to its end; where it fails, what was kept before stays. */
 async function keep(entries: Namespace<Kept>, cacheKey: string, pendingEntry: Promise<NextCacheEntry>): Promise<void> {
   try {
     const { value, ...rest } = await pendingEntry;
@@ -89,7 +107,7 @@ async function keep(entries: Namespace<Kept>, cacheKey: string, pendingEntry: Pr
     const ttl = Math.min(rest.expire, longestSeconds) * 1000;
     entries.set(cacheKey, { ...rest, tags: [...rest.tags], bytes }, { ttl });
   } catch {
-    entries.delete(cacheKey);
+    // Next.js renders it again when it is wanted.
   }
 }
 

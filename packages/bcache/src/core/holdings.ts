@@ -24,6 +24,11 @@ export interface Holdings {
   dropUntravelled(): void;
   /** Records, living and dead, whose origin and dot are victims; and the highest dot of the others. */
   collect(isVictim: (origin: string, dot: number) => boolean): { victims: Change[]; highestDot: number };
+  /**
+   * How many graves were forgotten since the start because they were of void versions. What a void version had beaten
+   * before it went is known no more.
+   */
+  readonly voidGraves: number;
   /** Versions above `highest` were void: nothing is refused for them any more. Returns the highest that is left. */
   forgetGravesAbove(highest: number): number;
   /** Stamps above these, of origins by their rank, are void: nothing is refused for them any more. */

@@ -39,6 +39,8 @@ const pullAnswerBytes = 1024 * 1024;
 const pullWaitMs = 2_000;
 const reissueWaitMs = 300;
 const reissueEveryMs = 1_000;
+/** Exchanges of positions after which nobody is taken to know what void records hid. */
+const holesExchanges = 10;
 
 /**
  * Spreads versioned records to all nodes and repairs what was missed; pure. The driver tells the time (`advance`), who
@@ -92,6 +94,12 @@ export class Replicator {
   #reissuedAtMs = Number.NEGATIVE_INFINITY;
   /** What is void of an origin, by its rank: graves have no more than that of it. */
   #voidByRank = new Map<number, number>();
+  /** Void graves as they were counted when the last full state was asked for: of more, a state has to tell what they hid. */
+  #voidGravesKnown = 0;
+  #voidGravesAsked = 0;
+  #holesSinceMs = -1;
+  /** The state that is being taken is to fill holes: what was seen and is not held may be one. */
+  #hasHoles = false;
 
   #messages: { to: string | undefined; bytes: Uint8Array }[] = [];
   #events: ReplicatorEvent[] = [];
@@ -222,6 +230,7 @@ export class Replicator {
     if (this.#heardAtMs >= 0 && now - this.#heardAtMs > this.#deletionDelayMs) this.#becomeStale();
     this.#states.tick();
     if (now >= this.#reissueAtMs) this.#reissue();
+    else if (this.#reissueAtMs === Infinity) this.#fillHoles();
     for (const position of this.#positions.all()) this.#pullAgain(position, now);
     if (now >= this.#exchangeAtMs) {
       for (const position of this.#positions.all()) this.#buryGone(position, now);
@@ -264,7 +273,7 @@ export class Replicator {
         return;
       case MessageType.stateRequest:
         // Two nodes that were both away have nobody better to ask.
-        this.#states.onRequest(from, message.id, !this.#isStale || message.isStale);
+        this.#states.onRequest(from, message.id, (!this.#isStale && !this.#isHoley) || message.isStale);
         return;
       case MessageType.stateBegin:
         this.#states.onPart(from, 0, message);
@@ -477,6 +486,28 @@ export class Replicator {
     this.flush();
   }
 
+  /**
+   * A valid record that came while a void one of its key was held was taken for an older one. Where the void one is still
+   * held it is issued anew, above both. Where it had gone before it was known to be void, the valid one is missing here, or
+   * the grave of it: a full state has either, from a node without such holes. Where all have some, nobody knows better.
+   */
+  #fillHoles(): void {
+    if (!this.#isHoley) {
+      this.#holesSinceMs = -1;
+      return;
+    }
+    if (this.#states.isTaking) return;
+    if (this.#holesSinceMs < 0) this.#holesSinceMs = this.#monotonicMs;
+    const peer = this.#randomPeer();
+    if (this.#monotonicMs - this.#holesSinceMs > this.#exchangeMs * holesExchanges)
+      this.#voidGravesKnown = this.#holdings.voidGraves;
+    else if (peer !== undefined) this.#requestState(peer);
+  }
+
+  get #isHoley(): boolean {
+    return this.#holdings.voidGraves !== this.#voidGravesKnown;
+  }
+
   /** Its own stamps were too high: this node goes on under a new incarnation. */
   #takeNewOrigin(): void {
     this.#incarnation++;
@@ -510,7 +541,10 @@ export class Replicator {
   }
 
   #requestState(from: string): void {
-    if (this.#states.request(from, this.#isStale)) this.stats.states++;
+    if (!this.#states.request(from, this.#isStale)) return;
+    this.stats.states++;
+    this.#voidGravesAsked = this.#holdings.voidGraves;
+    this.#hasHoles = this.#voidGravesAsked > this.#voidGravesKnown;
   }
 
   /** Where this node stands, and where those stood that are gone (their `reach` is 1). */
@@ -528,7 +562,8 @@ export class Replicator {
     if (this.#positions.isVoid(change.origin, change.dot)) this.stats.voided++;
     else if (change.dot > this.#limit(this.#clock.nowMs)) return false;
     // Seen, and not held any more: it was overwritten, deleted or evicted here.
-    else if (!this.#positions.hasSeen(change.origin, change.dot) || this.#holdings.holds(change)) this.#merge(change);
+    else if (this.#hasHoles || !this.#positions.hasSeen(change.origin, change.dot) || this.#holdings.holds(change))
+      this.#merge(change);
     return true;
   }
 
@@ -546,6 +581,7 @@ export class Replicator {
       this.#positions.raise(origin, seen, dot);
     }
     this.#isStale = false;
+    this.#voidGravesKnown = this.#voidGravesAsked;
     this.#becomeReady();
     for (const peer of this.#peers) this.#sendPositions(peer, true, 0);
   }

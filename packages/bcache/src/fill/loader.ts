@@ -161,7 +161,6 @@ export class Loader {
     const answer = await aborted(desk.ask(space.name, key, leaseMs, !flight.isBackground), flight.signal);
     advance();
     if (answer === 'denied') return stale;
-    if (answer === 'empty') return undefined;
     if (!flight.isBackground) {
       const slot = replica.store.entries.findFresh(space, key);
       if (slot >= 0) {
@@ -169,6 +168,7 @@ export class Loader {
         return replica.store.entries.valueAt(slot) as V;
       }
     }
+    if (answer === 'empty') return undefined;
     const release = (outcome: LeaseOutcome): void => {
       this.#options.flush();
       if (answer === 'granted') desk.release(space.name, key, outcome);
@@ -223,8 +223,9 @@ export class Loader {
       if (ttlMs > 0) {
         const write = { ttlMs, graceMs: options.graceMs, tags };
         try {
-          replica.fill(space, key, value, write, startedAt, fillMs);
-          outcome = LeaseOutcome.stored;
+          const isStored = replica.fill(space, key, value, write, startedAt, fillMs);
+          // Where something newer stands, those who wait have that.
+          if (isStored || replica.store.entries.findFresh(space, key) >= 0) outcome = LeaseOutcome.stored;
         } catch (error) {
           // What cannot be cached can still be had.
           outcome = LeaseOutcome.failed;

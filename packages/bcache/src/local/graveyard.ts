@@ -15,6 +15,8 @@ export class Graveyard {
   readonly #ranks: Uint32Array;
   readonly #floors: Float64Array;
   #size = 0;
+  /** Graves forgotten because what they are of was void. */
+  voided = 0;
 
   constructor(entries: number) {
     this.#rows = 2 ** Math.ceil(Math.log2(Math.max(1, entries) / 4));
@@ -106,6 +108,7 @@ export class Graveyard {
     this.#stamps[at] = 0;
     this.#tags[at] = 0;
     this.#size--;
+    this.voided++;
   }
 
   #isAbove(at: number, stamp: number, rank: number): boolean {

@@ -286,6 +286,10 @@ export class LocalStore implements Holdings {
     }
   }
 
+  get voidGraves(): number {
+    return this.#graves.voided;
+  }
+
   forgetGravesOf(voidAbove: ReadonlyMap<number, number>): void {
     this.#graves.forgetOf(voidAbove);
   }

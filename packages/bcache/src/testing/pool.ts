@@ -12,6 +12,8 @@ export class Pool {
   wire: { readonly from: string; readonly to: string; readonly bytes: Uint8Array }[] = [];
   /** Bytes of the largest message ever sent. */
   largestBytes = 0;
+  /** Nodes that do nothing; what is sent to them waits. */
+  readonly paused: Set<string> = new Set();
   /** Whether a message is lost. */
   loses: (from: string, to: string) => boolean = () => false;
 
@@ -59,6 +61,7 @@ export class Pool {
     for (let left = ms; left > 0; left -= stepMs) {
       this.nowMs += Math.min(stepMs, left);
       for (const [name, replica] of this.replicas) {
+        if (this.paused.has(name)) continue;
         this.#advance(name);
         replica.tick();
       }
@@ -88,9 +91,9 @@ export class Pool {
   deliver(): void {
     for (let round = 0; round < 1000; round++) {
       this.collect();
-      const wire = this.wire;
-      this.wire = [];
+      const wire = this.wire.filter(({ to }) => !this.paused.has(to));
       if (wire.length === 0) return;
+      this.wire = this.wire.filter(({ to }) => this.paused.has(to));
       for (const { from, to, bytes } of wire) {
         this.#advance(to);
         this.get(to).replicator.step(from, bytes);

@@ -75,7 +75,6 @@ export class Connection<Owner> {
   #hasSettings = false;
   #lastStream = 0;
   #sendWindow = defaultWindow;
-  #receiveWindow: number;
   #consumed = 0;
   #peerStreamWindow = defaultWindow;
   #peerFrameBytes = defaultFrameBytes;
@@ -91,7 +90,6 @@ export class Connection<Owner> {
     this.#events = events;
     this.#limits = { ...defaultConnectionLimits, ...limits };
     this.#decoder = new HeaderDecoder(defaultTableBytes, this.#limits.maxListBytes);
-    this.#receiveWindow = this.#limits.connectionWindow;
     const { maxStreams, streamWindow, connectionWindow, maxListBytes } = this.#limits;
     this.#out.frame(18, FrameType.settings, 0, 0);
     this.#setting(Setting.maxConcurrentStreams, maxStreams);
@@ -327,15 +325,11 @@ export class Connection<Owner> {
   #onData(flags: number, id: number, bytes: Uint8Array, start: number, end: number): void {
     const stream = this.#streams.get(id);
     if (!stream && (id === 0 || id > this.#lastStream)) throw broken(`DATA on stream ${id}, which was never opened`);
-    // Padding counts for the windows too (RFC 9113 §6.1).
+    // Padding counts for the windows too (RFC 9113 §6.1). The connection's window is given back at once: each stream has one.
     const length = end - start;
-    this.#receiveWindow -= length;
-    if (this.#receiveWindow < 0)
-      throw new Http2Error(ErrorCode.flowControlError, "more data than the connection's window allows");
     this.#consumed += length;
     if (this.#consumed * 2 >= this.#limits.connectionWindow) {
       this.#windowUpdate(0, this.#consumed);
-      this.#receiveWindow += this.#consumed;
       this.#consumed = 0;
     }
     // What is still under way on a stream that was given up is nobody's.

@@ -130,6 +130,19 @@ test('a client that ends its side gets its answer first; one that asks for nothi
   await once(idle.socket, 'close');
 });
 
+test('a header that would hold more than one line is an error and not an answer', async () => {
+  const { exchanges, socket, said } = await start();
+  socket.write(get);
+  await until('the request comes', () => exchanges.length === 1);
+  const { exchange } = exchanges[0]!;
+  for (const value of ['a\r\nset-cookie: b', 'a\nb', 'a\0b', '\u0100'])
+    assert.throws(() => exchange.answer(200, { 'content-type': value, 'content-length': 0 }), /which no header can be/);
+  assert.equal(exchange.hasAnswered, false);
+  exchange.answer(200, { 'content-type': 'text/plain', 'content-length': 0 });
+  await until('the answer comes', () => said().includes('text/plain'));
+  assert.ok(!said().includes('set-cookie'));
+});
+
 test('a client that does not read its answers is not read from', async () => {
   const { exchanges, socket } = await start();
   socket.pause();

@@ -125,10 +125,10 @@ class LaneConnection implements HttpExchange {
   dropBody(): void {}
 
   answer(status: number, headers: AnswerHeaders, body?: string | Uint8Array): void {
-    this.#hasAnswered = true;
     const socket = this.#socket;
-    if (!socket.writable) return;
     const head = answerHead(status, headers);
+    this.#hasAnswered = true;
+    if (!socket.writable) return;
     let hasRoom: boolean;
     if (body === undefined || body.length === 0) hasRoom = socket.write(head, 'latin1');
     else if (typeof body === 'string') hasRoom = socket.write(head + Buffer.from(body).toString('latin1'), 'latin1');
@@ -244,9 +244,17 @@ const reasons: Readonly<Record<number, string>> = {
   507: 'Insufficient Storage',
 };
 
+/** RFC 9110 §5.5: what else stands in a value would end it and begin something of its own. */
+const fieldText = /^[\t\x20-\x7e\x80-\xff]*$/;
+
 function answerHead(status: number, headers: AnswerHeaders): string {
   let head = `HTTP/1.1 ${status} ${reasons[status] ?? 'Status'}\r\n`;
-  for (const name in headers) head += `${name}: ${headers[name]}\r\n`;
+  for (const name in headers) {
+    const value = headers[name]!;
+    if (typeof value === 'string' && !fieldText.test(value))
+      throw new TypeError(`the header ${name} would be ${JSON.stringify(value)}, which no header can be`);
+    head += `${name}: ${value}\r\n`;
+  }
   return `${head}${dateHeader()}connection: keep-alive\r\nkeep-alive: timeout=${idleMs / 1_000}\r\n\r\n`;
 }
 

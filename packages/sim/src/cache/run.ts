@@ -36,7 +36,7 @@ const ids: readonly NodeId[] = [1, 2, 3];
 const maxBytes = 60_000;
 const keyCount = 500;
 /** Virtual time of each third of the run: all well, one cut off, one without power. */
-const thirdMs = 1500;
+const thirdMs = 1000;
 const patienceMs = 20_000;
 const textEncoder = new TextEncoder();
 
