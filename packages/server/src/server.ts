@@ -83,10 +83,8 @@ export class Server implements CommandHandler {
     const slowLog = new SlowLog(slowRequestMs, clock, logger);
     const metrics = new RequestMetrics(slowLog, { tracing: this.#tracing, debug });
     this.#metrics = metrics;
-
     const time = new LogTime(clock);
     const stateMachine = new CacheStateMachine({ maxBytes, eviction }, (stampMs) => time.observe(stampMs));
-
     const security = new Security(resolved, clock, logger);
     this.#security = security;
     const serf = makeGossip(resolved, security, clock, logger, {
