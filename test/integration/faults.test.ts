@@ -166,7 +166,9 @@ test('with --in-memory=false a killed cluster comes back with everything, and in
 });
 
 // Fault 6: TLS covered Raft alone; gRPC, HTTP and Serf were plaintext.
-test('with TLS and a Serf key no protocol takes plaintext, and every one of them works encrypted', { skip }, async () => {
+test('with TLS and a Serf key no protocol takes plaintext, and every one of them works encrypted', {
+  skip,
+}, async () => {
   const ca = new TestCa(folder, 'nodes');
   const key = Buffer.alloc(32, 9).toString('base64');
   const secured = (name: string): string[] => {
