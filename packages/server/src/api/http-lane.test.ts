@@ -115,6 +115,14 @@ test('half a request that stands still leaves the lane, and one whose client end
   await until('it is cut off', () => other.cutOff.length === 1);
 });
 
+test('few connections wait in the lane; the parts of further requests are counted elsewhere', async () => {
+  const { handedOver, socket, lane } = await start();
+  for (let i = 0; i < 256; i++) lane.waiting.set({ handOver: () => undefined } as never, Number.POSITIVE_INFINITY);
+  socket.write(post.slice(0, 30));
+  await until('it leaves at once', () => handedOver.length === 1);
+  assert.equal(String(handedOver[0]), post.slice(0, 30));
+});
+
 test('a client that ends its side gets its answer first; one that asks for nothing is let go', async () => {
   const { exchanges, socket, said } = await start();
   socket.end(get);

@@ -21,6 +21,8 @@ const waitMs = 1_000;
 
 /** Bytes that are held while a request is incomplete; a longer one is not for this lane. */
 const maxHeldBytes = 65_536;
+/** Connections that may wait for the rest of a request here; the parts of further ones count where bodies are counted. */
+const maxWaiting = 256;
 
 /**
  * HTTP/1.1 for the requests that a cache gets all day: one at a time on its connection, a short head, a body with its
@@ -196,8 +198,9 @@ class LaneConnection implements HttpExchange {
   }
 
   #wait(bytes: Buffer): void {
-    if (bytes.length > maxHeldBytes) return this.#leave(bytes);
-    if (this.#held === undefined) this.#lane.waiting.set(this, performance.now());
+    const isNew = this.#held === undefined;
+    if (bytes.length > maxHeldBytes || (isNew && this.#lane.waiting.size >= maxWaiting)) return this.#leave(bytes);
+    if (isNew) this.#lane.waiting.set(this, performance.now());
     this.#held = bytes;
   }
 
