@@ -8,7 +8,7 @@ import { LocalStore } from './store.js';
 
 const copier = createCopier('freeze');
 
-function newStore(): LocalStore {
+function newStore(now: () => number = () => 0): LocalStore {
   return new LocalStore({
     maxKeys: 1000,
     maxBytes: Number.POSITIVE_INFINITY,
@@ -16,7 +16,7 @@ function newStore(): LocalStore {
     deletionDelayMs: 1000,
     hashSeed: 1,
     codec: copier,
-    now: () => 0,
+    now,
     clusterOffset: () => 0,
   });
 }
@@ -107,3 +107,20 @@ function take(store: LocalStore, donor: LocalStore): LocalStore {
   store.dropOutdated();
   return store;
 }
+
+test('an older invalidation that comes late does not hide a newer one that only its grave is left of', () => {
+  const record = (kind: ChangeKind, key: string, stamp: number): Change => ({
+    ...{ kind, space: '', key, stamp, dot: stamp, origin: 'a/1', expiresAtMs: 0, graceMs: 0 },
+    tags: kind === ChangeKind.set ? ['t'] : [],
+    value: kind === ChangeKind.set ? encodeValue(stamp) : new Uint8Array(),
+  });
+  const store = newStore();
+  let nowMs = 0;
+  const donor = newStore(() => nowMs);
+  donor.apply(record(ChangeKind.invalidate, 't', 30));
+  nowMs = 5_000;
+  donor.tick();
+  for (const grave of donor.graves()) store.bury(grave);
+  merge(store, [record(ChangeKind.invalidate, 't', 10), record(ChangeKind.set, 'k', 20)]);
+  assert.deepEqual(shown(store), {});
+});

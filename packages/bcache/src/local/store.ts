@@ -185,6 +185,7 @@ export class LocalStore implements Holdings {
     const { key: tag, stamp, origin, dot } = change;
     const known = space.invalidated.get(tag);
     if (known !== undefined && !beats(stamp, origin, known)) return false;
+    if (this.#graves.knowsNewer(tagGrave(space.name, tag), stamp, rankOf(origin))) return false;
     space.invalidated.delete(tag);
     space.invalidated.set(tag, { stamp, dot, origin, atMs: this.#now() });
     for (const slot of [...(space.tagged.get(tag) ?? [])]) {
@@ -330,7 +331,7 @@ export class LocalStore implements Holdings {
 
   #isInvalidated(space: Space, tag: string, stamp: number, origin: string): boolean {
     const invalidated = space.invalidated.get(tag);
-    if (invalidated !== undefined) return !beats(stamp, origin, invalidated);
+    if (invalidated !== undefined && !beats(stamp, origin, invalidated)) return true;
     return this.#graves.outdates(tagGrave(space.name, tag), stamp, rankOf(origin));
   }
 
