@@ -35,7 +35,7 @@ export async function main(args: readonly string[]): Promise<number> {
 
 async function connect(connection: Connection): Promise<Client> {
   const { addresses, timeoutMs, tokenFile } = connection;
-  const token = tokenFile === undefined ? connection.token : (await readFile(tokenFile, 'utf8')).trim();
+  const token = tokenFile === undefined ? connection.token : await tokenIn(tokenFile);
   return new Client({
     address: addresses,
     timeoutMs,
@@ -57,4 +57,13 @@ function fail(error: Error, code: ExitCode): ExitCode {
 /** A wrong option says what it takes; any other TypeError is a fault of this program. */
 function isOurs(error: TypeError): boolean {
   return /; it takes /.test(error.message);
+}
+
+/** The one token of a file. */
+async function tokenIn(file: string): Promise<string> {
+  const token = (await readFile(file, 'utf8')).trim();
+  if (/^[!-~]+$/.test(token)) return token;
+  throw new TypeError(
+    `--token-file ${file} holds no token; it takes one token and nothing else, where a server's --auth-token-file has many`,
+  );
 }

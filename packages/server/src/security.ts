@@ -35,8 +35,12 @@ export class Security {
       throw new TypeError(
         `--addr binds to ${host}, which others can reach, without TLS or tokens; give --server-tls-cert-file and --server-tls-key-file, or --auth-token-file, or say --insecure`,
       );
-    if (this.tls && options.peerTlsCaFile === undefined && !this.keyring)
-      logger.warn({}, 'peers prove only their cluster id: give --peer-tls-ca-file or --encrypt');
+    // Tokens are for clients: a peer that needs no proof is made a member and gets everything.
+    if ((this.tls || this.tokens) && options.peerTlsCaFile === undefined && !this.keyring)
+      logger.warn(
+        {},
+        'whoever reaches the Serf port can join and read everything: give --encrypt or --peer-tls-ca-file, so that nodes prove themselves',
+      );
   }
 
   /** Looks at the files from now on. */
