@@ -194,6 +194,6 @@ function bindError(protocol: string, host: string, port: number, cause: Error): 
   const { code } = cause as NodeJS.ErrnoException;
   const where = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
   if (code === 'EADDRINUSE')
-    return new SerfError('address-in-use', `${where} is in use (${protocol}); choose another port in bind`, { cause });
+    return new SerfError('address-in-use', `${where} is in use (${protocol}); choose another port`, { cause });
   return new SerfError('io', `cannot bind ${where} (${protocol}): ${cause.message}`, { cause });
 }
