@@ -54,6 +54,17 @@ test('an entry that the table has no room for pushes the oldest out, and one lar
   assert.throws(() => decode(decoder, 'be'), Http2Error);
 });
 
+test('a table that its encoder makes smaller lets its oldest entries go, and takes what fits when it grows again', () => {
+  const decoder = new HeaderDecoder(4_096, 65_536);
+  for (const name of ['61', '62']) decode(decoder, `40 01 ${name} 01 31`);
+  // To 40 bytes, which is room for one entry of 34; then to none; then to 4,096.
+  assert.deepEqual(decode(decoder, '3f 09 be'), ['b', '1']);
+  assert.throws(() => decode(decoder, 'bf'), /an entry 63 that the table does not have/);
+  assert.deepEqual(decode(decoder, '20 82'), [':method', 'GET']);
+  assert.throws(() => decode(decoder, 'be'), /an entry 62 that the table does not have/);
+  assert.deepEqual(decode(decoder, '3f e1 1f 40 01 63 01 31 be'), ['c', '1', 'c', '1']);
+});
+
 test('a block that comes again gives the same list, until the table has changed', () => {
   const decoder = new HeaderDecoder(4_096, 65_536);
   decode(decoder, '40 01 61 01 31');
