@@ -7,6 +7,12 @@ import { MemoryHub } from './memory-bus.js';
 import { local } from './testing/hand-clock.js';
 import { until } from './testing/until.js';
 
+/** Stamps of two nodes in one millisecond are in no order. */
+function nextMillisecond(): Promise<void> {
+  const now = Date.now();
+  return until('the clock goes on', () => Date.now() > now);
+}
+
 test('a value is there until its ttl has passed; null is a value, undefined is a miss', async () => {
   const { cache, clock } = await local<unknown>();
   cache.set('k', null, { ttl: '30s' }).set('for ever', 1).set('short', 2, 500);
@@ -184,7 +190,7 @@ test('a fill that started before a newer set or delete does not overwrite it, on
   const filling = a!.getOrSet('set', filler);
   const other = a!.getOrSet('deleted', filler);
   await until('both fillers run', () => finishes.length === 2);
-  await new Promise((resolve) => setTimeout(resolve, 2));
+  await nextMillisecond();
   b!.set('set', 'newer');
   b!.delete('deleted');
   // They finish before the news from b has arrived.
@@ -243,8 +249,7 @@ test('in an invalidating namespace values stay where they were loaded, and a wri
   await a!.getOrSet('k', () => 'loaded by a');
   await b!.getOrSet('k', () => 'loaded by b');
   assert.deepEqual([a!.get('k'), b!.get('k')], ['loaded by a', 'loaded by b']);
-  // Stamps of two nodes in one millisecond are in no order.
-  await new Promise((resolve) => setTimeout(resolve, 5));
+  await nextMillisecond();
   a!.set('k', 'written by a');
   await until('b dropped its own', () => !b!.has('k'));
   assert.equal(a!.get('k'), 'written by a');

@@ -132,7 +132,7 @@ test('fault 7: a filler runs once in the cluster, not once on each node', async 
   const caches = await Promise.all(names.map((id) => createCache<number>({ bus: hub.bus(id), peerId: id })));
   let runs = 0;
   const filler = async (): Promise<number> => {
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await until('every node wants the value', () => caches.every((cache) => cache.stats().fillsInFlight === 1));
     return ++runs;
   };
   const values = await Promise.all(caches.flatMap((cache) => [cache, cache]).map((c) => c.getOrSet('k', filler)));

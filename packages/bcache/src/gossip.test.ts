@@ -121,7 +121,7 @@ test('a hundred callers on three nodes run one filler', { timeout: 30_000 }, asy
   let runs = 0;
   const filler = async (): Promise<string> => {
     runs++;
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await until('every node wants the value', () => caches.every((cache) => cache.stats().fillsInFlight === 1));
     return 'filled';
   };
   const all = await Promise.all(

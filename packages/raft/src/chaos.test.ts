@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fromUtf8, SeededRandom, utf8 } from '@dcache/base';
-import { until } from './cluster.test.helper.js';
+import { retry, until } from './cluster.test.helper.js';
 import type { ConfChangeV2 } from './core/conf-change.js';
 import type { ConfState } from './core/message.js';
 import { DiskStorage } from './disk-storage.js';
@@ -57,6 +57,14 @@ test(`what was acknowledged stays, what was lost never shows, reads see the past
 
 test(`the same in memory, through cuts and snapshots (seed ${seed})`, () => chaos(false));
 
+/**
+ * How long a fault, or a client's rest, lasts. Nothing is awaited here: while a majority is cut off nothing happens that
+ * could be, and what must hold must hold whenever the fault ends.
+ */
+function lasts(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
 async function chaos(isDurable: boolean): Promise<void> {
   const random = new SeededRandom(seed);
   const network = new MemoryNetwork({ random });
@@ -97,12 +105,7 @@ async function chaos(isDurable: boolean): Promise<void> {
   const founder = members[0]!.node!;
   await until(() => founder.status().role === 'leader');
   for (const id of [2, 3])
-    for (const type of ['add-learner', 'promote'] as const)
-      for (let isDone = false; !isDone; )
-        isDone = await founder.changeMembership({ type, id }).then(
-          () => true,
-          () => new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 2)),
-        );
+    for (const type of ['add-learner', 'promote'] as const) await retry(() => founder.changeMembership({ type, id }));
 
   const acknowledged = new Map<string, number>();
   const lost = new Set<string>();
@@ -124,7 +127,7 @@ async function chaos(isDurable: boolean): Promise<void> {
       } catch (error) {
         const { code } = error as { code: string };
         if (!['unknown-outcome', 'aborted'].includes(code)) lost.add(name);
-        await new Promise((resolve) => setTimeout(resolve, 2));
+        await lasts(2);
       }
     }
   };
@@ -144,13 +147,13 @@ async function chaos(isDurable: boolean): Promise<void> {
       } catch {
         // No answer is no wrong answer.
       }
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      await lasts(1);
     }
   };
   const clients = [writer(), writer(), writer(), reader(), reader()];
   for (let round = 0; round < rounds; round++) {
     const victim = members[random.below(3)]!;
-    await new Promise((resolve) => setTimeout(resolve, 50 + random.below(150)));
+    await lasts(50 + random.below(150));
     // The last two need a disk.
     switch (random.below(isDurable ? 6 : 4)) {
       case 0:
@@ -171,19 +174,19 @@ async function chaos(isDurable: boolean): Promise<void> {
       case 4: {
         // The power goes, half the time while a disk is slow and much is on its way to it; it is back some time later.
         victim.disk.holdSyncs = random.below(2) === 0;
-        await new Promise((resolve) => setTimeout(resolve, random.below(100)));
+        await lasts(random.below(100));
         victim.disk.crash();
         const { node } = victim;
         victim.node = undefined;
         // What waits for a disk without power waits for ever.
         void node?.stop();
-        await new Promise((resolve) => setTimeout(resolve, random.below(300)));
+        await lasts(random.below(300));
         await start(victim);
         break;
       }
       case 5:
         victim.disk.holdSyncs = true;
-        await new Promise((resolve) => setTimeout(resolve, random.below(300)));
+        await lasts(random.below(300));
         victim.disk.holdSyncs = false;
         victim.disk.releaseSyncs();
         break;
