@@ -1,18 +1,9 @@
-import {
-  clientPreface,
-  defaultFrameBytes,
-  defaultTableBytes,
-  defaultWindow,
-  Flag,
-  FrameType,
-  frameHeaderBytes,
-  maxWindow,
-  Setting,
-} from './frame.js';
+import { defaultTableBytes, defaultWindow, Flag, FrameType, maxWindow, Setting } from './frame.js';
+import { FrameReader } from './frame-reader.js';
 import { HeaderDecoder, type HeaderList } from './header-decoder.js';
-import { type FixedHeader, HeaderEncoder } from './header-encoder.js';
-import { ErrorCode, Http2Error } from './http2-error.js';
-import { Output } from './output.js';
+import type { FixedHeader } from './header-encoder.js';
+import { broken, ErrorCode, Http2Error, wrongSize } from './http2-error.js';
+import { Sender } from './sender.js';
 import { Stream, type Trailers } from './stream.js';
 
 export interface ConnectionLimits {
@@ -21,8 +12,9 @@ export interface ConnectionLimits {
   /** Bytes of a header block as sent, and of the list that it stands for. Default 65,536 and 65,536. */
   readonly maxBlockBytes: number;
   readonly maxListBytes: number;
-  /** Bytes that may come on one stream, and on all, before somebody consumes them. Default 1 MiB and 4 MiB. */
+  /** Bytes that may come on one stream before somebody consumes them. Default 1 MiB. */
   readonly streamWindow: number;
+  /** Bytes that may be under way on all streams; what has come gives way to as much again. Default 4 MiB. */
   readonly connectionWindow: number;
 }
 
@@ -33,11 +25,6 @@ export const defaultConnectionLimits: ConnectionLimits = {
   streamWindow: 1_048_576,
   connectionWindow: 4_194_304,
 };
-
-interface Part {
-  bytes: Uint8Array;
-  length: number;
-}
 
 /** What a connection tells its user. Bytes that it gives are never written again. */
 export interface ConnectionEvents<Owner> {
@@ -64,39 +51,38 @@ export class Connection<Owner> {
   readonly #limits: ConnectionLimits;
   readonly #events: ConnectionEvents<Owner>;
   readonly #decoder: HeaderDecoder;
-  readonly #encoder = new HeaderEncoder();
-  readonly #out = new Output();
+  readonly #reader: FrameReader;
+  readonly #sender: Sender<Owner>;
   readonly #streams = new Map<number, Stream<Owner>>();
-  /** Streams with something that waits, in the order of their turn. */
-  readonly #blocked = new Set<Stream<Owner>>();
-  /** A frame of which only a part is here. */
-  #part: Part | undefined;
-  #prefaceBytes = 0;
   #hasSettings = false;
   #lastStream = 0;
-  #sendWindow = defaultWindow;
   #consumed = 0;
-  #peerStreamWindow = defaultWindow;
-  #peerFrameBytes = defaultFrameBytes;
   /** A header block whose last part is not here yet. */
   #block: { readonly stream: number; readonly isEnd: boolean; readonly parts: Uint8Array[]; bytes: number } | undefined;
   #isClosed = false;
   #isLeaving = false;
-  #encoded: number[] = [];
-  #wasEmpty = true;
-  #waitingBytes = 0;
+  #wasEmpty = false;
 
   constructor(events: ConnectionEvents<Owner>, limits: Partial<ConnectionLimits> = {}) {
     this.#events = events;
     this.#limits = { ...defaultConnectionLimits, ...limits };
     this.#decoder = new HeaderDecoder(defaultTableBytes, this.#limits.maxListBytes);
+    this.#reader = new FrameReader((bytes, at, start, end) => {
+      this.#onFrame(bytes, at, start, end);
+      // The user may have closed it meanwhile.
+      return !this.#isClosed;
+    });
+    this.#sender = new Sender({
+      ended: (stream) => this.#endLocal(stream),
+      drained: (stream) => this.#events.drained(stream),
+    });
     const { maxStreams, streamWindow, connectionWindow, maxListBytes } = this.#limits;
-    this.#out.frame(18, FrameType.settings, 0, 0);
-    this.#setting(Setting.maxConcurrentStreams, maxStreams);
-    this.#setting(Setting.initialWindowSize, streamWindow);
-    this.#setting(Setting.maxHeaderListSize, maxListBytes);
-    this.#windowUpdate(0, connectionWindow - defaultWindow);
-    this.#wasEmpty = false;
+    this.#sender.settings([
+      [Setting.maxConcurrentStreams, maxStreams],
+      [Setting.initialWindowSize, streamWindow],
+      [Setting.maxHeaderListSize, maxListBytes],
+    ]);
+    this.#sender.windowUpdate(0, connectionWindow - defaultWindow);
   }
 
   /** Nothing more will be read; what is left of the output tells the client why. */
@@ -106,7 +92,7 @@ export class Connection<Owner> {
 
   /** Bytes of responses that the windows do not let out. */
   get waitingBytes(): number {
-    return this.#waitingBytes;
+    return this.#sender.waitingBytes;
   }
 
   /** Streams that are open. */
@@ -118,7 +104,7 @@ export class Connection<Owner> {
   receive(chunk: Uint8Array): void {
     if (this.#isClosed) return;
     try {
-      this.#read(chunk);
+      this.#reader.read(chunk);
     } catch (error) {
       if (!(error instanceof Http2Error)) throw error;
       this.#fail(error);
@@ -129,7 +115,7 @@ export class Connection<Owner> {
   /** What is to be sent now, in order. */
   takeOutput(): readonly Uint8Array[] {
     this.#wasEmpty = true;
-    return this.#out.take();
+    return this.#sender.take();
   }
 
   /** The response's headers; `status` is HTTP's. With `isEnd` they are all of it. */
@@ -141,7 +127,7 @@ export class Connection<Owner> {
     isEnd: boolean,
   ): void {
     if (!this.#isOpen(stream)) return;
-    this.#headerBlock(stream, status, fixed, others, isEnd);
+    this.#sender.headers(stream, status, fixed, others, isEnd);
     if (isEnd) this.#endLocal(stream);
     this.#noteOutput();
   }
@@ -149,7 +135,7 @@ export class Connection<Owner> {
   /** A part of the response. The bytes must not change any more. Returns whether nothing of it waits. */
   send(stream: Stream<Owner>, bytes: Uint8Array): boolean {
     if (!this.#isOpen(stream)) return true;
-    this.#write(stream, bytes);
+    this.#sender.data(stream, bytes);
     this.#noteOutput();
     return stream.waitingBytes === 0;
   }
@@ -157,20 +143,15 @@ export class Connection<Owner> {
   /** Ends the response with a second header block, after what waits. */
   end(stream: Stream<Owner>, trailers: Trailers): void {
     if (!this.#isOpen(stream)) return;
-    if (stream.waitingBytes > 0) {
-      stream.isLocalEnded = true;
-      stream.trailers = trailers;
-      return;
-    }
-    this.#headerBlock(stream, 0, trailers.fixed, trailers.others, true);
-    this.#endLocal(stream);
+    stream.isLocalEnded = true;
+    this.#sender.trailers(stream, trailers);
     this.#noteOutput();
   }
 
   /** Gives a stream up. */
   reset(stream: Stream<Owner>, code: ErrorCode): void {
     if (this.#streams.get(stream.id) !== stream) return;
-    this.#resetFrame(stream.id, code);
+    this.#sender.resetStream(stream.id, code);
     this.#forget(stream);
     this.#noteOutput();
   }
@@ -180,7 +161,7 @@ export class Connection<Owner> {
     stream.consumed += bytes;
     if (stream.isRemoteEnded || stream.consumed * 2 < this.#limits.streamWindow) return;
     if (this.#streams.get(stream.id) !== stream) return;
-    this.#windowUpdate(stream.id, stream.consumed);
+    this.#sender.windowUpdate(stream.id, stream.consumed);
     stream.receiveWindow += stream.consumed;
     stream.consumed = 0;
     this.#noteOutput();
@@ -188,9 +169,7 @@ export class Connection<Owner> {
 
   /** Asks whether the other side is still there; every byte from it is an answer. */
   ping(): void {
-    this.#out.frame(8, FrameType.ping, 0, 0);
-    this.#out.u32(0);
-    this.#out.u32(0);
+    this.#sender.ping(0, new Uint8Array(8));
     this.#noteOutput();
   }
 
@@ -198,7 +177,7 @@ export class Connection<Owner> {
   leave(): void {
     if (this.#isLeaving || this.#isClosed) return;
     this.#isLeaving = true;
-    this.#goAway(ErrorCode.noError, '');
+    this.#sender.goAway(this.#lastStream, ErrorCode.noError, '');
     this.#noteOutput();
   }
 
@@ -207,7 +186,7 @@ export class Connection<Owner> {
   }
 
   #noteOutput(): void {
-    if (!this.#wasEmpty || this.#out.isEmpty) return;
+    if (!this.#wasEmpty || this.#sender.isEmpty) return;
     this.#wasEmpty = false;
     this.#events.output();
   }
@@ -220,71 +199,20 @@ export class Connection<Owner> {
 
   #fail(error: Http2Error): void {
     this.#isClosed = true;
-    this.#goAway(error.code, error.message);
+    this.#sender.goAway(this.#lastStream, error.code, error.message);
     this.#dropStreams(error.code);
   }
 
   #dropStreams(code: ErrorCode): void {
     const streams = [...this.#streams.values()];
     this.#streams.clear();
-    this.#blocked.clear();
-    this.#waitingBytes = 0;
-    for (const stream of streams) this.#events.reset(stream, code);
-  }
-
-  // Reading.
-
-  #read(bytes: Uint8Array): void {
-    let at = 0;
-    if (this.#prefaceBytes < clientPreface.length) {
-      for (; at < bytes.length && this.#prefaceBytes < clientPreface.length; at++, this.#prefaceBytes++)
-        if (bytes[at] !== clientPreface[this.#prefaceBytes])
-          throw broken('the connection does not begin as HTTP/2 does');
-    }
-    while (at < bytes.length) {
-      // A frame of which a part came before goes on in a buffer of its own; what is whole is read where it lies.
-      if (this.#part) {
-        at = this.#readPart(this.#part, bytes, at);
-        if (this.#isClosed) return;
-        continue;
-      }
-      const left = bytes.length - at;
-      const start = at + frameHeaderBytes;
-      if (left < frameHeaderBytes) {
-        this.#part = { bytes: new Uint8Array(frameHeaderBytes), length: 0 };
-        continue;
-      }
-      const length = frameLength(bytes, at);
-      if (left - frameHeaderBytes < length) {
-        this.#part = { bytes: new Uint8Array(frameHeaderBytes + length), length: 0 };
-        continue;
-      }
-      this.#frame(bytes, at, start, start + length);
-      // Its user may have closed it.
-      if (this.#isClosed) return;
-      at = start + length;
+    for (const stream of streams) {
+      this.#sender.forget(stream);
+      this.#events.reset(stream, code);
     }
   }
 
-  /** Adds to a frame that began in an earlier chunk, and reads it once it is whole; returns how far `bytes` are used. */
-  #readPart(part: Part, bytes: Uint8Array, from: number): number {
-    const length = Math.min(part.bytes.length - part.length, bytes.length - from);
-    part.bytes.set(bytes.subarray(from, from + length), part.length);
-    part.length += length;
-    if (part.length < part.bytes.length) return from + length;
-    const payload = frameLength(part.bytes, 0);
-    if (part.length < frameHeaderBytes + payload) {
-      const grown = new Uint8Array(frameHeaderBytes + payload);
-      grown.set(part.bytes);
-      part.bytes = grown;
-      return from + length;
-    }
-    this.#part = undefined;
-    this.#frame(part.bytes, 0, frameHeaderBytes, part.length);
-    return from + length;
-  }
-
-  #frame(bytes: Uint8Array, at: number, start: number, end: number): void {
+  #onFrame(bytes: Uint8Array, at: number, start: number, end: number): void {
     const type = bytes[at + 3]!;
     const flags = bytes[at + 4]!;
     const id = u32(bytes, at + 5) & maxWindow;
@@ -329,7 +257,7 @@ export class Connection<Owner> {
     const length = end - start;
     this.#consumed += length;
     if (this.#consumed * 2 >= this.#limits.connectionWindow) {
-      this.#windowUpdate(0, this.#consumed);
+      this.#sender.windowUpdate(0, this.#consumed);
       this.#consumed = 0;
     }
     // What is still under way on a stream that was given up is nobody's.
@@ -392,8 +320,8 @@ export class Connection<Owner> {
     if (id <= this.#lastStream) return;
     this.#lastStream = id;
     if (this.#isLeaving || this.#streams.size >= this.#limits.maxStreams)
-      return this.#resetFrame(id, ErrorCode.refusedStream);
-    const stream = new Stream<Owner>(id, this.#peerStreamWindow, this.#limits.streamWindow);
+      return this.#sender.resetStream(id, ErrorCode.refusedStream);
+    const stream = new Stream<Owner>(id, this.#sender.streamWindow, this.#limits.streamWindow);
     stream.isRemoteEnded = isEnd;
     this.#streams.set(id, stream);
     this.#events.headers(stream, headers, isEnd);
@@ -416,37 +344,21 @@ export class Connection<Owner> {
     }
     if (length % 6 !== 0) throw wrongSize('SETTINGS', length);
     for (let at = start; at < end; at += 6) this.#onSetting((bytes[at]! << 8) | bytes[at + 1]!, u32(bytes, at + 2));
-    this.#out.frame(0, FrameType.settings, Flag.ack, 0);
-    this.#flushBlocked();
+    this.#sender.acknowledgeSettings();
+    this.#sender.flushAll();
   }
 
   #onSetting(setting: number, value: number): void {
     switch (setting) {
       case Setting.headerTableSize:
-        return this.#encoder.setTableLimit(value);
+        return this.#sender.setTableLimit(value);
       case Setting.enablePush:
         if (value > 1) throw broken(`SETTINGS_ENABLE_PUSH ${value}; it is 0 or 1`);
         return;
-      case Setting.initialWindowSize: {
-        if (value > maxWindow)
-          throw new Http2Error(
-            ErrorCode.flowControlError,
-            `SETTINGS_INITIAL_WINDOW_SIZE ${value}; at most ${maxWindow}`,
-          );
-        const more = value - this.#peerStreamWindow;
-        this.#peerStreamWindow = value;
-        for (const stream of this.#streams.values()) {
-          stream.sendWindow += more;
-          if (stream.sendWindow > maxWindow)
-            throw new Http2Error(ErrorCode.flowControlError, 'a window above 2^31 - 1');
-        }
-        return;
-      }
+      case Setting.initialWindowSize:
+        return this.#sender.setStreamWindow(value, this.#streams.values());
       case Setting.maxFrameSize:
-        if (value < defaultFrameBytes || value >= 2 ** 24)
-          throw broken(`SETTINGS_MAX_FRAME_SIZE ${value}; it is 16384 to 16777215`);
-        this.#peerFrameBytes = value;
-        return;
+        return this.#sender.setFrameBytes(value);
       default:
         return;
     }
@@ -457,9 +369,7 @@ export class Connection<Owner> {
     const more = u32(bytes, start) & maxWindow;
     if (id === 0) {
       if (more === 0) throw broken('a WINDOW_UPDATE of 0');
-      this.#sendWindow += more;
-      if (this.#sendWindow > maxWindow) throw new Http2Error(ErrorCode.flowControlError, 'a window above 2^31 - 1');
-      this.#flushBlocked();
+      this.#sender.openWindow(more);
       return;
     }
     const stream = this.#streams.get(id);
@@ -468,17 +378,14 @@ export class Connection<Owner> {
       return;
     }
     if (more === 0) return this.#breakStream(stream, ErrorCode.protocolError);
-    stream.sendWindow += more;
-    if (stream.sendWindow > maxWindow) return this.#breakStream(stream, ErrorCode.flowControlError);
-    if (this.#blocked.has(stream)) this.#flush(stream);
+    if (!this.#sender.openStreamWindow(stream, more)) this.#breakStream(stream, ErrorCode.flowControlError);
   }
 
   #onPing(flags: number, id: number, payload: Uint8Array): void {
     if (id !== 0) throw broken('a PING on a stream');
     if (payload.length !== 8) throw wrongSize('PING', payload.length);
     if ((flags & Flag.ack) !== 0) return;
-    this.#out.frame(8, FrameType.ping, Flag.ack, 0);
-    this.#out.small(payload);
+    this.#sender.ping(Flag.ack, payload);
   }
 
   #onReset(id: number, bytes: Uint8Array, start: number, end: number): void {
@@ -494,157 +401,24 @@ export class Connection<Owner> {
 
   /** The client broke one stream only (RFC 9113 §5.4.2). */
   #breakStream(stream: Stream<Owner>, code: ErrorCode): void {
-    this.#resetFrame(stream.id, code);
+    this.#sender.resetStream(stream.id, code);
     this.#forget(stream);
     this.#events.reset(stream, code);
-  }
-
-  // Writing.
-
-  #setting(setting: number, value: number): void {
-    this.#out.u16(setting);
-    this.#out.u32(value);
-  }
-
-  #windowUpdate(id: number, more: number): void {
-    this.#out.frame(4, FrameType.windowUpdate, 0, id);
-    this.#out.u32(more);
-  }
-
-  #resetFrame(id: number, code: ErrorCode): void {
-    this.#out.frame(4, FrameType.resetStream, 0, id);
-    this.#out.u32(code);
-  }
-
-  #goAway(code: ErrorCode, why: string): void {
-    const text = Uint8Array.from(why, (char) => char.charCodeAt(0) & 127);
-    this.#out.frame(8 + text.length, FrameType.goAway, 0, 0);
-    this.#out.u32(this.#lastStream);
-    this.#out.u32(code);
-    this.#out.small(text);
-  }
-
-  #headerBlock(
-    stream: Stream<Owner>,
-    status: number,
-    fixed: readonly FixedHeader[],
-    others: readonly string[],
-    isEnd: boolean,
-  ): void {
-    const block = this.#encoded;
-    block.length = 0;
-    this.#encoder.encode(block, status, fixed, others);
-    const ends = isEnd ? Flag.endStream : 0;
-    if (block.length <= this.#peerFrameBytes) {
-      this.#out.frame(block.length, FrameType.headers, ends | Flag.endHeaders, stream.id);
-      this.#out.small(block);
-      return;
-    }
-    for (let at = 0; at < block.length; at += this.#peerFrameBytes) {
-      const part = block.slice(at, at + this.#peerFrameBytes);
-      const last = at + part.length === block.length ? Flag.endHeaders : 0;
-      this.#out.frame(
-        part.length,
-        at === 0 ? FrameType.headers : FrameType.continuation,
-        at === 0 ? ends | last : last,
-        stream.id,
-      );
-      this.#out.small(part);
-    }
-  }
-
-  /** Sends what the windows let out; the rest waits. */
-  #write(stream: Stream<Owner>, bytes: Uint8Array): void {
-    let at = 0;
-    if (stream.waitingBytes === 0) {
-      while (at < bytes.length) {
-        const length = Math.min(bytes.length - at, this.#sendWindow, stream.sendWindow, this.#peerFrameBytes);
-        if (length <= 0) break;
-        this.#dataFrame(stream, at === 0 && length === bytes.length ? bytes : bytes.subarray(at, at + length));
-        at += length;
-      }
-    }
-    if (at === bytes.length) return;
-    stream.waiting.push(at === 0 ? bytes : bytes.subarray(at));
-    stream.waitingBytes += bytes.length - at;
-    this.#waitingBytes += bytes.length - at;
-    this.#blocked.add(stream);
-  }
-
-  #dataFrame(stream: Stream<Owner>, bytes: Uint8Array): void {
-    this.#sendWindow -= bytes.length;
-    stream.sendWindow -= bytes.length;
-    this.#out.frame(bytes.length, FrameType.data, 0, stream.id);
-    this.#out.bytes(bytes);
-  }
-
-  /** A frame of each stream in turn, while the connection's window lasts. */
-  #flushBlocked(): void {
-    for (const stream of [...this.#blocked]) {
-      if (this.#sendWindow <= 0) return;
-      this.#flush(stream);
-    }
-  }
-
-  #flush(stream: Stream<Owner>): void {
-    while (stream.waitingBytes > 0) {
-      const first = stream.waiting[0]!;
-      const length = Math.min(first.length, this.#sendWindow, stream.sendWindow, this.#peerFrameBytes);
-      if (length <= 0) {
-        // To the end of the row, so that one large answer does not keep the others.
-        this.#blocked.delete(stream);
-        this.#blocked.add(stream);
-        return;
-      }
-      this.#dataFrame(stream, first.subarray(0, length));
-      stream.waitingBytes -= length;
-      this.#waitingBytes -= length;
-      if (length === first.length) stream.waiting.shift();
-      else stream.waiting[0] = first.subarray(length);
-    }
-    this.#blocked.delete(stream);
-    if (stream.trailers) {
-      this.#headerBlock(stream, 0, stream.trailers.fixed, stream.trailers.others, true);
-      this.#endLocal(stream);
-    } else this.#events.drained(stream);
   }
 
   #endLocal(stream: Stream<Owner>): void {
     stream.isLocalEnded = true;
     // The answer is complete before the question: the rest of that is not wanted (RFC 9113 §8.1).
-    if (!stream.isRemoteEnded) this.#resetFrame(stream.id, ErrorCode.noError);
+    if (!stream.isRemoteEnded) this.#sender.resetStream(stream.id, ErrorCode.noError);
     this.#forget(stream);
   }
 
   #forget(stream: Stream<Owner>): void {
     this.#streams.delete(stream.id);
-    if (stream.waitingBytes === 0) return;
-    this.#blocked.delete(stream);
-    this.#waitingBytes -= stream.waitingBytes;
-    stream.waiting = [];
-    stream.waitingBytes = 0;
+    this.#sender.forget(stream);
   }
-}
-
-/** A frame's length; more than we said that we take ends the connection (RFC 9113 §4.2). */
-function frameLength(bytes: Uint8Array, at: number): number {
-  const length = (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!;
-  if (length > defaultFrameBytes)
-    throw new Http2Error(
-      ErrorCode.frameSizeError,
-      `a frame of ${length} bytes; at most ${defaultFrameBytes} are allowed`,
-    );
-  return length;
 }
 
 function u32(bytes: Uint8Array, at: number): number {
   return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
-}
-
-function broken(what: string): Http2Error {
-  return new Http2Error(ErrorCode.protocolError, what);
-}
-
-function wrongSize(what: string, length: number): Http2Error {
-  return new Http2Error(ErrorCode.frameSizeError, `${what} of ${length} bytes`);
 }

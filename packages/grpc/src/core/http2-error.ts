@@ -27,3 +27,17 @@ export class Http2Error extends Error {
     this.code = code;
   }
 }
+
+/** The other side broke the protocol in a way that has no code of its own. */
+export function broken(what: string): Http2Error {
+  return new Http2Error(ErrorCode.protocolError, what);
+}
+
+/** A frame of a length that its type does not have. */
+export function wrongSize(what: string, length: number): Http2Error {
+  return new Http2Error(ErrorCode.frameSizeError, `${what} of ${length} bytes`);
+}
+
+export function windowTooLarge(): Http2Error {
+  return new Http2Error(ErrorCode.flowControlError, 'a window above 2^31 - 1');
+}
