@@ -3,13 +3,11 @@
 // (of the whole process: three nodes and their writing threads), beside what a bare write and sync of the disk takes.
 // Options: --seconds N (3) --rounds N (3) --bytes N (100) --proposers 1,64 --memory
 import { closeSync, fdatasyncSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-
-const { DiskStorage, MemoryStorage, RaftNode, StreamTransport } = await import('../packages/raft/dist/index.js');
+import { startNode } from './raft-node.mjs';
 
 /** A state machine that counts; its state is nothing but the count. */
 function counter() {
@@ -24,39 +22,9 @@ function counter() {
   };
 }
 
-async function startNode(id, folder, options = {}) {
-  const transport = new StreamTransport();
-  const storage =
-    folder === undefined
-      ? new MemoryStorage()
-      : await DiskStorage.open({ directory: join(folder, `n${id}`), nodeId: id });
-  const node = new RaftNode({ id, storage, transport, stateMachine: counter(), ...options });
-  node.on('fatal', (error) => {
-    throw error;
-  });
-  await node.start();
-  const server = createServer((socket) => {
-    socket.setNoDelay(true);
-    // Both ends trust each other: the first byte says who dials.
-    socket.once('readable', () => {
-      const [from] = socket.read(1);
-      transport.attach(from, socket);
-    });
-  });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const dial = (to, port) => {
-    const socket = connect(port, '127.0.0.1', () => {
-      socket.setNoDelay(true);
-      socket.write(Uint8Array.of(id));
-      transport.attach(to, socket);
-    });
-  };
-  return { node, port: server.address().port, dial };
-}
-
 if (!isMainThread) {
   const { id, folder } = workerData;
-  const { port, dial } = await startNode(id, folder);
+  const { port, dial } = await startNode(id, folder, { stateMachine: counter() });
   parentPort.on('message', (others) => {
     for (const [to, at] of others) dial(to, at);
   });
@@ -79,7 +47,7 @@ async function main() {
   try {
     if (!values.memory) console.log(`bare write and sync of 512 bytes: ${syncMs(folder).toFixed(3)} ms (median)`);
     const logs = values.memory ? undefined : folder;
-    const leader = await startNode(1, logs, { bootstrap: {} });
+    const leader = await startNode(1, logs, { stateMachine: counter(), bootstrap: {} });
     const ports = new Map([[1, leader.port]]);
     for (const id of [2, 3]) {
       const worker = new Worker(new URL(import.meta.url), { workerData: { id, folder: logs } });

@@ -3,13 +3,12 @@
 // two rounds of its event loop, in processor time (so that a busy machine does not count), beside what it is when idle.
 // Options: --mib N (512) --value-bytes N (100) --disk
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { startNode } from './raft-node.mjs';
 
-const { DiskStorage, MemoryStorage, RaftNode, StreamTransport } = await import('../packages/raft/dist/index.js');
 const { CacheStateMachine } = await import('../packages/server/dist/state-machine.js');
 const { CommandType, encodeLogEntry } = await import('../packages/protocol/dist/index.js');
 
@@ -44,42 +43,15 @@ class SliceWatch {
   }
 }
 
-async function startNode(id, folder, maxBytes, options = {}) {
-  const machine = new CacheStateMachine({ maxBytes });
-  const transport = new StreamTransport();
-  const storage =
-    folder === undefined
-      ? new MemoryStorage()
-      : await DiskStorage.open({ directory: join(folder, `n${id}`), nodeId: id });
-  const node = new RaftNode({
-    id,
-    storage,
-    transport,
-    stateMachine: machine,
-    trailingEntries: 100,
-    snapshotEntries: 250,
-    ...options,
-  });
-  node.on('fatal', (error) => {
-    throw error;
-  });
-  await node.start();
-  const server = createServer((socket) => {
-    socket.once('readable', () => transport.attach(socket.read(1)[0], socket));
-  });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const dial = (to, port) => {
-    const socket = connect(port, '127.0.0.1', () => {
-      socket.write(Uint8Array.of(id));
-      transport.attach(to, socket);
-    });
-  };
-  return { node, machine, port: server.address().port, dial };
+/** Snapshots soon, and with few entries behind them. */
+function optionsOf(machine) {
+  return { stateMachine: machine, trailingEntries: 100, snapshotEntries: 250 };
 }
 
 if (!isMainThread) {
   const { folder, maxBytes } = workerData;
-  const { node, machine, port, dial } = await startNode(2, folder, maxBytes);
+  const machine = new CacheStateMachine({ maxBytes });
+  const { node, port, dial } = await startNode(2, folder, optionsOf(machine));
   const watch = new SliceWatch();
   await new Promise((resolve) => setTimeout(resolve, 500));
   const idle = watch.take();
@@ -104,7 +76,8 @@ async function main() {
   const folder = mkdtempSync(join(tmpdir(), 'snapshot-bench-'));
   try {
     const home = values.disk ? folder : undefined;
-    const { node, machine, port } = await startNode(1, home, 2 * bytes, { bootstrap: {} });
+    const machine = new CacheStateMachine({ maxBytes: 2 * bytes });
+    const { node, port } = await startNode(1, home, { ...optionsOf(machine), bootstrap: {} });
     while (node.status().role !== 'leader') await new Promise((resolve) => setTimeout(resolve, 5));
     await fill(machine, node, bytes, Number(values['value-bytes']));
     const { entries } = machine.store.stats();

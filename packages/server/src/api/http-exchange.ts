@@ -26,7 +26,7 @@ export interface HttpExchange {
 }
 
 /** Below this many bytes a copy is cheaper than a second buffer in the system call. */
-const joinedBytes = 4_096;
+export const joinedBytes = 4_096;
 
 /** An exchange that `node:http` has read. */
 export class NodeExchange implements HttpExchange {

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { type AnswerHeaders, type HttpExchange, latin1 } from './http-exchange.js';
+import { type AnswerHeaders, type HttpExchange, joinedBytes, latin1 } from './http-exchange.js';
 import { type PlainRequest, PlainRequests } from './plain-request.js';
 
 export interface HttpLaneOptions {
@@ -28,7 +28,7 @@ const maxWaiting = 256;
  * HTTP/1.1 for the requests that a cache gets all day: one at a time on its connection, a short head, a body with its
  * length, all of it here within a moment. Whatever is not so, and whatever is doubtful, goes to `node:http` with its
  * connection and for good: so the two never read one connection's bytes differently, and all rare things are one
- * parser's. A request costs about half of what it costs there.
+ * parser's. A request costs about three fifths of what it costs there (ADR 32).
  */
 export class HttpLane {
   readonly options: HttpLaneOptions;
@@ -224,9 +224,6 @@ class LaneConnection implements HttpExchange {
     else this.#socket.end();
   }
 }
-
-/** Up to this many bytes a body is copied behind its head, so that both are one system call. */
-const joinedBytes = 4_096;
 
 const reasons: Readonly<Record<number, string>> = {
   200: 'OK',
