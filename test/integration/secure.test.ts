@@ -183,6 +183,7 @@ test('files that cannot be used, and a bind that is open to all, are refused in 
     [withCertificate({ cert: join(folder, 'tokens'), key: good.key }), /tokens holds no certificate; it takes PEM/],
     [['--peer-tls-ca-file', nodesCa.cert], /TLS needs --server-tls-cert-file/],
     [['--encrypt', 'short'], /--encrypt cannot be used: .*a key is 16, 24 or 32 bytes in base64/],
+    [['--encrypt', 'YWI='], /--encrypt cannot be used: it has 2 bytes; a key is 16, 24 or 32 bytes in base64\n$/],
     [['--auth-token-file', join(folder, 'nothing')], /--auth-token-file .*nothing cannot be read/],
     [['--addr', '0.0.0.0:0'], /binds to 0\.0\.0\.0, which others can reach, without TLS or tokens; .*--insecure/],
   ];
