@@ -112,7 +112,7 @@ test('a join address nobody answers is said, and tried again until somebody does
   early.start('--join', late.serfAddress);
   try {
     await eventually('it says so', () => early.output.includes(`nobody answers at ${late.serfAddress}`));
-    const refused = await http(early.rpcPort, 'POST', '/k?x=1', { body: 'v' });
+    const refused = await http(early.rpcPort, 'POST', '/k', { body: 'v' });
     assert.equal(refused.status, 503);
     assert.match(refused.text, /no leader took the request within 5000 ms; nothing was done/);
     late.start('--bootstrap');

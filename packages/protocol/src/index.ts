@@ -111,14 +111,14 @@ export {
 export {
   allowedMethods,
   checkReply,
-  formatEtag,
   type HttpHeaders,
   type HttpRequest,
   httpFoundHeaders,
   httpWriteCommand,
-  isUnchanged,
+  isInternalPath,
   parseHttpRequest,
 } from './http.js';
+export { type EtagList, formatEtag, judgeRead, type ReadConditions } from './http-condition.js';
 export { maxIdempotencyKeyBytes, parseIdempotencyKey } from './idempotency-key.js';
 export { checkKey, checkValueBytes, defaultLimits, type Limits } from './limits.js';
 export {

@@ -72,7 +72,7 @@ export class Waiting {
     if (own === undefined) return `it belongs to no cluster; ${this.#seen()}${this.#advice()}`;
     if (hasLeader()) return undefined;
     if (isMember()) return `cluster ${own} has no leader, for that a majority must be alive; ${this.#seen()}`;
-    return `no leader has taken it into cluster ${own}; ${this.#seen()}. The leader's log says why: often it cannot reach this node, or its certificate or key is another`;
+    return `no leader has taken it into cluster ${own}; ${this.#seen()}. The logs here and there say why: often one cannot reach the other, or its certificate or key is another`;
   }
 
   /** The gossip pool without this node. */
