@@ -241,6 +241,16 @@ test('the systemd unit and its configuration say what dcache takes', async () =>
   assert.match(stdout, /^bootstrap = true +# file /m);
 });
 
+test('what the README shows of dcache config is what it prints', () => {
+  const blocks = [...read('README.md').matchAll(/^\$ (.*npx dcache config.*)\n([^$`]*)/gm)];
+  assert.ok(blocks.length > 0, 'the sample is found');
+  for (const [, command, shown] of blocks) {
+    const line = command!.replace('npx dcache', `'${process.execPath}' '${dcacheBin}'`);
+    const { stdout, stderr } = spawnSync('sh', ['-c', line], { encoding: 'utf8' });
+    assert.deepEqual([stdout, stderr], [shown, '']);
+  }
+});
+
 test('every command line of the documentation takes the flags that it is given there', () => {
   for (const path of ['README.md', 'docs/operations.md', 'docs/security.md', 'packages/client/README.md']) {
     const text = read(path).replace(/\\\n/g, ' ');

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { normalizeArguments, parseCommandLine } from './command-line.js';
+import { resolveSettings, toOptions } from './effective.js';
 import { resolveOptions } from './options.js';
-import { resolveSettings, toOptions } from './settings.js';
+import { settings } from './settings.js';
 
 const parse = (line: string) =>
   toOptions(resolveSettings([parseCommandLine(line === '' ? [] : line.split(' '), '1.2.3').flags]));
@@ -79,6 +80,7 @@ test('an unknown flag, a missing value, and a word too many end with an exit cod
     const { text, error } = printed(() => parse(line));
     assert.equal((error as { exitCode?: number }).exitCode, 1, line);
     assert.match(text, message);
+    assert.match(text, /^dcache: .*\n$/, 'in one line, as all that is wrong');
   }
 });
 
@@ -90,6 +92,17 @@ test('a value of the wrong kind is an error that names the flag, what it got and
     ['--log-level loud', /--log-level is "loud"; it takes trace, debug, info/],
   ] as const)
     assert.throws(() => parse(line), { name: 'TypeError', message });
+});
+
+test('the help has every setting, its default, and the name of it in the environment by an example', () => {
+  const { text } = printed(() => parse('--help'));
+  const flat = text.replace(/\s+/g, ' ');
+  for (const { name, byDefault } of settings) {
+    const about = new RegExp(`--${name} .*?\\(default (.*?)\\)`).exec(flat);
+    assert.ok(about, `--${name} is in the help with a default`);
+    if (byDefault) assert.ok(about[1]!.includes(byDefault), `--${name} (default ${about[1]})`);
+  }
+  assert.match(flat, /--rpc-port as DCACHE_RPC_PORT/);
 });
 
 test('help and version are printed and are no error', () => {

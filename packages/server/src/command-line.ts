@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from 'commander';
-import { type SourceValues, settings, type Written } from './settings.js';
+import type { SourceValues, Written } from './effective.js';
+import { groups, type Setting, settings } from './settings.js';
 
 /** What the command line asks for. */
 export interface CommandLine {
@@ -9,6 +10,18 @@ export interface CommandLine {
   /** The configuration file, if one is named. */
   readonly conf: string | undefined;
 }
+
+const epilogue = `
+<bytes> is a number with kb, mb, gb or tb (1kb = 1024), <time> a number with ms, s, m, h or d; without a unit they
+are bytes and milliseconds. A flag without <...> takes --flag, --no-flag or --flag=false.
+
+Each flag can also be set in the environment, --rpc-port as DCACHE_RPC_PORT, and in the file of --conf (or DCACHE_CONF)
+as rpc-port. Flags win over the environment, the environment over the file. dcache config prints what holds and why.
+
+Three nodes on this machine:
+  dcache --id node1 --http --grpc --bootstrap
+  dcache --id node2 --http --grpc --addr 127.0.0.1:9001 --rpc-port 9201 --join 127.0.0.1:9000
+  dcache --id node3 --http --grpc --addr 127.0.0.1:9002 --rpc-port 9202 --join 127.0.0.1:9000`;
 
 const booleanFlags = settings.filter((setting) => setting.kind === 'boolean').map((setting) => setting.name);
 
@@ -35,21 +48,25 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
     .argument('[command]', 'config: print the effective settings and where each comes from')
     .option('--conf <file>', 'a configuration file: JSON, TOML, YAML, HCL, INI, dotenv, Java properties')
     .helpOption('-h, --help', 'show this help')
-    .addHelpText(
-      'after',
-      '\nEach flag can also be set as DCACHE_NAME in the environment, or as name in the file of --conf;\nflags win over the environment, the environment over the file.',
-    )
+    .addHelpText('after', epilogue)
+    .configureOutput({
+      outputError: (text, write) =>
+        write(
+          `${text
+            .trim()
+            .replace(/^error: /, 'dcache: ')
+            .replaceAll('\n', ' ')}\n`,
+        ),
+    })
     .allowExcessArguments(false)
     .exitOverride();
-  for (const { name, kind, placeholder, description, byDefault } of settings) {
-    const shown = byDefault ? `${description} (default ${byDefault})` : description;
-    if (kind === 'boolean') {
-      program.addOption(new Option(`--${name}`, shown));
-      program.addOption(new Option(`--no-${name}`, `the opposite of --${name}; also --${name}=false`).hideHelp());
-    } else {
-      const option = new Option(`--${name} <${placeholder}>`, shown);
-      program.addOption(kind === 'list' ? option.argParser(collect) : option);
-    }
+  for (const setting of Object.keys(groups).flatMap((group) => settings.filter((one) => one.group === group))) {
+    const { name, kind, placeholder, description, group } = setting;
+    const shown = `${description} (default ${shownDefault(setting)})`;
+    const flag = new Option(kind === 'boolean' ? `--${name}` : `--${name} <${placeholder}>`, shown);
+    flag.helpGroup(groups[group]);
+    program.addOption(kind === 'list' ? flag.argParser(collect) : flag);
+    if (kind === 'boolean') program.addOption(new Option(`--no-${name}`).hideHelp());
   }
   program.parse(normalizeArguments(args), { from: 'user' });
   const [command] = program.args;
@@ -68,6 +85,11 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
 }
 
 export { CommanderError };
+
+/** The default as the help tells it. */
+function shownDefault({ byDefault, byDefaultOnDisk, otherwise = 'none' }: Setting): string {
+  return byDefaultOnDisk ? `${byDefault} in memory, ${byDefaultOnDisk} on disk` : byDefault || otherwise;
+}
 
 function collect(text: string, before: readonly string[] | undefined): string[] {
   return [...(before ?? []), text];

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
-import { type SourceValues, settings, type Written } from './settings.js';
+import type { SourceValues, Written } from './effective.js';
+import { settings } from './settings.js';
 
 type Parser = (text: string, path: string) => unknown | Promise<unknown>;
 

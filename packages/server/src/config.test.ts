@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { formatConfiguration, loadConfiguration } from './config.js';
-import { toOptions } from './settings.js';
+import { toOptions } from './effective.js';
+import { resolveOptions } from './options.js';
 
 let folder: string;
 
@@ -76,6 +77,24 @@ test('dcache config prints each value and where it comes from', async () => {
   assert.ok(line('id')?.startsWith('id = n1') && line('id')?.endsWith(`# file ${conf}`));
   assert.match(line('join') ?? '', /^join = a:1,b:2 +# file /);
   assert.match(line('eviction') ?? '', /^eviction = sieve +# default$/);
+});
+
+test('dcache config shows what holds by default, also where that follows from another setting or cannot be written', async () => {
+  const printed = async (...args: string[]) => formatConfiguration((await load(['config', ...args])).effective);
+  assert.match(await printed(), /^remove-failed-after = 30s +# default$/m);
+  for (const onDisk of ['--in-memory=false', '--no-in-memory'])
+    assert.match(await printed(onDisk), /^remove-failed-after = 10m +# default$/m);
+  assert.match(await printed('--in-memory=false', '--remove-failed-after', '1h'), /^remove-failed-after = 1h +# flag/m);
+  const lines = (await printed()).split('\n').filter((line) => / = +#/.test(line));
+  assert.ok(lines.length > 8);
+  for (const line of lines) assert.match(line, /# default: (none|off|the bound address)$/);
+});
+
+test('the default that depends on the disk is the one that counts', async () => {
+  for (const inMemory of [true, false]) {
+    const { logLevel, ...got } = await options(['--http', `--in-memory=${inMemory}`]);
+    assert.equal(got.removeFailedAfterMs, resolveOptions({ http: true, inMemory }).removeFailedAfterMs);
+  }
 });
 
 test('a broken file of each format is one line that names it, with the line where it can be told', async () => {

@@ -1,7 +1,7 @@
 import { parseCommandLine } from './command-line.js';
 import { readConfigFile } from './config-file.js';
+import { type Effective, resolveSettings, type SourceValues } from './effective.js';
 import { readEnvironment } from './environment.js';
-import { type Effective, resolveSettings, type SourceValues } from './settings.js';
 
 export interface Configuration {
   readonly action: 'run' | 'config';
@@ -23,13 +23,16 @@ export async function loadConfiguration(
   return { action, effective: resolveSettings(sources) };
 }
 
-/** `name = value  (where it comes from)`, one a line; secrets are not shown. */
+/**
+ * `name = value  # where it comes from`, one a line; secrets are not shown. An empty value says in its comment what holds.
+ */
 export function formatConfiguration(effective: readonly Effective[]): string {
   const lines = effective.map(({ setting, written, source, place }) => {
     const value = written === undefined ? '' : [written].flat().join(',');
     return {
       left: `${setting.name} = ${setting.isSecret && value !== '' ? '(secret)' : value}`,
-      right: source === 'default' ? 'default' : `${source} ${place}`,
+      right:
+        source !== 'default' ? `${source} ${place}` : value ? 'default' : `default: ${setting.otherwise ?? 'none'}`,
     };
   });
   const width = Math.max(...lines.map(({ left }) => left.length));

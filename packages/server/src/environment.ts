@@ -1,4 +1,5 @@
-import { type Setting, type SourceValues, settings, type Written } from './settings.js';
+import type { SourceValues, Written } from './effective.js';
+import { type Setting, settings } from './settings.js';
 
 /** `rpc-port` is `DCACHE_RPC_PORT`. */
 export function variableName(setting: Pick<Setting, 'name'>): string {

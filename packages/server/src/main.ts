@@ -1,8 +1,8 @@
 import { type Logger as PinoLogger, pino } from 'pino';
 import { formatConfiguration, loadConfiguration } from './config.js';
+import { toOptions } from './effective.js';
 import { sayLast } from './last-words.js';
 import { Server } from './server.js';
-import { toOptions } from './settings.js';
 import { version } from './version.js';
 
 /** How long a stop may take before the process ends all the same, in milliseconds. */

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { defaultDataDir, parseBytes, parseDurationOption, type ServerOptions } from './options.js';
+import { defaultDataDir } from './options.js';
 
 /** How a setting is written, whether as a flag, in the environment or in a file. */
 export type SettingKind = 'boolean' | 'text' | 'list' | 'count' | 'bytes' | 'duration';
@@ -11,55 +11,88 @@ export interface Setting {
   readonly description: string;
   /** What the help shows in the flag's place. */
   readonly placeholder?: string;
-  /** As one would write it; undefined where the default depends on other settings. */
+  /** As one would write it; undefined where nothing holds, or what cannot be written. */
   readonly byDefault?: string;
+  /** The default with the log on disk, where that is another one. */
+  readonly byDefaultOnDisk?: string;
+  /** What holds where there is no default to write. Default none. */
+  readonly otherwise?: string;
   /** Never printed. */
   readonly isSecret?: boolean;
+  /** The heading under which the help shows it. */
+  readonly group: keyof typeof groups;
 }
+
+/** The headings of the help, in their order. */
+export const groups = {
+  cluster: 'What it serves, and with whom:',
+  cache: 'The cache:',
+  disk: 'Memory and disk:',
+  security: 'Who may talk to it (docs/security.md):',
+  log: 'Log:',
+} as const;
 
 /** Everything `dcache` can be told; the help, the environment and the files all follow this table. */
 export const settings: readonly Setting[] = [
   {
     name: 'addr',
+    group: 'cluster',
     kind: 'text',
     placeholder: 'host:port',
     byDefault: '127.0.0.1:9000',
-    description: 'address that Serf binds to; its host is the RPC address too',
+    description: 'address that Serf binds to, TCP and UDP; its host is the RPC address too',
   },
-  { name: 'grpc', kind: 'boolean', byDefault: 'false', description: 'serve gRPC clients' },
-  { name: 'http', kind: 'boolean', byDefault: 'false', description: 'serve HTTP clients' },
-  { name: 'bootstrap', kind: 'boolean', byDefault: 'false', description: 'this node starts the cluster' },
+  { name: 'grpc', group: 'cluster', kind: 'boolean', byDefault: 'false', description: 'serve gRPC clients' },
+  { name: 'http', group: 'cluster', kind: 'boolean', byDefault: 'false', description: 'serve HTTP clients' },
+  {
+    name: 'bootstrap',
+    group: 'cluster',
+    kind: 'boolean',
+    byDefault: 'false',
+    description: 'this node starts the cluster, unless --join leads to one',
+  },
   {
     name: 'data-dir',
+    group: 'disk',
     kind: 'text',
     placeholder: 'folder',
     byDefault: defaultDataDir,
-    description: 'where the Raft log and snapshots go',
+    description: 'where the Raft log and snapshots go with --in-memory=false',
   },
   {
     name: 'id',
+    group: 'cluster',
     kind: 'text',
     placeholder: 'name',
     byDefault: hostname(),
-    description: "this node's name in the cluster",
+    description: "this node's name in the cluster, like no other's; by default the host's",
   },
-  { name: 'in-memory', kind: 'boolean', byDefault: 'true', description: 'keep even the Raft log in memory' },
+  {
+    name: 'in-memory',
+    group: 'disk',
+    kind: 'boolean',
+    byDefault: 'true',
+    description: 'keep even the Raft log in memory; --in-memory=false keeps it on disk',
+  },
   {
     name: 'join',
+    group: 'cluster',
     kind: 'list',
     placeholder: 'addresses',
     byDefault: '',
-    description: 'Serf addresses to join, comma separated or repeated',
+    description: 'Serf addresses of other nodes (their --addr), comma separated or repeated',
   },
   {
     name: 'rpc-port',
+    group: 'cluster',
     kind: 'count',
     placeholder: 'port',
     byDefault: '9200',
-    description: 'port for clients and Raft',
+    description: 'TCP port for clients and Raft',
   },
   {
     name: 'read-consistency',
+    group: 'cache',
     kind: 'text',
     placeholder: 'level',
     byDefault: 'linearizable',
@@ -67,13 +100,15 @@ export const settings: readonly Setting[] = [
   },
   {
     name: 'max-value-bytes',
+    group: 'cache',
     kind: 'bytes',
     placeholder: 'bytes',
     byDefault: '1mb',
-    description: 'the longest value taken',
+    description: 'the longest value taken, up to 32mb',
   },
   {
     name: 'max-bytes',
+    group: 'cache',
     kind: 'bytes',
     placeholder: 'bytes',
     byDefault: '1gb',
@@ -81,6 +116,7 @@ export const settings: readonly Setting[] = [
   },
   {
     name: 'eviction',
+    group: 'cache',
     kind: 'text',
     placeholder: 'policy',
     byDefault: 'sieve',
@@ -88,6 +124,7 @@ export const settings: readonly Setting[] = [
   },
   {
     name: 'default-ttl',
+    group: 'cache',
     kind: 'duration',
     placeholder: 'time',
     byDefault: '0',
@@ -95,13 +132,15 @@ export const settings: readonly Setting[] = [
   },
   {
     name: 'request-timeout',
+    group: 'cache',
     kind: 'duration',
     placeholder: 'time',
     byDefault: '5s',
-    description: 'how long a request waits for a leader',
+    description: 'how long a request waits for a leader or an answer',
   },
   {
     name: 'slow-request',
+    group: 'log',
     kind: 'duration',
     placeholder: 'time',
     byDefault: '100ms',
@@ -109,6 +148,7 @@ export const settings: readonly Setting[] = [
   },
   {
     name: 'trailing-entries',
+    group: 'disk',
     kind: 'count',
     placeholder: 'count',
     byDefault: '10000',
@@ -116,167 +156,107 @@ export const settings: readonly Setting[] = [
   },
   {
     name: 'remove-failed-after',
+    group: 'cluster',
     kind: 'duration',
     placeholder: 'time',
-    description: 'a failed member is removed after this (default 30s in memory, 10m on disk)',
+    byDefault: '30s',
+    byDefaultOnDisk: '10m',
+    description: 'a failed member is removed after this',
   },
   {
     name: 'advertise',
+    group: 'cluster',
     kind: 'text',
     placeholder: 'host[:port]',
-    description: 'what others dial for Serf, and the host they dial for RPC (default: the bound address)',
+    otherwise: 'the bound address',
+    description: 'what others dial for Serf, and the host they dial for RPC',
   },
   {
     name: 'encrypt',
+    group: 'security',
     kind: 'text',
     placeholder: 'key',
-    description: 'encrypt Serf with this key, 16, 24 or 32 bytes in base64; peers prove that they know it',
+    description:
+      'encrypt Serf with this key, 16, 24 or 32 bytes in base64 (head -c 32 /dev/urandom | base64); peers prove that they know it',
     isSecret: true,
   },
   {
     name: 'keyring-file',
+    group: 'security',
     kind: 'text',
     placeholder: 'file',
     description: 'the Serf keys as a JSON array, kept when keys are rotated',
   },
   {
     name: 'serf-rpc',
+    group: 'cluster',
     kind: 'text',
     placeholder: 'host:port',
-    description: 'answer the serf command line here (default: off)',
+    otherwise: 'off',
+    description: 'answer the serf command line here',
   },
   {
     name: 'server-tls-cert-file',
+    group: 'security',
     kind: 'text',
     placeholder: 'file',
     description: 'certificate of the one port; with it plaintext is refused',
   },
-  { name: 'server-tls-key-file', kind: 'text', placeholder: 'file', description: 'its key' },
+  {
+    name: 'server-tls-key-file',
+    group: 'security',
+    kind: 'text',
+    placeholder: 'file',
+    description: 'key of --server-tls-cert-file',
+  },
   {
     name: 'server-tls-ca-file',
+    group: 'security',
     kind: 'text',
     placeholder: 'file',
     description: 'CA of the clients: they must show a certificate of it',
   },
   {
     name: 'peer-tls-cert-file',
+    group: 'security',
     kind: 'text',
     placeholder: 'file',
     description: 'certificate that this node shows when it dials another',
   },
-  { name: 'peer-tls-key-file', kind: 'text', placeholder: 'file', description: 'its key' },
+  {
+    name: 'peer-tls-key-file',
+    group: 'security',
+    kind: 'text',
+    placeholder: 'file',
+    description: 'key of --peer-tls-cert-file',
+  },
   {
     name: 'peer-tls-ca-file',
+    group: 'security',
     kind: 'text',
     placeholder: 'file',
     description: 'CA of the nodes: peers must show a certificate of it with their name',
   },
   {
     name: 'auth-token-file',
+    group: 'security',
     kind: 'text',
     placeholder: 'file',
     description: 'tokens that clients must show, one a line; read TOKEN may only read',
   },
   {
     name: 'insecure',
+    group: 'security',
     kind: 'boolean',
     byDefault: 'false',
     description: 'serve on an address that others can reach without TLS and tokens',
   },
   {
     name: 'log-level',
+    group: 'log',
     kind: 'text',
     placeholder: 'level',
     byDefault: 'info',
     description: 'trace, debug, info, warn, error or silent',
   },
 ];
-
-/** A value as it was written: a list may have been written several times. */
-export type Written = string | readonly string[];
-
-/** Where a value comes from, the strongest first. */
-export type Source = 'flag' | 'environment' | 'file' | 'default';
-
-export interface Effective {
-  readonly setting: Setting;
-  /** Undefined where nothing was said and the default depends on others. */
-  readonly written: Written | undefined;
-  readonly source: Source;
-  /** The flag, variable or file that said it. */
-  readonly place: string;
-}
-
-/** What one source says, by setting name. */
-export interface SourceValues {
-  readonly source: Source;
-  readonly values: ReadonlyMap<string, Written>;
-  /** How the place of a value is named to people. */
-  readonly placeOf: (name: string) => string;
-}
-
-/** Every setting with its value from the first source that has one; sources come with the strongest first. */
-export function resolveSettings(sources: readonly SourceValues[]): Effective[] {
-  return settings.map((setting) => {
-    for (const { source, values, placeOf } of sources) {
-      const written = values.get(setting.name);
-      if (written !== undefined) return { setting, written, source, place: placeOf(setting.name) };
-    }
-    return { setting, written: setting.byDefault, source: 'default', place: 'default' };
-  });
-}
-
-export type RunOptions = ServerOptions & { readonly logLevel: string };
-
-const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'];
-
-/** The server's options. Throws a `TypeError` that names the place of a value that is wrong, and what it takes. */
-export function toOptions(effective: readonly Effective[]): RunOptions {
-  const options: Record<string, unknown> = {};
-  for (const { setting, written, place, source } of effective) {
-    if (written === undefined) continue;
-    try {
-      options[optionName(setting)] = parseSetting(setting, written);
-    } catch (error) {
-      // The message names the flag; say where it was written when that was elsewhere.
-      const message = (error as Error).message;
-      throw new TypeError(source === 'flag' || source === 'default' ? message : `${message} (${place})`);
-    }
-  }
-  return options as unknown as RunOptions;
-}
-
-/** `rpc-port` is `rpcPort`; a duration's option names its unit. */
-function optionName(setting: Setting): string {
-  const camel = setting.name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
-  return setting.kind === 'duration' ? `${camel}Ms` : camel;
-}
-
-function parseSetting(setting: Setting, written: Written): unknown {
-  const { name, kind } = setting;
-  if (kind === 'list') return [written].flat().flatMap((part) => part.split(',').filter((one) => one.trim() !== ''));
-  if (typeof written !== 'string') throw new TypeError(`--${name} takes one value, got ${written.length}`);
-  switch (kind) {
-    case 'boolean':
-      return parseBoolean(written, name);
-    case 'count':
-      if (!/^\d{1,15}$/.test(written))
-        throw new TypeError(`--${name} is ${JSON.stringify(written)}; it takes a whole number`);
-      return Number(written);
-    case 'bytes':
-      return parseBytes(written, name);
-    case 'duration':
-      return parseDurationOption(written, name);
-    case 'text':
-      if (name === 'log-level' && !logLevels.includes(written))
-        throw new TypeError(`--log-level is ${JSON.stringify(written)}; it takes ${logLevels.join(', ')}`);
-      return written;
-  }
-}
-
-/** The spellings of a boolean that Go's flag package takes, and yes and no. */
-function parseBoolean(text: string, name: string): boolean {
-  if (/^(true|t|1|yes)$/i.test(text)) return true;
-  if (/^(false|f|0|no)$/i.test(text)) return false;
-  throw new TypeError(`--${name} is ${JSON.stringify(text)}; it takes true or false`);
-}
