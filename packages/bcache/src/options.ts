@@ -18,7 +18,7 @@ export interface CacheOptions extends Omit<FillOptions, 'signal' | 'tags'> {
   readonly advertise?: string;
   /** TCP port of the streams between nodes. Default 0: one that is free; the nodes tell each other. */
   readonly streamPort?: number;
-  /** Addresses of one or a few other nodes; gossip finds the rest. Those that do not answer are tried again. */
+  /** Addresses of one or a few other nodes; gossip finds the rest. Each is tried until it is reached. Default none. */
   readonly peers?: readonly string[];
   /** Unique among the living nodes. Default: the host's name and a random suffix. */
   readonly peerId?: string;

@@ -1,10 +1,13 @@
 import { assert } from '@dcache/base';
 import {
   adminService,
+  fromGrpcSnapshotChunk,
   fromGrpcStatus,
   type GrpcMethod,
   type NodeStatus,
+  type ReadLevel,
   type RestoreResult,
+  type SavedMoment,
   v1LeaveRequest,
   v1SnapshotRestoreRequest,
   v1SnapshotSaveRequest,
@@ -18,8 +21,15 @@ import { again } from './session.js';
 
 export interface SaveOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Called once, with how much there is. */
-  readonly onSize?: (size: { readonly entries: number; readonly liveBytes: number }) => void;
+  /**
+   * Default `linearizable`: every write that was acknowledged before is in it, and a majority must live. `local`: what
+   * the one server that is asked has applied, without a majority; the last acknowledged writes may be missing.
+   */
+  readonly level?: ReadLevel | undefined;
+  /** The server that saves, `host:port`. Default any. */
+  readonly address?: string | undefined;
+  /** Called once, before the first bytes, with how much there is, and of what. */
+  readonly onMoment?: (moment: SavedMoment) => void;
 }
 
 export interface RestoreOptions {
@@ -90,12 +100,15 @@ export class Admin {
 
   /** The file of all entries as of one moment, as it comes from a server; it must be read to its end. */
   async *saveSnapshot(options: SaveOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
-    const link = await this.#caller.reach({ signal: options.signal });
-    let onSize = options.onSize;
+    const { level, address, signal } = options;
+    // The stream has no time of its own: it begins at a server that answered just now.
+    if (address !== undefined) await this.status(address, { signal });
+    const link = address === undefined ? await this.#caller.reach({ signal }) : this.#caller.linkTo(address);
+    let onMoment = options.onMoment;
     try {
-      for await (const chunk of link.download(adminService.snapshotSave, v1SnapshotSaveRequest(), options.signal)) {
-        onSize?.({ entries: Number(chunk.entries), liveBytes: Number(chunk.liveBytes) });
-        onSize = undefined;
+      for await (const chunk of link.download(adminService.snapshotSave, v1SnapshotSaveRequest(level), signal)) {
+        onMoment?.(fromGrpcSnapshotChunk(chunk));
+        onMoment = undefined;
         yield chunk.data;
       }
     } catch (error) {

@@ -139,6 +139,8 @@ function fromServer(code: ErrorCode, error: ServiceError, address: string): Fail
   if (code === 'key-reused') return fail('final', 'bad-argument');
   if (code === 'method-not-allowed') return fail('final', 'unsupported');
   if (code === 'no-leader' || code === 'not-ready' || code === 'stopping') return fail('undone', 'unavailable');
+  // No leader took it in the time of this attempt, and nothing was done: another server may know one.
+  if (code === 'timeout') return fail('undone', 'timeout');
   if (code === 'overloaded') return fail('final', 'busy');
   return fail('final', code);
 }

@@ -56,8 +56,9 @@ export class Serf extends EventEmitter<SerfEvents> {
   #state: State = 'new';
   #running: Parts | undefined;
   #onLeft: (() => void) | undefined;
-  /** When this member last began to join others. */
-  #joiningMs = Number.NEGATIVE_INFINITY;
+  /** Calls of `join` that are under way, and when one last reached somebody. */
+  #joins = 0;
+  #joinedMs = Number.NEGATIVE_INFINITY;
 
   /** A `TypeError` names the option that cannot be. */
   constructor(options: SerfOptions) {
@@ -68,7 +69,7 @@ export class Serf extends EventEmitter<SerfEvents> {
     this.#vote = new ConflictVote({
       ask: (name, payload) => this.query(name, payload),
       endpoint: () => this.#use().endpoint,
-      isNewcomer: () => this.#options.clock.monotonicMs() - this.#joiningMs < newcomerMs,
+      isNewcomer: () => this.#joins > 0 || this.#options.clock.monotonicMs() - this.#joinedMs < newcomerMs,
       report: (report) => this.emit('conflict', report),
       lost: (reason) => this.#loseName(reason),
       logger: this.#options.logger,
@@ -92,19 +93,28 @@ export class Serf extends EventEmitter<SerfEvents> {
 
   /**
    * Joins the pool of any of the addresses (`host:port` or `host`) and returns how many answered. Throws `SerfError`
-   * `join-failed` with every address's fault when none did.
+   * `join-failed` with every address's fault when none did, or the reason of `signal` when it ended the wait for the
+   * last of them; what had answered before an abort counts.
    */
   async join(addresses: readonly string[], options: JoinOptions = {}): Promise<number> {
     const { driver, core } = this.#use();
-    this.#joiningMs = this.#options.clock.monotonicMs();
-    const faults = await Promise.all(addresses.map((address) => this.#joinOne(address, options)));
-    const told = faults.filter((fault) => fault !== undefined);
-    const reached = addresses.length - told.length;
-    if (reached === 0)
-      throw new SerfError('join-failed', `no address answered: ${told.join('; ') || 'none was given'}`);
-    for (const fault of told) this.#options.logger.warn({ fault }, 'an address could not be joined');
-    driver.run((_, nowMs) => core.announceJoin(nowMs));
-    return reached;
+    this.#joins++;
+    try {
+      const faults = await Promise.all(addresses.map((address) => this.#joinOne(address, options)));
+      const told = faults.filter((fault) => fault !== undefined);
+      const reached = addresses.length - told.length;
+      if (reached === 0) {
+        options.signal?.throwIfAborted();
+        throw new SerfError('join-failed', `no address answered: ${told.join('; ') || 'none was given'}`);
+      }
+      this.#joinedMs = this.#options.clock.monotonicMs();
+      for (const fault of told) this.#options.logger.warn({ fault }, 'an address could not be joined');
+      // Stopped meanwhile: whoever was reached hears nothing more from here.
+      if (this.#state === 'running') driver.run((_, nowMs) => core.announceJoin(nowMs));
+      return reached;
+    } finally {
+      this.#joins--;
+    }
   }
 
   /** All members that are known, this one included, whatever their status. */
@@ -245,7 +255,7 @@ export class Serf extends EventEmitter<SerfEvents> {
       rejoin: (address) => this.join([address]),
       isRunning: () => this.#state === 'running',
     });
-    logger.info({ name, address: describe(endpoint) }, 'started');
+    logger.info({ name, address: describe(endpoint) }, 'gossip runs');
   }
 
   #onEvent(event: SerfEvent): void {
@@ -317,13 +327,14 @@ export class Serf extends EventEmitter<SerfEvents> {
             },
             (error: Error) => faults.push(error.message),
           );
-        signal?.throwIfAborted();
+        if (signal?.aborted === true) break;
       }
     } catch (error) {
-      signal?.throwIfAborted();
       faults.push((error as Error).message);
     }
-    return isReached ? undefined : `${address}: ${faults.join(', ')}`;
+    if (isReached) return undefined;
+    const told = faults.join(', ');
+    return told.startsWith(address) ? told : `${address}: ${told}`;
   }
 
   /** Waits until something was gossiped, though not longer than `broadcastTimeoutMs`. */

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Logger } from '@dcache/base';
 import { http1, http2, Mux, preface, type Route, tls } from '@dcache/mux';
+import { refusal } from './api/refusal.js';
 import { peerPreface } from './handshake.js';
 import type { Tls } from './tls.js';
 
@@ -17,14 +18,17 @@ export interface PortOptions {
 }
 
 /** What a plaintext request on a TLS port is told: a person with curl should not have to guess. */
-const speaksTls =
-  'HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 35\r\n\r\nthis port speaks TLS: use https://\n';
+const speaksTls = refusal('400 Bad Request', 'bad-argument', 'this port speaks TLS: use https://');
 
 /** Connections of which clients may not take the last: peers share the port, and the cluster needs theirs. */
 const peerShare = 0.05;
 
-const tooMany =
-  'HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-type: text/plain\r\nretry-after: 1\r\ncontent-length: 53\r\n\r\ntoo many connections are open; try again in a moment\n';
+const tooMany = refusal(
+  '503 Service Unavailable',
+  'overloaded',
+  'too many connections are open; try again in a moment',
+  'retry-after: 1\r\n',
+);
 
 /** Hands clients on as long as they leave room for peers; says so to the others where they can read it. */
 class ClientShare {

@@ -2,6 +2,7 @@ import {
   type Command,
   type CommandHandler,
   CommandType,
+  ConditionType,
   type Found,
   type Reply,
   ReplyType,
@@ -23,6 +24,8 @@ export class FakeCache implements CommandHandler {
     await this.gate;
     if (this.failure) throw this.failure;
     const key = 'key' in command ? Buffer.from(command.key).toString('latin1') : '';
+    const failed = this.#failedCondition(key, command);
+    if (failed) return failed;
     if (command.type === CommandType.set) {
       const { value, flags } = command;
       this.values.set(key, { value: value.slice(), revision: ++this.revision, expiresAtMs: 0, flags });
@@ -42,6 +45,18 @@ export class FakeCache implements CommandHandler {
 
   async readMany(keys: readonly Uint8Array[]): Promise<readonly (Found | undefined)[]> {
     return Promise.all(keys.map((key) => this.read(key)));
+  }
+
+  #failedCondition(key: string, command: Command): Reply | undefined {
+    const condition = 'condition' in command ? command.condition : undefined;
+    if (!condition) return undefined;
+    const revision = this.values.get(key)?.revision ?? 0;
+    const holds = {
+      [ConditionType.absent]: revision === 0,
+      [ConditionType.present]: revision !== 0,
+      [ConditionType.revision]: revision === condition.revision,
+    };
+    return holds[condition.type] ? undefined : { type: ReplyType.preconditionFailed, revision };
   }
 
   servers(): readonly ServerInfo[] {
