@@ -1,5 +1,5 @@
 import { type Clock, type Logger, type Random, systemClock, systemRandom } from '@dcache/base';
-import { Keyring, lan, type Member, Serf, SerfError } from '@dcache/serf';
+import { Keyring, lan, type Member, Serf } from '@dcache/serf';
 import type { Bus, BusHandlers, BusMember, BusStats } from '../bus.js';
 import { CacheError } from '../errors.js';
 import { endpointOf, readHostPort, resolveEndpoints } from './endpoint.js';
@@ -250,17 +250,10 @@ export class GossipBus implements Bus {
   }
 }
 
-function startFault(error: Error & { code?: string }, { listen, streamPort }: GossipBusOptions): Error {
-  const isTaken =
-    error.code === 'EADDRINUSE' ||
-    error.code === 'EADDRNOTAVAIL' ||
-    (error instanceof SerfError && error.code === 'address-in-use');
-  if (!isTaken) return error;
-  return new CacheError(
-    'address-in-use',
-    `cannot listen on ${listen} (streams on port ${streamPort}): ${error.message}`,
-    {
-      cause: error,
-    },
-  );
+function startFault(error: Error & { code?: unknown }, { listen, streamPort }: GossipBusOptions): Error {
+  if (typeof error.code !== 'string') return error;
+  const isTaken = error.code === 'EADDRINUSE' || error.code === 'EADDRNOTAVAIL' || error.code === 'address-in-use';
+  const streams = streamPort === 0 ? '' : ` (streams on port ${streamPort})`;
+  const message = `cannot listen on ${listen}${streams}: ${error.message}`;
+  return new CacheError(isTaken ? 'address-in-use' : 'cannot-listen', message, { cause: error });
 }

@@ -136,8 +136,11 @@ test('one address that answers does not wait for one that is silent, which is gi
   const world = new World();
   void world.start('a', []);
   let asked = 0;
-  const join = (endpoint: string): Promise<void> =>
-    endpoint === 'a' ? Promise.resolve() : (asked++, new Promise(() => {}));
+  const join = async (endpoint: string): Promise<void> => {
+    if (endpoint === 'a') return;
+    asked++;
+    await new Promise(() => {});
+  };
   assert.deepEqual(await world.start('b', ['silent', 'a'], { join }), []);
   await world.pass(3_500);
   assert.deepEqual([asked, world.faults], [2, ['b silent: silent did not answer within 2000 ms']]);
