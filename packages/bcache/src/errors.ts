@@ -1,8 +1,8 @@
 /** What can go wrong, as `CacheError.code`. */
 export type CacheErrorCode =
-  /** The listen address is taken, or is not one of this machine. */
+  /** The listen address is taken. */
   | 'address-in-use'
-  /** The listen address stands for no machine, or this process may not listen there. */
+  /** The listen address is none of this machine, or this process may not listen there. */
   | 'cannot-listen'
   /** Another living node has this node's id. */
   | 'duplicate-id'

@@ -252,8 +252,10 @@ export class GossipBus implements Bus {
 
 function startFault(error: Error & { code?: unknown }, { listen, streamPort }: GossipBusOptions): Error {
   if (typeof error.code !== 'string') return error;
-  const isTaken = error.code === 'EADDRINUSE' || error.code === 'EADDRNOTAVAIL' || error.code === 'address-in-use';
+  const isTaken = error.code === 'EADDRINUSE' || error.code === 'address-in-use';
+  const isElsewhere = error.code === 'EADDRNOTAVAIL';
   const streams = streamPort === 0 ? '' : ` (streams on port ${streamPort})`;
-  const message = `cannot listen on ${listen}${streams}: ${error.message}`;
+  const why = isElsewhere ? 'no address of this machine; its own are allowed, and 0.0.0.0 for all' : error.message;
+  const message = `cannot listen on ${listen}${streams}: ${why}`;
   return new CacheError(isTaken ? 'address-in-use' : 'cannot-listen', message, { cause: error });
 }
