@@ -27,7 +27,9 @@ export {
   type SetManyEntry,
   type SetOptions,
 } from './client.js';
+export type { ClientErrorReason } from './connect-fault.js';
 export { ClientError, type ClientErrorCode } from './errors.js';
 export { formatServer } from './format.js';
 export { main } from './main.js';
-export type { ClientOptions, TlsOptions } from './options.js';
+export type { ClientOptions } from './options.js';
+export type { TlsOptions } from './tls.js';

@@ -3,8 +3,8 @@ import { CommanderError } from 'commander';
 import { Client } from './client.js';
 import { type Connection, ExitCode, parseCommandLine } from './command-line.js';
 import { ClientError, type ClientErrorCode } from './errors.js';
-import type { TlsOptions } from './options.js';
 import { run } from './run.js';
+import type { TlsOptions } from './tls.js';
 import { version } from './version.js';
 
 const exitCodes: Partial<Record<ClientErrorCode, ExitCode>> = {

@@ -8,6 +8,7 @@ import {
   type Found,
   type ReadOptions,
   type Reply,
+  type RequestOptions,
   type ServerInfo,
 } from '@dcache/protocol';
 import { type AgentRpc, type Serf, startAgentRpc } from '@dcache/serf';
@@ -178,9 +179,9 @@ export class Server implements CommandHandler {
     await this.stop();
   }
 
-  write(command: Command): Promise<Reply> {
+  write(command: Command, options?: RequestOptions): Promise<Reply> {
     const { defaultTtlMs } = this.#options;
-    return this.#request((router) => router.write(withDefaultTtl(command, defaultTtlMs)));
+    return this.#request((router) => router.write(withDefaultTtl(command, defaultTtlMs), options));
   }
 
   async read(key: Uint8Array, options?: ReadOptions): Promise<Found | undefined> {
