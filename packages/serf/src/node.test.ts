@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { promisify } from 'node:util';
-import { fromUtf8, SeededRandom, utf8 } from '@dcache/base';
+import { fromUtf8, SeededRandom, silentLogger, utf8 } from '@dcache/base';
 import { Keyring, local, type Member, Serf, SerfError, type SerfOptions } from './index.js';
 import { encodeMessage } from './wire/codec.js';
 import { encodePacket } from './wire/packet.js';
@@ -137,7 +137,9 @@ test('a member goes on looking for those it seeks, whoever else answers, until i
   const { port } = free.address() as { port: number };
   await new Promise((resolve) => free.close(resolve));
   const told: string[] = [];
-  const seeker = two.seek([one.address, two.address, `localhost:${port}`], { onFault: (address) => told.push(address) });
+  const seeker = two.seek([one.address, two.address, `localhost:${port}`], {
+    onFault: (address) => told.push(address),
+  });
   assert.deepEqual(await seeker.start(), []);
   await sees(two, 'one', 'alive');
   const three = await start('three', { bind: `127.0.0.1:${port}` });
@@ -374,7 +376,9 @@ test('a snapshot lets a member find its pool again, unless it left', async () =>
   const text = await readFile(snapshotPath, 'utf8');
   assert.match(text, new RegExp(`^alive: one ${one.address}$`, 'm'));
   assert.match(text, /^event-clock: 1$/m);
-  const again = new Serf({ ...local(), name: 'two', bind: `127.0.0.1:${port}`, snapshotPath });
+  const warned: string[] = [];
+  const logger = { ...silentLogger, warn: (_: object, message: string) => void warned.push(message) };
+  const again = new Serf({ ...local(), name: 'two', bind: `127.0.0.1:${port}`, snapshotPath, logger });
   running.push(again);
   const repeated: string[] = [];
   again.on('user', (event) => repeated.push(event.name));
@@ -382,6 +386,7 @@ test('a snapshot lets a member find its pool again, unless it left', async () =>
   await sees(again, 'one', 'alive');
   await sees(one, 'two', 'alive');
   assert.deepEqual(repeated, []);
+  assert.deepEqual(warned, [], 'itself, which the snapshot may have too, it does not miss');
   await again.leave();
   assert.match(await readFile(snapshotPath, 'utf8'), /^leave$/m);
   const third = await start('two', { bind: `127.0.0.1:${port}`, snapshotPath });

@@ -277,6 +277,7 @@ export class Serf extends EventEmitter<SerfEvents> {
       clocks: () => core.clocks,
       alive: () => core.roster.withStatus('alive').filter((member) => member.name !== name),
       rejoin: (address) => this.join([address]),
+      name,
       isRunning: () => this.#state === 'running',
     });
     logger.info({ name, address: describe(endpoint) }, 'gossip runs');

@@ -24,6 +24,8 @@ export interface SnapshotLife {
   readonly clocks: () => ClockTimes;
   readonly alive: () => readonly Member[];
   readonly rejoin: (address: string) => Promise<number>;
+  /** This member's name: it is not to be found again. */
+  readonly name: string;
   readonly isRunning: () => boolean;
 }
 
@@ -101,6 +103,7 @@ export class Snapshot {
   async #rejoin(life: SnapshotLife): Promise<void> {
     for (const [name, address] of this.#known) {
       if (!life.isRunning()) return;
+      if (name === life.name) continue;
       try {
         await life.rejoin(address);
         this.#logger.info({ name, address }, 'rejoined the pool of the last run');
