@@ -137,7 +137,9 @@ test('a member goes on looking for those it seeks, whoever else answers, until i
   const { port } = free.address() as { port: number };
   await new Promise((resolve) => free.close(resolve));
   const told: string[] = [];
-  const seeker = two.seek([one.address, two.address, `localhost:${port}`], { onFault: (address) => told.push(address) });
+  const seeker = two.seek([one.address, two.address, `localhost:${port}`], {
+    onFault: (address) => told.push(address),
+  });
   assert.deepEqual(await seeker.start(), []);
   await sees(two, 'one', 'alive');
   const three = await start('three', { bind: `127.0.0.1:${port}` });
