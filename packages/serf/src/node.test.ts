@@ -92,6 +92,18 @@ test('a join that nobody answers tells what was wrong with each address', async 
   await assert.rejects(one.join([]), { code: 'join-failed' });
 });
 
+test('a join says each address once, and that an answer under another key cannot be read', async () => {
+  const key = (byte: number): string[] => [Buffer.alloc(16, byte).toString('base64')];
+  const one = await start('one', { keyring: key(1) });
+  const two = await start('two', { keyring: key(2) });
+  await assert.rejects(two.join([one.address]), {
+    message: `no address answered: ${one.address} gave an answer that cannot be read: no installed key opens the message`,
+  });
+  await assert.rejects(two.join(['127.0.0.1:1']), {
+    message: 'no address answered: 127.0.0.1:1: connect ECONNREFUSED',
+  });
+});
+
 test('a join counts the addresses that answered and resolves host names', async () => {
   const one = await start('one');
   const two = await start('two');

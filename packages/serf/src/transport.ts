@@ -105,7 +105,11 @@ export class Transport {
           if (answer.type === 'error') fail(new SerfError('refused', `${where} refuses: ${answer.error}`));
           else settle(() => resolve(answer));
         } catch (cause) {
-          fail(new SerfError('protocol', `${where} answered with ${(cause as Error).message}`, { cause }));
+          fail(
+            new SerfError('protocol', `${where} gave an answer that cannot be read: ${(cause as Error).message}`, {
+              cause,
+            }),
+          );
         }
       });
     });
