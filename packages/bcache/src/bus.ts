@@ -40,7 +40,7 @@ export interface BusHandlers {
   peers(ids: readonly string[]): void;
   /** A member can be sent to from now on, or again. */
   connected(peer: string): void;
-  /** Nobody answered the first time; it goes on trying. */
+  /** There is nobody to take a state from: nobody answered the first time, or all have gone. It goes on trying. */
   alone(): void;
   member(type: 'member-join' | 'member-leave' | 'member-failed', member: BusMember): void;
   error(error: Error): void;

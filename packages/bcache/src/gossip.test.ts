@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
+import { Serf } from '@dcache/serf';
 import { type Cache, createCache } from './cache.js';
 import { CacheError } from './errors.js';
 import type { CacheOptions } from './options.js';
@@ -17,6 +18,15 @@ async function three(options: CacheOptions = {}): Promise<Cache<unknown>[]> {
   await until('all see all', () => caches.every((cache) => cache.members().length === 3));
   await Promise.all(caches.map((cache) => cache.ready()));
   return caches;
+}
+
+/** A port of this machine that nobody uses now. */
+async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address() as { port: number };
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
 }
 
 const close = (caches: readonly Cache<unknown>[]): Promise<unknown> =>
@@ -84,11 +94,19 @@ test('a listen address that is taken is an error that names it', { timeout: 30_0
   await new Promise((resolve) => server.close(resolve));
 });
 
+test('a listen address that is none of this machine is an error that says so', { timeout: 30_000 }, async () => {
+  // RFC 5737: an address that no machine has.
+  await assert.rejects(
+    createCache({ listen: '192.0.2.1:0' }),
+    (error) =>
+      error instanceof CacheError &&
+      error.code === 'cannot-listen' &&
+      /192\.0\.2\.1:0: no address of this/.test(error.message),
+  );
+});
+
 test('a peer that does not answer is said, and tried again until it does', { timeout: 30_000 }, async () => {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
+  const port = await freePort();
   const warnings: unknown[] = [];
   const logger = { debug() {}, info() {}, error() {}, warn: (fields: object) => warnings.push(fields) };
   const early = await createCache({ listen: '127.0.0.1:0', peers: [`127.0.0.1:${port}`], logger });
@@ -98,6 +116,42 @@ test('a peer that does not answer is said, and tried again until it does', { tim
   const late = await createCache({ listen: `127.0.0.1:${port}` });
   await until('they found each other', () => late.get('k') === 1);
   await close([early, late]);
+});
+
+test('a node joined by others meanwhile goes on looking for its own peer, and again when that one was away', {
+  timeout: 60_000,
+}, async () => {
+  const listen = `127.0.0.1:${await freePort()}`;
+  const second = await createCache({ listen: '127.0.0.1:0', peerId: 'b', peers: [listen] });
+  const third = await createCache({ listen: '127.0.0.1:0', peerId: 'c', peers: [second.members()[0]!.address] });
+  await until('they found each other', () => second.members().length === 2 && third.members().length === 2);
+  third.set('k', 1);
+  let first = await createCache({ listen, peerId: 'a' });
+  await until('all see all', () => [first, second, third].every((cache) => cache.members().length === 3), 20_000);
+  await until('the state came', () => first.get('k') === 1);
+  await first.close();
+  await until('it is seen to have left', () => second.members().length === 2 && third.members().length === 2);
+  first = await createCache({ listen, peerId: 'a' });
+  await until('all see all again', () => [first, second, third].every((c) => c.members().length === 3), 20_000);
+  await until('the state came again', () => first.get('k') === 1);
+  await close([first, second, third]);
+});
+
+test('a node whose only peer goes before it gave its state is ready with what it has', {
+  timeout: 30_000,
+}, async () => {
+  const silent = createServer(() => {});
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  const { port } = silent.address() as { port: number };
+  const peer = new Serf({ name: 'p', bind: '127.0.0.1:0', label: 'bcache/bcache', tags: { bcache_port: `${port}` } });
+  await peer.start();
+  const cache = await createCache({ listen: '127.0.0.1:0', peers: [peer.address] });
+  assert.equal(cache.members().length, 2);
+  await peer.leave();
+  await cache.ready();
+  assert.equal(cache.members().length, 1);
+  await close([cache]);
+  silent.close();
 });
 
 test('the second of two nodes with one id is told, and does not disturb the first', { timeout: 30_000 }, async () => {

@@ -61,14 +61,17 @@ export {
 } from './grpc.js';
 export {
   adminService,
+  fromGrpcSnapshotChunk,
   fromGrpcStatus,
   grpcLeft,
   grpcRestored,
+  grpcSaveLevel,
   grpcSnapshotChunk,
   grpcStatus,
   grpcTransferred,
   type NodeStatus,
   type RestoreResult,
+  type SavedMoment,
 } from './grpc-admin.js';
 export {
   cacheServiceV1,

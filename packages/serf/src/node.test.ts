@@ -114,6 +114,39 @@ test('a join can be given up', async () => {
   silent.close();
 });
 
+test('a join that is given up counts what had answered', async () => {
+  const silent = createServer(() => {}).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const { port } = silent.address() as { port: number };
+  const one = await start('one');
+  const two = await start('two', { streamTimeoutMs: 60_000 });
+  const abort = new AbortController();
+  const connected = once(silent, 'connection');
+  const joining = two.join([`127.0.0.1:${port}`, one.address], { signal: abort.signal });
+  await Promise.all([sees(two, 'one', 'alive'), sees(one, 'two', 'alive'), connected]);
+  abort.abort(new Error('enough'));
+  assert.equal(await joining, 1);
+  silent.close();
+});
+
+test('a member goes on looking for those it seeks, whoever else answers, until it stops', async () => {
+  const one = await start('one');
+  const two = await start('two');
+  const free = createServer().listen(0, '127.0.0.1');
+  await once(free, 'listening');
+  const { port } = free.address() as { port: number };
+  await new Promise((resolve) => free.close(resolve));
+  const told: string[] = [];
+  const seeker = two.seek([one.address, two.address, `localhost:${port}`], {
+    onFault: (address) => told.push(address),
+  });
+  assert.deepEqual(await seeker.start(), []);
+  await sees(two, 'one', 'alive');
+  const three = await start('three', { bind: `127.0.0.1:${port}` });
+  await Promise.all([sees(two, 'three', 'alive'), sees(three, 'one', 'alive')]);
+  assert.deepEqual(told, [`localhost:${port}`]);
+});
+
 test('tags travel, and too many are refused', async () => {
   const one = await start('one');
   const two = await start('two');
@@ -274,6 +307,17 @@ test('a pool of one keeps its name against a newcomer, though nobody else can vo
   const [reason] = await shutdown;
   assert.equal(reason.code, 'conflict');
   // The founder's own vote has ended as well by the time that a query of the same length has.
+  for await (const item of founder.query('after')) assert.ok(item);
+  founder.userEvent('still here');
+});
+
+test('a founder that looked for others in vain is no newcomer, and keeps its name', async () => {
+  const founder = await start('founder');
+  await assert.rejects(founder.join(['127.0.0.1:1']), { code: 'join-failed' });
+  const intruder = await start('founder');
+  const [shutdown, conflict] = [once(intruder, 'shutdown'), once(founder, 'conflict')];
+  await intruder.join([founder.address]);
+  await Promise.all([conflict, shutdown]);
   for await (const item of founder.query('after')) assert.ok(item);
   founder.userEvent('still here');
 });

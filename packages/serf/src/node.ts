@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { utf8 } from '@dcache/base';
 import { type ConflictReport, ConflictVote } from './conflict.js';
+import { parseAddress } from './core/address.js';
 import { maxMetaBytes } from './core/config.js';
 import type { SerfEvent, UserEvent } from './core/effects.js';
 import { sameEndpoint } from './core/members.js';
@@ -13,6 +14,7 @@ import type { KeyManager } from './keys.js';
 import { checkTags, type ResolvedOptions, resolveOptions, type SerfOptions } from './options.js';
 import { assemble, type Parts } from './parts.js';
 import { filtersOf, type IncomingQuery, incomingQuery, QueryHandle, type QueryOptions } from './query.js';
+import { Seeker, type SeekOptions } from './seeker.js';
 import { collectStats, type SerfStats } from './stats.js';
 import { CachingCodec, encodeTags } from './wire/codec.js';
 
@@ -51,13 +53,15 @@ export class Serf extends EventEmitter<SerfEvents> {
   readonly #codec = new CachingCodec();
   readonly #queries = new Map<string, QueryHandle>();
   readonly #coordinates = new Map<string, Coordinate>();
+  readonly #seekers: Seeker[] = [];
   readonly #vote: ConflictVote;
   #tags: ReadonlyMap<string, string>;
   #state: State = 'new';
   #running: Parts | undefined;
   #onLeft: (() => void) | undefined;
-  /** When this member last began to join others. */
-  #joiningMs = Number.NEGATIVE_INFINITY;
+  /** Calls of `join` that are under way, and when one last reached somebody. */
+  #joins = 0;
+  #joinedMs = Number.NEGATIVE_INFINITY;
 
   /** A `TypeError` names the option that cannot be. */
   constructor(options: SerfOptions) {
@@ -68,7 +72,7 @@ export class Serf extends EventEmitter<SerfEvents> {
     this.#vote = new ConflictVote({
       ask: (name, payload) => this.query(name, payload),
       endpoint: () => this.#use().endpoint,
-      isNewcomer: () => this.#options.clock.monotonicMs() - this.#joiningMs < newcomerMs,
+      isNewcomer: () => this.#joins > 0 || this.#options.clock.monotonicMs() - this.#joinedMs < newcomerMs,
       report: (report) => this.emit('conflict', report),
       lost: (reason) => this.#loseName(reason),
       logger: this.#options.logger,
@@ -92,19 +96,48 @@ export class Serf extends EventEmitter<SerfEvents> {
 
   /**
    * Joins the pool of any of the addresses (`host:port` or `host`) and returns how many answered. Throws `SerfError`
-   * `join-failed` with every address's fault when none did.
+   * `join-failed` with every address's fault when none did, or the reason of `signal` when it ended the wait for the
+   * last of them; what had answered before an abort counts.
    */
   async join(addresses: readonly string[], options: JoinOptions = {}): Promise<number> {
     const { driver, core } = this.#use();
-    this.#joiningMs = this.#options.clock.monotonicMs();
-    const faults = await Promise.all(addresses.map((address) => this.#joinOne(address, options)));
-    const told = faults.filter((fault) => fault !== undefined);
-    const reached = addresses.length - told.length;
-    if (reached === 0)
-      throw new SerfError('join-failed', `no address answered: ${told.join('; ') || 'none was given'}`);
-    for (const fault of told) this.#options.logger.warn({ fault }, 'an address could not be joined');
-    driver.run((_, nowMs) => core.announceJoin(nowMs));
-    return reached;
+    this.#joins++;
+    try {
+      const faults = await Promise.all(addresses.map((address) => this.#joinOne(address, options)));
+      const told = faults.filter((fault) => fault !== undefined);
+      const reached = addresses.length - told.length;
+      if (reached === 0) {
+        options.signal?.throwIfAborted();
+        throw new SerfError('join-failed', `no address answered: ${told.join('; ') || 'none was given'}`);
+      }
+      this.#joinedMs = this.#options.clock.monotonicMs();
+      for (const fault of told) this.#options.logger.warn({ fault }, 'an address could not be joined');
+      // Stopped meanwhile: whoever was reached hears nothing more from here.
+      if (this.#state === 'running') driver.run((_, nowMs) => core.announceJoin(nowMs));
+      return reached;
+    } finally {
+      this.#joins--;
+    }
+  }
+
+  /**
+   * Looks for the members at the addresses until each was reached: `start()` of what is returned asks all at once and
+   * tells how that went, then it goes on by itself, with pauses that grow from one second to fifteen, until it or this
+   * member is stopped. `join` asks once, and is content with one that answers.
+   */
+  seek(addresses: readonly string[], options: SeekOptions = {}): Seeker {
+    const { core, endpoint } = this.#use();
+    const { clock, random } = this.#options;
+    const { again = true, onFault = () => {} } = options;
+    const seeker = new Seeker({
+      ...{ addresses, again, onFault, clock, random },
+      resolve: async (address) => (await resolveEndpoints(address, endpoint.port)).map(describe),
+      join: (target, signal) => this.join([target], { signal }),
+      isMember: (target) =>
+        target === describe(endpoint) || core.roster.withStatus('alive').some((member) => placeOf(member) === target),
+    });
+    this.#seekers.push(seeker);
+    return seeker;
   }
 
   /** All members that are known, this one included, whatever their status. */
@@ -191,6 +224,7 @@ export class Serf extends EventEmitter<SerfEvents> {
   async leave(): Promise<void> {
     const { driver, core } = this.#use();
     this.#state = 'leaving';
+    this.#stopSeekers();
     await new Promise<void>((resolve) => {
       this.#onLeft = resolve;
       driver.run((_, nowMs) => core.leave(nowMs));
@@ -245,7 +279,7 @@ export class Serf extends EventEmitter<SerfEvents> {
       rejoin: (address) => this.join([address]),
       isRunning: () => this.#state === 'running',
     });
-    logger.info({ name, address: describe(endpoint) }, 'started');
+    logger.info({ name, address: describe(endpoint) }, 'gossip runs');
   }
 
   #onEvent(event: SerfEvent): void {
@@ -257,6 +291,8 @@ export class Serf extends EventEmitter<SerfEvents> {
       case 'member-update':
       case 'member-reap':
         snapshot?.memberChanged(event.type, event.member);
+        if (event.type === 'member-leave' || event.type === 'member-failed')
+          for (const seeker of this.#seekers) seeker.lost(placeOf(event.member));
         if (event.type === 'member-reap') this.#coordinates.delete(event.member.name);
         this.emit(event.type, event.member);
         break;
@@ -317,13 +353,14 @@ export class Serf extends EventEmitter<SerfEvents> {
             },
             (error: Error) => faults.push(error.message),
           );
-        signal?.throwIfAborted();
+        if (signal?.aborted === true) break;
       }
     } catch (error) {
-      signal?.throwIfAborted();
       faults.push((error as Error).message);
     }
-    return isReached ? undefined : `${address}: ${faults.join(', ')}`;
+    if (isReached) return undefined;
+    const told = faults.join(', ');
+    return told.startsWith(address) ? told : `${address}: ${told}`;
   }
 
   /** Waits until something was gossiped, though not longer than `broadcastTimeoutMs`. */
@@ -347,6 +384,7 @@ export class Serf extends EventEmitter<SerfEvents> {
   async #close(state: 'left' | 'stopped'): Promise<void> {
     if (this.#state === 'stopped' || this.#state === 'left') return;
     this.#state = state;
+    this.#stopSeekers();
     for (const handle of this.#queries.values()) handle.finish();
     this.#queries.clear();
     this.#onLeft?.();
@@ -354,6 +392,10 @@ export class Serf extends EventEmitter<SerfEvents> {
     this.#running.driver.stop();
     await this.#running.snapshot?.close();
     await this.#running.transport.close();
+  }
+
+  #stopSeekers(): void {
+    for (const seeker of this.#seekers.splice(0)) seeker.stop();
   }
 
   #checkMeta(tags: ReadonlyMap<string, string>): void {
@@ -377,4 +419,9 @@ export class Serf extends EventEmitter<SerfEvents> {
     if (this.#running === undefined) throw new SerfError('not-running', 'the node was never started');
     return this.#running;
   }
+}
+
+/** `ip:port` of a member. */
+function placeOf({ address, port }: Member): string {
+  return describe({ addr: parseAddress(address)!, port });
 }

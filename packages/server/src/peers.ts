@@ -22,6 +22,8 @@ export interface PeersOptions {
   readonly addressOf: (id: NodeId) => Address | undefined;
   /** A frame that is not Raft's own; `reply` sends one back over the same connection. */
   readonly onFrame: (from: NodeId, kind: number, payload: Uint8Array, reply: Reply) => void;
+  /** A connection to `id` is open: both sides have proved who they are. */
+  readonly onLinkUp?: (id: NodeId) => void;
   /** A connection to `id` ended: frames on it may or may not have arrived. */
   readonly onLinkDown: (id: NodeId) => void;
   readonly clock: Clock;
@@ -92,6 +94,11 @@ export class Peers implements Transport, FrameSender {
   sendFrame(to: NodeId, kind: number, payload: Uint8Array): 'sent' | 'busy' | 'no-link' {
     const link = this.#linkTo(to);
     return link ? sendOn(link, kind, payload) : 'no-link';
+  }
+
+  /** Whether a connection to `id` is open, so that it has proved who it is. Dials it where there is none. */
+  reaches(id: NodeId): boolean {
+    return this.#linkTo(id) !== undefined;
   }
 
   /** Takes over a socket whose first bytes are the peer preface. */
@@ -173,6 +180,7 @@ export class Peers implements Transport, FrameSender {
     if (links && links.length > maxLinks)
       links[0]!.destroy(new Error(`the peer has more than ${maxLinks} connections`));
     handler.onConnect(id);
+    this.#options.onLinkUp?.(id);
   }
 
   #closed(id: NodeId, link: PeerConnection, error: Error | undefined): void {

@@ -21,6 +21,7 @@ import type { LogTime } from './log-time.js';
 import { NodeSession } from './node-session.js';
 import { NotAppendedError, type ReplicatedLog } from './replicated-log.js';
 import type { CacheStateMachine } from './state-machine.js';
+import { isMember } from './status.js';
 
 export interface RouterParts {
   readonly log: ReplicatedLog;
@@ -109,8 +110,8 @@ export class Router implements CommandHandler {
 
   /** A newcomer's empty store must not pass for a cache without the key. */
   #checkData(): void {
-    const { confState, id, isReadable } = this.#parts.log.status();
-    if (!isReadable || !(confState.voters.includes(id) || confState.learners.includes(id)))
+    const status = this.#parts.log.status();
+    if (!status.isReadable || !isMember(status))
       throw new DcacheError(
         'not-ready',
         'this node has none of the data yet, it is joining the cluster; ask another, or at level lease or linearizable',

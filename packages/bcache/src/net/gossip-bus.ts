@@ -1,7 +1,8 @@
 import { type Clock, type Logger, type Random, systemClock, systemRandom } from '@dcache/base';
-import { Keyring, lan, type Member, Serf, SerfError } from '@dcache/serf';
+import { Keyring, lan, type Member, type Seeker, Serf } from '@dcache/serf';
 import type { Bus, BusHandlers, BusMember, BusStats } from '../bus.js';
 import { CacheError } from '../errors.js';
+import { endpointOf, readHostPort } from './endpoint.js';
 import { frame } from './frame.js';
 import type { Identity } from './handshake.js';
 import { Link } from './link.js';
@@ -30,9 +31,6 @@ export interface GossipBusOptions {
 /** Tags that a member announces: the port of its streams and its incarnation. */
 const portTag = 'bcache_port';
 const incarnationTag = 'bcache_inc';
-const joinMs = 2_000;
-const rejoinMs = 1_000;
-const lastRejoinMs = 15_000;
 
 /** Members by Serf's gossip; messages over one TCP stream each way between every two of them. */
 export class GossipBus implements Bus {
@@ -46,7 +44,7 @@ export class GossipBus implements Bus {
   #handlers!: BusHandlers;
   readonly #links = new Map<string, { link: Link; place: string; member: BusMember }>();
   #isStopped = false;
-  #cancelRejoin: () => void = () => {};
+  #seeker: Seeker | undefined;
   #overflows = 0;
   #bytesSent = 0;
   readonly #reported = new Map<string, string>();
@@ -91,9 +89,8 @@ export class GossipBus implements Bus {
 
   async start(handlers: BusHandlers): Promise<void> {
     this.#handlers = handlers;
-    const host = this.#options.listen.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
     try {
-      const port = await this.#listener.listen(host, this.#options.streamPort);
+      const port = await this.#listener.listen(readHostPort(this.#options.listen)!.host, this.#options.streamPort);
       const serf = this.#serf(port);
       this.#watch(serf);
       await serf.start();
@@ -102,8 +99,7 @@ export class GossipBus implements Bus {
       await this.#listener.close().catch(() => {});
       throw startFault(error as Error, this.#options);
     }
-    if (this.#options.peers.length === 0) handlers.alone();
-    else await this.#join(rejoinMs, true);
+    await this.#join(this.#running);
   }
 
   members(): readonly BusMember[] {
@@ -125,7 +121,7 @@ export class GossipBus implements Bus {
 
   async stop(timeoutMs: number): Promise<void> {
     if (this.#isStopped) return;
-    this.#cancelRejoin();
+    this.#seeker?.stop();
     const endAtMs = this.#clock.monotonicMs() + timeoutMs;
     const leftMs = (): number => Math.max(0, endAtMs - this.#clock.monotonicMs());
     while (leftMs() > 0 && [...this.#links.values()].some(({ link }) => link.queuedBytes > 0))
@@ -160,12 +156,12 @@ export class GossipBus implements Bus {
     serf.on('conflict', () =>
       this.#report('conflict', new CacheError('duplicate-id', `two members use the id '${this.#options.node}'`)),
     );
-    serf.on('shutdown', (reason) =>
+    serf.on('shutdown', (reason) => {
       this.#report(
         'conflict',
         new CacheError('duplicate-id', `this node stopped gossiping: ${reason.message}`, { cause: reason }),
-      ),
-    );
+      );
+    });
   }
 
   #link(member: Member): void {
@@ -190,7 +186,7 @@ export class GossipBus implements Bus {
       },
       onError: (error) => this.#report(member.name, error),
     });
-    const described = { id: member.name, address: `${member.address}:${member.port}` };
+    const described = { id: member.name, address: endpointOf(member.address, member.port) };
     this.#links.set(member.name, { link, place, member: described });
     this.#handlers.peers([...this.#links.keys()]);
     if (held === undefined) this.#handlers.member('member-join', described);
@@ -201,6 +197,8 @@ export class GossipBus implements Bus {
     if (held === undefined) return;
     this.#unlink(name);
     this.#handlers.member(type, held.member);
+    // It may have been the one whose state this node was waiting for.
+    if (this.#links.size === 0 && !this.#isStopped) this.#handlers.alone();
   }
 
   #unlink(name: string): void {
@@ -211,27 +209,23 @@ export class GossipBus implements Bus {
     this.#bytesSent += held.link.bytesSent;
     this.#links.delete(name);
     this.#listener.drop(name);
-    if (!this.#isStopped) this.#handlers.peers([...this.#links.keys()]);
+    if (this.#isStopped) return;
+    this.#handlers.peers([...this.#links.keys()]);
   }
 
-  /** Asks the given peers until one has answered. What a first try that fails means, the cache decides. */
-  async #join(waitMs: number, isFirst: boolean): Promise<void> {
-    const serf = this.#running;
-    if (serf === undefined || this.#isStopped) return;
-    try {
-      await serf.join(this.#options.peers, { signal: AbortSignal.timeout(joinMs) });
-      return;
-    } catch (error) {
-      if (this.#isStopped) return;
-      const message = `no peer answered (${(error as Error).message}); one of another cluster or key does not answer either`;
-      this.#report('join', new CacheError('join-failed', message, { cause: error }));
-    }
-    if (isFirst) this.#handlers.alone();
-    this.#cancelRejoin = this.#clock.after(waitMs * (0.5 + this.#random.next() / 2), () => {
-      // Someone may have joined us meanwhile; then gossip finds the rest.
-      if (this.#links.size > 0) return;
-      this.#join(Math.min(lastRejoinMs, waitMs * 2), false).catch((error: Error) => this.#report('join', error));
+  /** Looks for the given peers: all at once, then in the background for those that were not reached. */
+  async #join(serf: Serf): Promise<void> {
+    const { peers, logger } = this.#options;
+    this.#seeker = serf.seek(peers, {
+      onFault: (address, fault) => logger.info({ address, fault }, 'a peer is not reached; it is tried again'),
     });
+    const faults = await this.#seeker.start();
+    if (this.#isStopped || this.#links.size > 0) return;
+    if (faults.length > 0) {
+      const message = `no peer answered (${faults.join('; ')}); one of another cluster or key does not answer either`;
+      this.#report('join', new CacheError('join-failed', message));
+    }
+    this.#handlers.alone();
   }
 
   /** Tells of a fault once, not at every redial. */
@@ -247,17 +241,12 @@ export class GossipBus implements Bus {
   }
 }
 
-function startFault(error: Error & { code?: string }, { listen, streamPort }: GossipBusOptions): Error {
-  const isTaken =
-    error.code === 'EADDRINUSE' ||
-    error.code === 'EADDRNOTAVAIL' ||
-    (error instanceof SerfError && error.code === 'address-in-use');
-  if (!isTaken) return error;
-  return new CacheError(
-    'address-in-use',
-    `cannot listen on ${listen} (streams on port ${streamPort}): ${error.message}`,
-    {
-      cause: error,
-    },
-  );
+function startFault(error: Error & { code?: unknown }, { listen, streamPort }: GossipBusOptions): Error {
+  if (typeof error.code !== 'string') return error;
+  const isTaken = error.code === 'EADDRINUSE' || error.code === 'address-in-use';
+  const isElsewhere = error.code === 'EADDRNOTAVAIL';
+  const streams = streamPort === 0 ? '' : ` (streams on port ${streamPort})`;
+  const why = isElsewhere ? 'no address of this machine; its own are allowed, and 0.0.0.0 for all' : error.message;
+  const message = `cannot listen on ${listen}${streams}: ${why}`;
+  return new CacheError(isTaken ? 'address-in-use' : 'cannot-listen', message, { cause: error });
 }

@@ -1,0 +1,175 @@
+import type { Clock, Random } from '@dcache/base';
+
+/** What `Serf.seek` may be told. */
+export interface SeekOptions {
+  /** Look for an address again when the member there has left or failed. Default true. */
+  readonly again?: boolean;
+  /** Called when an address is not reached, once until it is. Default: nobody hears of it. */
+  readonly onFault?: (address: string, fault: string) => void;
+}
+
+export interface SeekerOptions {
+  /** Addresses of other nodes as they were given, `host:port` or `host`. */
+  readonly addresses: readonly string[];
+  /** The endpoints `ip:port` behind an address, at least one; rejects where there is none. */
+  readonly resolve: (address: string) => Promise<readonly string[]>;
+  /** Swaps what is known of the members with the node at an endpoint; rejects where none answers. */
+  readonly join: (endpoint: string, signal: AbortSignal) => Promise<unknown>;
+  /** Whether a living member is there; this one counts. */
+  readonly isMember: (endpoint: string) => boolean;
+  readonly again: boolean;
+  readonly onFault: (address: string, fault: string) => void;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+interface Place {
+  readonly address: string;
+  endpoints: readonly string[];
+  state: 'trying' | 'waiting' | 'reached';
+  waitMs: number;
+  /** A member behind it has gone since the try began. */
+  isLost: boolean;
+  isTold: boolean;
+  cancel: () => void;
+}
+
+/** How long one try may take. */
+const tryMs = 2_000;
+/** Before an address is tried again; it doubles up to the second. Each wait is shortened by up to half, by chance. */
+const firstWaitMs = 1_000;
+const lastWaitMs = 15_000;
+
+/**
+ * Looks for the members at given addresses, each until it has answered or is known as a living member, and again when
+ * that member is gone. Made by `Serf.seek`.
+ *
+ * Each by itself: that one has answered, or that somebody has joined this member meanwhile, says nothing of the others.
+ * Of members that start in the same instant each may find those it asks not listening yet, while a third one finds it;
+ * whoever stopped asking then would leave two pools that never hear of each other.
+ */
+export class Seeker {
+  readonly #options: SeekerOptions;
+  readonly #places: readonly Place[];
+  #isStopped = false;
+  #onJoined: () => void = () => {};
+
+  constructor(options: SeekerOptions) {
+    this.#options = options;
+    this.#places = [...new Set(options.addresses)].map((address) => ({
+      address,
+      endpoints: [],
+      state: 'waiting',
+      waitMs: firstWaitMs,
+      isLost: false,
+      isTold: false,
+      cancel: () => {},
+    }));
+  }
+
+  /** Tries all addresses; resolves as soon as one has answered, otherwise with every address's fault. Never rejects. */
+  start(): Promise<readonly string[]> {
+    return new Promise((resolve) => {
+      this.#onJoined = () => resolve([]);
+      void Promise.all(this.#places.map((place) => this.#try(place))).then((faults) =>
+        resolve(faults.filter((fault) => fault !== undefined)),
+      );
+    });
+  }
+
+  /** The member at an endpoint is gone. */
+  lost(endpoint: string): void {
+    if (!this.#options.again) return;
+    for (const place of this.#places) {
+      if (!place.endpoints.includes(endpoint)) continue;
+      if (place.state === 'reached') this.#wait(place);
+      else place.isLost = true;
+    }
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    for (const { cancel } of this.#places) cancel();
+  }
+
+  /** Undefined when the address is reached, otherwise why not. */
+  async #try(place: Place): Promise<string | undefined> {
+    place.state = 'trying';
+    place.isLost = false;
+    const abort = new AbortController();
+    const cancelTimeout = this.#options.clock.after(tryMs, () =>
+      abort.abort(new Error(`${place.address} did not answer within ${tryMs} ms`)),
+    );
+    place.cancel = () => {
+      cancelTimeout();
+      abort.abort(new Error('the search was stopped'));
+    };
+    const fault = await this.#reach(place, abort.signal);
+    cancelTimeout();
+    if (this.#isStopped) return fault;
+    if (fault === undefined) {
+      place.state = 'reached';
+      place.waitMs = firstWaitMs;
+      place.isTold = false;
+      if (place.isLost) this.#wait(place);
+      return undefined;
+    }
+    if (!place.isTold) this.#options.onFault(place.address, fault);
+    place.isTold = true;
+    this.#wait(place);
+    return fault;
+  }
+
+  #wait(place: Place): void {
+    if (this.#isStopped) return;
+    const { clock, random } = this.#options;
+    place.state = 'waiting';
+    place.cancel = clock.after(place.waitMs * (0.5 + random.next() / 2), () => void this.#try(place));
+    place.waitMs = Math.min(lastWaitMs, place.waitMs * 2);
+  }
+
+  async #reach(place: Place, signal: AbortSignal): Promise<string | undefined> {
+    const { resolve, join, isMember } = this.#options;
+    try {
+      // Anew each time: a name may stand for another machine by now.
+      place.endpoints = await untilAborted(resolve(place.address), signal);
+      const faults = await Promise.all(
+        place.endpoints.map(async (endpoint) => {
+          if (isMember(endpoint)) return undefined;
+          try {
+            await untilAborted(join(endpoint, signal), signal);
+          } catch (error) {
+            return (error as Error).message;
+          }
+          this.#onJoined();
+          return undefined;
+        }),
+      );
+      return isReached(place.endpoints, faults) ? undefined : faults.filter((fault) => fault !== undefined).join('; ');
+    } catch (error) {
+      return (error as Error).message;
+    }
+  }
+}
+
+/**
+ * A name may stand for many nodes, then all are wanted; or for one node by IPv4 and by IPv6, then one of the two is
+ * enough: all endpoints of one family.
+ */
+function isReached(endpoints: readonly string[], faults: readonly (string | undefined)[]): boolean {
+  const isV6 = (endpoint: string): boolean => endpoint.startsWith('[');
+  return [true, false].some((family) => {
+    const own = endpoints.flatMap((endpoint, i) => (isV6(endpoint) === family ? [faults[i]] : []));
+    return own.length > 0 && own.every((fault) => fault === undefined);
+  });
+}
+
+/** The promise's outcome, or a rejection when the signal aborts before. */
+function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason as Error);
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
