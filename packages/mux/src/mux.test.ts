@@ -245,3 +245,13 @@ test('what a provisional route took over gives way too, until it is settled, its
     assert.equal(one.isClosed, !settled.includes(one.socket.localPort), `port ${one.socket.localPort}`);
   for (const inside of wrapped) inside.destroy();
 });
+
+test('connections that come all at once are bounded as well, and each that gave way is counted once', async () => {
+  const { mux, port } = await start({ maxConnections: 10, sniffTimeoutMs: 2_000 });
+  const silent = Array.from({ length: 60 }, () => new Visitor(port));
+  await until('fifty gave way', () => closed(silent) >= 50 && mux.stats().dropped >= 50);
+  assert.equal(mux.stats().open, 10);
+  await until('the others were too late', () => mux.stats().open === 0);
+  const { dropped, timedOut } = mux.stats();
+  assert.deepEqual({ dropped, timedOut }, { dropped: 50, timedOut: 10 });
+});

@@ -42,7 +42,9 @@ export function decodeLogEntry(bytes: Uint8Array): LogEntry {
   const reader = new ByteReader(bytes);
   const format = reader.u8();
   if (format !== logEntryFormat)
-    throw new BytesError(`log entry of format ${format}; this version reads format ${logEntryFormat}`);
+    throw new BytesError(
+      `log entry of format ${format}; this version reads format ${logEntryFormat}, so a newer one wrote it: start that`,
+    );
   const type = reader.u8();
   if (type !== LogEntryType.commands) throw new BytesError(`log entry of unknown type ${type}`);
   reader.u16();

@@ -1,7 +1,7 @@
 import type { Clock } from '@dcache/base';
 import { asConfChangeV2, type ConfChangeV2, decodeConfChange } from './core/conf-change.js';
 import { type ConfState, type Entry, EntryType, type Message, type SnapshotMetadata } from './core/message.js';
-import { RaftError } from './errors.js';
+import { RaftError, wordsOf } from './errors.js';
 import type { StateMachine } from './state-machine.js';
 import { emptyConfState } from './storage.js';
 
@@ -113,7 +113,7 @@ export class Applier<Reply> {
     try {
       return this.#options.stateMachine.apply({ index, term, data });
     } catch (cause) {
-      throw new RaftError('state-machine', `apply of entry ${index} threw`, { cause });
+      throw new RaftError('state-machine', `apply of entry ${index} threw: ${wordsOf(cause)}`, { cause });
     }
   }
 
@@ -124,7 +124,9 @@ export class Applier<Reply> {
     try {
       this.#options.stateMachine.applyMembership(changeV2, confState, entry.index);
     } catch (cause) {
-      throw new RaftError('state-machine', `applyMembership of entry ${entry.index} threw`, { cause });
+      throw new RaftError('state-machine', `applyMembership of entry ${entry.index} threw: ${wordsOf(cause)}`, {
+        cause,
+      });
     }
     this.#options.onMembership(changeV2, confState, entry.index);
   }

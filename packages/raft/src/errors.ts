@@ -20,7 +20,7 @@ import type { NodeId } from './core/message.js';
  * | `foreign` | data or a lock that belongs to another node, cluster or process | no | use another folder |
  * | `io` | the disk or a connection failed; after a disk this node has ended | perhaps | replace the disk |
  * | `internal` | an invariant is broken, or a listener threw; this node has ended | perhaps | report it |
- * | `state-machine` | `apply` or `restore` threw; this node has ended | perhaps | see `cause` |
+ * | `state-machine` | `apply` or `restore` threw; this node has ended | perhaps | see the message, and `cause` |
  */
 export type RaftErrorCode =
   | 'not-leader'
@@ -52,4 +52,9 @@ export class RaftError extends Error {
     this.code = code;
     this.leader = more.leader;
   }
+}
+
+/** What a thrown thing says, for a message that goes on with it: whoever reads one line sees no `cause`. */
+export function wordsOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
 }

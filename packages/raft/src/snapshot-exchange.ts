@@ -1,6 +1,6 @@
 import type { Clock, Logger } from '@dcache/base';
 import type { NodeId, SnapshotMetadata } from './core/message.js';
-import { RaftError } from './errors.js';
+import { RaftError, wordsOf } from './errors.js';
 import { inSlices } from './slices.js';
 import type { SnapshotAck, SnapshotPiece } from './snapshot-frame.js';
 import { SnapshotReceiver } from './snapshot-receiver.js';
@@ -60,6 +60,7 @@ export class SnapshotExchange {
   /** Invariant: nothing is applied and nothing is read while this is not `whole`. */
   #state: 'whole' | 'restoring' | 'lost' = 'whole';
   #lostAtMs = 0;
+  #lostBy: unknown;
   #askedAtMs = Number.NEGATIVE_INFINITY;
   #stopped = false;
 
@@ -223,6 +224,7 @@ export class SnapshotExchange {
     } catch (error) {
       this.#state = 'lost';
       this.#lostAtMs = this.#options.clock.monotonicMs();
+      this.#lostBy = error;
       throw error;
     }
   }
@@ -230,8 +232,8 @@ export class SnapshotExchange {
   #ask(): void {
     const nowMs = this.#options.clock.monotonicMs();
     if (nowMs - this.#lostAtMs > 2 * this.#options.timeoutMs) {
-      const why = `the state was lost half-way through a snapshot, and no other came for ${2 * this.#options.timeoutMs} ms`;
-      this.#options.onHopeless(new RaftError('state-machine', why));
+      const why = `the state was lost half-way through a snapshot (${wordsOf(this.#lostBy)}), and no other came for ${2 * this.#options.timeoutMs} ms`;
+      this.#options.onHopeless(new RaftError('state-machine', why, { cause: this.#lostBy }));
       return;
     }
     const leader = this.#options.leader();

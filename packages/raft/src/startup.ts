@@ -1,6 +1,6 @@
 import { ConfChangeType, encodeConfChange } from './core/conf-change.js';
 import { EntryType, type NodeId, noBytes, noNode, type SnapshotMetadata } from './core/message.js';
-import { RaftError } from './errors.js';
+import { RaftError, wordsOf } from './errors.js';
 import type { StateMachine } from './state-machine.js';
 import type { LogStorage } from './storage.js';
 
@@ -15,7 +15,9 @@ export async function restoreState(
     await stateMachine.restore(stored.chunks(), stored.metadata);
   } catch (cause) {
     if (cause instanceof RaftError) throw cause;
-    throw new RaftError('state-machine', `restore of snapshot ${stored.metadata.index} threw`, { cause });
+    throw new RaftError('state-machine', `restore of snapshot ${stored.metadata.index} threw: ${wordsOf(cause)}`, {
+      cause,
+    });
   }
   return stored.metadata;
 }

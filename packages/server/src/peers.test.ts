@@ -36,6 +36,8 @@ class Host {
   readonly events: string[] = [];
   cluster: string | undefined = 'c';
   port = 0;
+  /** Connections that were accepted from somebody who showed that he is a peer. */
+  proven = 0;
   onFrame: PeersOptions['onFrame'] = () => {};
 
   constructor(id: number, hosts: Map<number, Host>, more: Partial<PeersOptions> = {}) {
@@ -56,7 +58,13 @@ class Host {
       ...more,
     });
     this.mux = new Mux({
-      routes: [{ name: 'peer', matcher: preface(peerPreface), accept: (socket) => this.peers.accept(socket) }],
+      routes: [
+        {
+          name: 'peer',
+          matcher: preface(peerPreface),
+          accept: (socket) => this.peers.accept(socket, () => void this.proven++),
+        },
+      ],
     });
     hosts.set(id, this);
   }
@@ -112,6 +120,7 @@ test('a peer is dialled when there is something to send, and one connection serv
   assert.equal(b.heard[0]!.from, 1);
   assert.equal(a.heard[0]!.from, 2);
   assert.equal(a.mux.stats().open + b.mux.stats().open, 1);
+  assert.deepEqual([a.proven, b.proven], [0, 1]);
 });
 
 test('who only wants to know whether a peer is there dials it, and both hear when it is', async () => {

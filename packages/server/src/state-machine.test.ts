@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { crc32 } from 'node:zlib';
 import { ByteWriter, concatBytes, fromUtf8, SeededRandom, utf8 } from '@dcache/base';
 import {
   type Command,
@@ -289,6 +290,54 @@ test('an entry of an unknown format, type or command throws, and nothing of it w
     assert.throws(() => machine.inner.apply({ data: broken }), { name: 'BytesError' });
   }
   assert.throws(() => machine.inner.apply({ data: entry.subarray(0, entry.length - 1) }), { name: 'BytesError' });
+  assert.equal(machine.inner.stateHash(), hash);
+});
+
+/** What a node of the version before `Idempotency-Key`s wrote for the history that the test below names. */
+const format1 =
+  'AAAARjk2FhMBAAAAAAAAAAcAAAGLz+VoAwVzaWV2ZQEAAAAAAAAABwEFbm9kZTcOMTI3LjAuMC4xOjkyMDcBBMDPJILQlf+8MQEBAQEFAAAAGQFkY3N0AQKAgECAgASAgICAAoPQlf+8MQQAUPzwDQAAADsCAAEFcGxhaW4FdmFsdWUQA+Ckmf+8MQVicmllZgF4AAUEb25jZQVmaXJzdCAHAwRqc29uB3siYSI6MX1DkR9MAAAAEQUQNzI4ZmE0Mjc0MmM5ZmJlY0L+dIk=';
+
+test('a snapshot of format 1, as it was written then, is read whole, and goes on as if nothing had been', async () => {
+  const { inner } = new Machine();
+  await inner.restore(cut(Buffer.from(format1, 'base64'), 7));
+  const stampMs = 1_700_000_000_003;
+  assert.deepEqual([inner.revision, inner.stampMs, inner.sessionCount], [7, stampMs, 1]);
+  assert.equal(inner.store.stateHash(), '728fa42742c9fbec', 'that of then');
+  assert.deepEqual([...inner.directory.entries()], [[7, { name: 'node7', rpcAddr: '127.0.0.1:9207' }]]);
+  const read = (key: string) => {
+    const found = inner.read(utf8(key));
+    return found && [fromUtf8(found.value), found.revision, found.flags, found.expiresAtMs];
+  };
+  assert.deepEqual(read('plain'), ['value', 1, 0, 0]);
+  assert.deepEqual(read('json'), ['{"a":1}', 7, 3, 0]);
+  assert.deepEqual(read('brief'), ['x', 3, 0, 1_700_000_060_000]);
+  assert.deepEqual(read('once'), ['first', 5, 0, 0]);
+  // The session's write is remembered, and so are keys from now on.
+  const once = { session: 4, sequence: 1, lowestUnanswered: 1 };
+  const idempotency = { key: new Uint8Array(16).fill(1), fingerprint: new Uint8Array(16).fill(2) };
+  const keyed = { ...set('keyed', 'v'), idempotency } as Command;
+  const commands = [set('once', 'again', { session: once }), keyed, keyed];
+  const replies = inner.apply({ data: encodeLogEntry({ stampMs: stampMs + 1, commands }).slice() });
+  assert.deepEqual(replies, [ok(5), ok(8), ok(8)]);
+  const copy = new Machine();
+  const written = inner.snapshot();
+  await copy.inner.restore(cut(concatBytes([...written.chunks()])));
+  written.close();
+  assert.equal(copy.inner.stateHash(), inner.stateHash());
+});
+
+test('a snapshot of a newer format is refused with both numbers, and nothing of it is taken', async () => {
+  const machine = new Machine();
+  machine.one(set('a', '1'));
+  const hash = machine.inner.stateHash();
+  const bytes = machine.bytes().slice();
+  bytes[8] = 3;
+  const view = new DataView(bytes.buffer);
+  view.setUint32(4, crc32(bytes.subarray(8, 8 + view.getUint32(0))));
+  await assert.rejects(machine.inner.restore(cut(bytes)), {
+    name: 'BytesError',
+    message: 'snapshot of format 3; this version reads formats 1 to 2, so a newer one wrote it: start that',
+  });
   assert.equal(machine.inner.stateHash(), hash);
 });
 

@@ -171,7 +171,9 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
   #restoreFrom(reader: ByteReader, restorer: StoreRestorer): void {
     const format = reader.u8();
     if (format < 1 || format > snapshotFormat)
-      throw new BytesError(`snapshot of format ${format}; this version reads formats 1 to ${snapshotFormat}`);
+      throw new BytesError(
+        `snapshot of format ${format}; this version reads formats 1 to ${snapshotFormat}, so a newer one wrote it: start that`,
+      );
     const revision = reader.u64();
     const stampMs = reader.u64();
     const eviction = reader.text();
