@@ -173,8 +173,9 @@ export class Driver {
     this.#desk.close();
     this.#stopTicks();
     this.#settleReady.reject(new CacheError('closed', 'the cache was closed'));
-    await this.#bus?.stop(timeoutMs);
+    // What was published is on its way as bytes.
     this.replica.store.release();
+    await this.#bus?.stop(timeoutMs);
   }
 
   #gossipBus(incarnation: number): Bus {

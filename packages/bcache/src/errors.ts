@@ -1,7 +1,9 @@
 /** What can go wrong, as `CacheError.code`. */
 export type CacheErrorCode =
-  /** The listen address is taken, or is not one of this machine. */
+  /** The listen address is taken. */
   | 'address-in-use'
+  /** The listen address is none of this machine, or this process may not listen there. */
+  | 'cannot-listen'
   /** Another living node has this node's id. */
   | 'duplicate-id'
   /** The value holds something that structured clone does not know: a function, a symbol, a promise. */
@@ -21,7 +23,7 @@ export type CacheErrorCode =
   /** The cache was closed. */
   | 'closed';
 
-/** The one error class of this package; what caused it is in `cause`. */
+/** What goes wrong at run time; what caused it is in `cause`. A mistake of the calling program is an `ArgumentError`. */
 export class CacheError extends Error {
   override readonly name = 'CacheError';
   readonly code: CacheErrorCode;

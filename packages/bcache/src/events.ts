@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import type { Known } from './argument.js';
 import type { BusMember } from './bus.js';
 
 /** A key and its namespace; the cache's own namespace is `''`. */
@@ -28,6 +29,22 @@ export interface CacheEvents {
   'sync-start': [event: { readonly peer: string }];
   'sync-end': [event: { readonly peer: string; readonly records: number; readonly ok: boolean }];
 }
+
+export const eventNames: Known<CacheEvents> = {
+  hit: true,
+  miss: true,
+  set: true,
+  delete: true,
+  evict: true,
+  expire: true,
+  fill: true,
+  error: true,
+  'member-join': true,
+  'member-leave': true,
+  'member-failed': true,
+  'sync-start': true,
+  'sync-end': true,
+};
 
 export class Events extends EventEmitter<CacheEvents> {
   /** Whether anybody listens to reads: asked on each of them. */

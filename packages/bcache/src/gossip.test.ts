@@ -94,6 +94,17 @@ test('a listen address that is taken is an error that names it', { timeout: 30_0
   await new Promise((resolve) => server.close(resolve));
 });
 
+test('a listen address that is none of this machine is an error that says so', { timeout: 30_000 }, async () => {
+  // RFC 5737: an address that no machine has.
+  await assert.rejects(
+    createCache({ listen: '192.0.2.1:0' }),
+    (error) =>
+      error instanceof CacheError &&
+      error.code === 'cannot-listen' &&
+      /192\.0\.2\.1:0: no address of this/.test(error.message),
+  );
+});
+
 test('a peer that does not answer is said, and tried again until it does', { timeout: 30_000 }, async () => {
   const port = await freePort();
   const warnings: unknown[] = [];

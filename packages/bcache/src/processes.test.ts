@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
@@ -92,6 +93,56 @@ test('the example of three servers works as its README says', { timeout: 120_000
   } finally {
     for (const server of servers) server.child.kill('SIGKILL');
     await Promise.all(servers.map((server) => server.exited));
+  }
+});
+
+test('servers of the example that start in the same instant find each other, whoever listens first', {
+  timeout: 120_000,
+}, async () => {
+  const base = await freePorts(3);
+  const servers = [3, 2, 1].map(
+    (number) => new Talker(['examples/bcache/server.mjs', `${number}`, '127.0.0.1', `${base}`]),
+  );
+  try {
+    await Promise.all(servers.map((server) => server.ever(/listens/)));
+    for (const server of servers) await server.until('members', 'server1 server2 server3');
+    // The one that knows nobody stops and starts again.
+    const first = servers.pop()!;
+    first.say('quit');
+    await first.exited;
+    await servers[0]!.until('members', 'server2 server3');
+    servers.push(new Talker(['examples/bcache/server.mjs', '1', '127.0.0.1', `${base}`]));
+    for (const server of servers) await server.until('members', 'server1 server2 server3');
+  } finally {
+    for (const server of servers) server.child.kill('SIGKILL');
+    await Promise.all(servers.map((server) => server.exited));
+  }
+});
+
+test('a server of the example says in one line why it does not start, and how a command is used', {
+  timeout: 60_000,
+}, async () => {
+  const base = await freePorts(1);
+  const args = ['examples/bcache/server.mjs', '1', '127.0.0.1', `${base}`];
+  const server = new Talker(args);
+  try {
+    await server.ever(/listens/);
+    const fails = async (...given: string[]): Promise<[number | string, string]> => {
+      const outcome = await promisify(execFile)(process.execPath, given, { cwd: root }).catch((error) => error);
+      return [outcome.code, outcome.stderr.trimEnd()];
+    };
+    const [code, said] = await fails(...args);
+    assert.equal(code, 1);
+    assert.match(said, new RegExp(`^.*address-in-use.*127\\.0\\.0\\.1:${base + 1}.*$`));
+    assert.deepEqual((await fails('examples/bcache/server.mjs', 'one'))[0], 2);
+    for (const wrong of ['set', 'set a', 'set a b c d', 'get', 'fill', 'delete a b', 'members x'])
+      assert.match(await server.ask(wrong, /.*/), new RegExp(`^usage: ${wrong.split(' ')[0]}`));
+    assert.match(await server.ask('constructor', /.*/), /^commands: /);
+    assert.match(await server.ask('set a b soon', /.*/), /^error: ttl takes .*'soon'/);
+    assert.equal(await server.ask('get a', /.*/), '(none)');
+  } finally {
+    server.child.kill('SIGKILL');
+    await server.exited;
   }
 });
 

@@ -102,11 +102,13 @@ export class Peers implements Transport, FrameSender {
   }
 
   /** Takes over a socket whose first bytes are the peer preface. */
-  accept(socket: Socket): void {
+  accept(socket: Socket, onProven: () => void = () => {}): void {
     acceptPeer(socket, this.#options.identity(), this.#options.security).then(
       (hello) => {
-        if (hello) this.#open(hello.from, socket);
-        else this.#options.logger.info({ from: socket.remoteAddress }, 'a peer was refused');
+        if (hello) {
+          onProven();
+          this.#open(hello.from, socket);
+        } else this.#options.logger.info({ from: socket.remoteAddress }, 'a peer was refused');
       },
       (error) => this.#options.logger.warn({ err: error, from: socket.remoteAddress }, 'a peer handshake failed'),
     );

@@ -6,7 +6,8 @@ import { peerPreface } from './handshake.js';
 import type { Tls } from './tls.js';
 
 export interface PortOptions {
-  readonly peers: (socket: Socket) => void;
+  /** Takes a connection whose other side says it is a peer; `onProven` is called once it has proved it. */
+  readonly peers: (socket: Socket, onProven: () => void) => void;
   /** Undefined where gRPC, or HTTP, is not served. */
   readonly grpc: ((socket: Socket) => void) | undefined;
   readonly http: ((socket: Socket) => void) | undefined;
@@ -64,7 +65,9 @@ class ClientShare {
 
 /** The one port: which protocol's server gets which connection. With TLS the same choice is made inside it, and only there. */
 export function makePort(options: PortOptions): Mux {
-  const routes: Route[] = [{ name: 'peer', matcher: preface(peerPreface), accept: options.peers }];
+  let mux: Mux;
+  const peer = (socket: Socket): void => options.peers(socket, () => mux.settle(socket));
+  const routes: Route[] = [{ name: 'peer', matcher: preface(peerPreface), accept: peer, isProvisional: true }];
   const maxConnections = options.maxConnections ?? 10_000;
   const clients = new ClientShare(maxConnections, options.logger);
   if (options.grpc) routes.push({ name: 'grpc', matcher: http2, accept: clients.limit(options.grpc, '') });
@@ -72,7 +75,10 @@ export function makePort(options: PortOptions): Mux {
   const secure = options.tls;
   const { logger } = options;
   const bounds = { maxSniffBytes: options.maxKeyBytes * 3 + 16_384, maxConnections, logger };
-  if (!secure) return new Mux({ routes, ...bounds });
+  if (!secure) {
+    mux = new Mux({ routes, ...bounds });
+    return mux;
+  }
   const inside = secure.serve(
     options.http !== undefined,
     (socket) => {
@@ -81,9 +87,9 @@ export function makePort(options: PortOptions): Mux {
     },
     (error) => logger.debug({ err: error }, 'a TLS handshake failed'),
   );
-  const mux: Mux = new Mux({
+  mux = new Mux({
     routes: [
-      { name: 'tls', matcher: tls, accept: inside.accept },
+      { name: 'tls', matcher: tls, accept: inside.accept, isProvisional: true },
       {
         name: 'plaintext',
         matcher: http1,

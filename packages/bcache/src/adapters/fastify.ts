@@ -1,3 +1,4 @@
+import { ArgumentError } from '../argument.js';
 import { type Cache, createCache } from '../cache.js';
 import type { CacheOptions } from '../options.js';
 
@@ -12,6 +13,10 @@ export interface FastifyBcacheOptions extends CacheOptions {
   readonly cache?: Cache<unknown>;
   /** The property of the server that holds the cache. Default `'cache'`. */
   readonly decorator?: string;
+  /** What Fastify takes for itself in `register`. */
+  readonly prefix?: string;
+  readonly logLevel?: string;
+  readonly logSerializers?: object;
 }
 
 /**
@@ -23,7 +28,10 @@ export interface FastifyBcacheOptions extends CacheOptions {
  * ```
  */
 export async function fastifyBcache(server: Instance, options: FastifyBcacheOptions): Promise<void> {
-  const { cache: given, decorator = 'cache', ...rest } = options;
+  const { cache: given, decorator = 'cache', prefix, logLevel, logSerializers, ...rest } = options;
+  const [unused] = given === undefined ? [] : Object.keys(rest);
+  if (unused !== undefined)
+    throw new ArgumentError(`fastifyBcache has cache and ${unused}: the options are those of a cache that it makes`);
   const cache = given ?? (await createCache(rest));
   server.decorate(decorator, cache);
   if (given === undefined) server.addHook('onClose', () => cache.close({ timeout: '1s' }));

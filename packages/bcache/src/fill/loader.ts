@@ -1,5 +1,5 @@
 import type { Clock, Logger, Random } from '@dcache/base';
-import { toMs } from '../duration.js';
+import { toTtlMs } from '../duration.js';
 import { CacheError } from '../errors.js';
 import type { Space } from '../local/space.js';
 import type { Replica } from '../replica.js';
@@ -87,6 +87,7 @@ export class Loader {
   ): Promise<V | undefined> {
     let cancel = (): void => {};
     const late = new Promise<V>((resolve) => {
+      if (options.timeoutMs === Number.POSITIVE_INFINITY) return;
       cancel = this.#options.clock.after(options.timeoutMs, () => resolve(stale));
     });
     try {
@@ -186,6 +187,7 @@ export class Loader {
     release: (outcome: LeaseOutcome) => void,
   ): Promise<V | undefined> {
     const { replica, clock, advance } = this.#options;
+    if (this.#isClosed) throw new CacheError('closed', 'the cache was closed');
     advance();
     const startedAt = replica.replicator.stamp();
     const startedMs = clock.monotonicMs();
@@ -199,7 +201,7 @@ export class Loader {
         return undefined;
       },
       setTtl: (ttl) => {
-        ttlMs = toMs(ttl, 'ttl');
+        ttlMs = toTtlMs(ttl, 'setTtl');
       },
       setTags: (given) => {
         tags = checkTags(given);
@@ -209,6 +211,8 @@ export class Loader {
     try {
       this.fills++;
       let value: V | undefined = await aborted<V | undefined>(Promise.resolve(filler(key, context)), flight.signal);
+      // It came in the turn that closed the cache: who waits may have it.
+      if (this.#isClosed) return value;
       const fillMs = clock.monotonicMs() - startedMs;
       this.#meanFillMs += (fillMs - this.#meanFillMs) / 8;
       const isNegative = value === undefined || value === null;

@@ -1,4 +1,5 @@
-import { type Duration, show, toMs } from '../duration.js';
+import { ArgumentError, checkKnown, type Known, show } from '../argument.js';
+import { type Duration, toSpanMs, toTimerMs, toTtlMs } from '../duration.js';
 
 /** How a value is kept. */
 export interface SetOptions {
@@ -15,7 +16,10 @@ export interface FillOptions extends SetOptions {
   readonly jitter?: Duration;
   /** A stale value within its grace is served when the filler takes longer than this. Default 0: at once. */
   readonly timeout?: Duration;
-  /** The caller gets a `fill-timeout` after this; the filler is aborted when no caller is left. Default 30 s. */
+  /**
+   * The caller gets a `fill-timeout` after this; the filler is aborted when no caller is left. 1 ms to 24 days, or
+   * Infinity for none. Default 30 s.
+   */
   readonly hardTimeout?: Duration;
   /**
    * Refreshes popular values before they expire, the more likely the nearer the end and the slower the filler (XFetch).
@@ -68,33 +72,72 @@ export const noDefaults: FillDefaults = {
 };
 
 const maxTags = 1024;
+const maxTagLength = 1024;
 
-/** Throws a `TypeError` that names the option, what it got and what it takes. */
-export function resolveFill(options: FillOptions | undefined, defaults: FillDefaults): FillDefaults {
+export const setNames: Known<SetOptions> = { ttl: true, grace: true, tags: true };
+/** What a cache or a namespace has a default of. */
+export const defaultNames: Known<Omit<FillOptions, 'signal' | 'tags'>> = {
+  ttl: true,
+  grace: true,
+  jitter: true,
+  timeout: true,
+  hardTimeout: true,
+  refreshAhead: true,
+  negativeTtl: true,
+};
+export const fillNames: Known<FillOptions> = { ...defaultNames, tags: true, signal: true };
+
+/** The options of one call, or of a namespace; `known` are those it has. Throws an `ArgumentError`. */
+export function resolveFill(
+  options: FillOptions | undefined,
+  defaults: FillDefaults,
+  known: Readonly<Record<string, true>>,
+  of: string,
+): FillDefaults {
   if (options === undefined) return defaults;
-  if (options === null || typeof options !== 'object')
-    throw new TypeError(`options takes an object such as { ttl: '1h' }, got ${show(options)}`);
-  const { ttl, grace, jitter, timeout, hardTimeout, negativeTtl, refreshAhead, tags } = options;
+  checkKnown(options, known, of);
+  const { ttl, grace, jitter, timeout, hardTimeout, negativeTtl, refreshAhead, tags, signal } = options;
+  if (signal !== undefined) checkSignal(signal);
   return {
-    ttlMs: ttl === undefined ? defaults.ttlMs : toMs(ttl, 'ttl'),
-    graceMs: grace === undefined ? defaults.graceMs : positive(grace, 'grace'),
-    jitterMs: jitter === undefined ? defaults.jitterMs : positive(jitter, 'jitter'),
-    timeoutMs: timeout === undefined ? defaults.timeoutMs : positive(timeout, 'timeout'),
-    hardTimeoutMs: hardTimeout === undefined ? defaults.hardTimeoutMs : positive(hardTimeout, 'hardTimeout'),
-    negativeTtlMs: negativeTtl === undefined ? defaults.negativeTtlMs : toMs(negativeTtl, 'negativeTtl'),
-    refreshAhead: refreshAhead === undefined ? defaults.refreshAhead : Number(refreshAhead),
+    ttlMs: ttl === undefined ? defaults.ttlMs : toTtlMs(ttl, 'ttl'),
+    graceMs: grace === undefined ? defaults.graceMs : toSpanMs(grace, 'grace'),
+    jitterMs: jitter === undefined ? defaults.jitterMs : toSpanMs(jitter, 'jitter'),
+    timeoutMs: timeout === undefined ? defaults.timeoutMs : toTimerMs(timeout, 'timeout', 0, true),
+    hardTimeoutMs: hardTimeout === undefined ? defaults.hardTimeoutMs : toTimerMs(hardTimeout, 'hardTimeout', 1, true),
+    negativeTtlMs: negativeTtl === undefined ? defaults.negativeTtlMs : toTtlMs(negativeTtl, 'negativeTtl'),
+    refreshAhead: refreshAhead === undefined ? defaults.refreshAhead : factorOf(refreshAhead),
     tags: tags === undefined ? defaults.tags : checkTags(tags),
   };
 }
 
+/** The defaults of a cache or a namespace; a ttl that would make each `set` delete is none. */
+export function resolveDefaults(
+  options: FillOptions,
+  defaults: FillDefaults,
+  known: Readonly<Record<string, true>>,
+  of: string,
+): FillDefaults {
+  const resolved = resolveFill(options, defaults, known, of);
+  if (resolved.ttlMs <= 0) throw new ArgumentError(`${of} takes a ttl above 0, got ${show(options.ttl)}`);
+  return resolved;
+}
+
 export function checkTags(tags: readonly string[]): readonly string[] {
-  if (!Array.isArray(tags) || tags.length > maxTags || !tags.every((tag) => typeof tag === 'string'))
-    throw new TypeError(`tags takes an array of at most ${maxTags} strings, got ${show(tags)}`);
+  if (!Array.isArray(tags) || tags.length > maxTags)
+    throw new ArgumentError(`tags takes an array of at most ${maxTags} strings, got ${show(tags)}`);
+  for (const tag of tags)
+    if (typeof tag !== 'string' || tag.length > maxTagLength)
+      throw new ArgumentError(`tags takes strings of at most ${maxTagLength} characters, got ${show(tag)}`);
   return tags;
 }
 
-function positive(duration: Duration, option: string): number {
-  const ms = toMs(duration, option);
-  if (ms < 0) throw new TypeError(`${option} takes a duration of 0 or more, got ${show(duration)}`);
-  return ms;
+function factorOf(refreshAhead: unknown): number {
+  if (typeof refreshAhead === 'boolean') return Number(refreshAhead);
+  if (typeof refreshAhead !== 'number' || !(refreshAhead >= 0 && refreshAhead < Number.POSITIVE_INFINITY))
+    throw new ArgumentError(`refreshAhead takes true, false or a number of 0 or more, got ${show(refreshAhead)}`);
+  return refreshAhead;
+}
+
+function checkSignal(signal: unknown): void {
+  if (!(signal instanceof AbortSignal)) throw new ArgumentError(`signal takes an AbortSignal, got ${show(signal)}`);
 }

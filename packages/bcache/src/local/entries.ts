@@ -1,5 +1,6 @@
 import { assert } from '@dcache/base';
 import { noTags } from '../core/change.js';
+import { CacheError } from '../errors.js';
 import type { Extra, Put, RemoveReason, ValueCodec } from './entry.js';
 import { createPolicy, type EvictionName, type Policy } from './eviction/policy.js';
 import { cloneBit, extraBit, policyMask, Slots } from './slots.js';
@@ -46,6 +47,7 @@ export class Entries {
   #originsChecked = originSlack;
   readonly #extras = new Map<number, Extra>();
   #sweepAt = 0;
+  #isReleased = false;
 
   constructor(options: EntriesOptions) {
     this.#options = options;
@@ -66,10 +68,12 @@ export class Entries {
     return this.#bytes;
   }
 
-  /** The value while it is fresh. */
+  /** The value while it is fresh. Throws `closed` once this was released. */
   get(space: Space, key: string): unknown {
     const slot = space.index.find(key);
     if (slot < 0) {
+      // Asked here alone: what was released finds nothing, and a hit need not look.
+      if (this.#isReleased) throw new CacheError('closed', 'the cache was closed');
       this.misses++;
       return undefined;
     }
@@ -185,6 +189,12 @@ export class Entries {
     this.#count--;
     if (reason !== undefined) this.#options.onRemove(slot, space, key, reason);
     slots.give(slot);
+  }
+
+  /** Lets go of everything, for good. */
+  release(): void {
+    this.#isReleased = true;
+    for (const slot of this.all()) this.remove(slot, undefined);
   }
 
   /** Time passes: what has expired goes, looked for in a few thousand slots at a time. */

@@ -1,3 +1,4 @@
+import { ArgumentError } from '../argument.js';
 import { type Change, ChangeKind, compareVersion, noBytes, noTags, rankOf, type Version } from '../core/change.js';
 import type { Grave, Holdings } from '../core/holdings.js';
 import { Entries } from './entries.js';
@@ -77,7 +78,7 @@ export class LocalStore implements Holdings {
     let space = this.#byName.get(name);
     if (space === undefined) {
       if (this.#spaces.length >= maxSpaces)
-        throw new RangeError(`there are ${maxSpaces} namespaces; no more are allowed`);
+        throw new ArgumentError(`there are ${maxSpaces} namespaces; no more are allowed`);
       space = new Space(this.#spaces.length, name, new KeyIndex(this.entries.slots, this.#options.hashSeed));
       this.#spaces.push(space);
       this.#byName.set(name, space);
@@ -301,7 +302,7 @@ export class LocalStore implements Holdings {
 
   /** Lets go of everything, telling nobody. */
   release(): void {
-    for (const slot of this.entries.all()) this.entries.remove(slot, undefined);
+    this.entries.release();
     for (const space of this.#spaces) {
       space.tombstones.clear();
       space.invalidated.clear();

@@ -4,8 +4,10 @@ import {
   CommandType,
   ConditionType,
   type Found,
+  type ReadOptions,
   type Reply,
   ReplyType,
+  type RequestOptions,
   type ServerInfo,
 } from '@dcache/protocol';
 
@@ -18,8 +20,11 @@ export class FakeCache implements CommandHandler {
   gate: Promise<unknown> = Promise.resolve();
   failure: Error | undefined;
   onRead: () => void = () => {};
+  /** What the last request was given as the end of its client's patience. */
+  deadlineMs: number | undefined;
 
-  async write(command: Command): Promise<Reply> {
+  async write(command: Command, options: RequestOptions = {}): Promise<Reply> {
+    this.deadlineMs = options.deadlineMs;
     this.commands.push(command);
     await this.gate;
     if (this.failure) throw this.failure;
@@ -36,15 +41,16 @@ export class FakeCache implements CommandHandler {
       : { type: ReplyType.notFound, revision: 0 };
   }
 
-  async read(key: Uint8Array): Promise<Found | undefined> {
+  async read(key: Uint8Array, options: ReadOptions = {}): Promise<Found | undefined> {
+    this.deadlineMs = options.deadlineMs;
     this.onRead();
     await this.gate;
     if (this.failure) throw this.failure;
     return this.values.get(Buffer.from(key).toString('latin1'));
   }
 
-  async readMany(keys: readonly Uint8Array[]): Promise<readonly (Found | undefined)[]> {
-    return Promise.all(keys.map((key) => this.read(key)));
+  async readMany(keys: readonly Uint8Array[], options: ReadOptions = {}): Promise<readonly (Found | undefined)[]> {
+    return Promise.all(keys.map((key) => this.read(key, options)));
   }
 
   #failedCondition(key: string, command: Command): Reply | undefined {

@@ -1,0 +1,57 @@
+/**
+ * A key, a value or an option that is not allowed: a mistake of the calling program. The message names it, what was given
+ * and what is allowed; nothing has changed.
+ */
+export class ArgumentError extends TypeError {
+  readonly code = 'bad-argument';
+}
+
+/** The names of an interface's members, all of them: the compiler checks it. */
+export type Known<T> = Readonly<Record<keyof T, true>>;
+
+/** Refuses what is no object, and an object with a member that `known` does not list: it would do nothing. */
+export function checkKnown(options: object, known: Readonly<Record<string, true>>, of: string): void {
+  if (options === null || typeof options !== 'object' || Array.isArray(options))
+    throw new ArgumentError(`${of} takes an object of options, got ${show(options)}`);
+  for (const name in options)
+    if (known[name] !== true)
+      throw new ArgumentError(`${of} has no option ${show(name)}; it has ${Object.keys(known).join(', ')}`);
+}
+
+/** Refuses what lacks one of the methods. */
+export function checkMethods(option: string, value: unknown, methods: readonly string[]): void {
+  const object = (typeof value === 'object' && value !== null) || typeof value === 'function' ? value : {};
+  const missing = methods.filter((method) => typeof (object as Record<string, unknown>)[method] !== 'function');
+  if (missing.length > 0)
+    throw new ArgumentError(
+      `${option} takes an object with the methods ${methods.join(', ')}, got ${show(value)} without ${missing.join(', ')}`,
+    );
+}
+
+export function checkInteger(option: string, value: unknown, least: number, most: number): number {
+  if (!Number.isInteger(value) || (value as number) < least || (value as number) > most)
+    throw new ArgumentError(`${option} takes an integer from ${least} to ${most}, got ${show(value)}`);
+  return value as number;
+}
+
+export function oneOf<T extends string>(option: string, value: unknown, allowed: readonly T[]): T {
+  if (!allowed.includes(value as T))
+    throw new ArgumentError(`${option} takes ${allowed.join(', ')}, got ${show(value)}`);
+  return value as T;
+}
+
+const shownCharacters = 80;
+
+/** A value as an error message shows it: short, and never an error itself. */
+export function show(value: unknown): string {
+  switch (typeof value) {
+    case 'string':
+      return value.length > shownCharacters ? `'${value.slice(0, shownCharacters)}…'` : `'${value}'`;
+    case 'function':
+      return 'a function';
+    case 'object':
+      return value === null ? 'null' : Array.isArray(value) ? `an array of ${value.length}` : 'an object';
+    default:
+      return String(value);
+  }
+}
