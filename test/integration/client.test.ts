@@ -38,8 +38,8 @@ test('what one client writes another reads: values, revisions, time left, misses
 test('the examples of the READMEs run as they stand, in plain JavaScript', async () => {
   for (const readme of ['README.md', 'packages/client/README.md']) {
     const text = await readFile(new URL(`../../../${readme}`, import.meta.url), 'utf8');
-    const example = /```js\n(import \{ Client \}[\s\S]*?)```/.exec(text)?.[1];
-    assert.ok(example?.includes("'localhost:9200'"), readme);
+    const example = /```js\n(import \{ Client \}[\s\S]*?)```/.exec(text)?.[1] ?? '';
+    assert.ok(example.includes("'localhost:9200'"), readme);
     // Beside the compiled tests, where the package's name is known.
     const file = fileURLToPath(new URL(`./readme-example-${process.pid}.mjs`, import.meta.url));
     await writeFile(file, example.replace('localhost:9200', addressOf(cluster.nodes[0]!)));
