@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { Client, type ClientError, type ClientOptions } from '@dcache/client';
-import { Cluster, eventually, type Node } from './harness.js';
+import { Cluster, eventually, type Node, run } from './harness.js';
 
 let cluster: Cluster;
 
@@ -31,6 +33,22 @@ test('what one client writes another reads: values, revisions, time left, misses
   await writer.set(bytes, bytes);
   for (const level of ['linearizable', 'lease'] as const)
     assert.deepEqual(new Uint8Array((await reader.get(bytes, { level }))!), bytes);
+});
+
+test('the examples of the READMEs run as they stand, in plain JavaScript', async () => {
+  for (const readme of ['README.md', 'packages/client/README.md']) {
+    const text = await readFile(new URL(`../../../${readme}`, import.meta.url), 'utf8');
+    const example = /```js\n(import \{ Client \}[\s\S]*?)```/.exec(text)?.[1] ?? '';
+    assert.ok(example.includes("'localhost:9200'"), readme);
+    // Beside the compiled tests, where the package's name is known.
+    const file = fileURLToPath(new URL(`./readme-example-${process.pid}.mjs`, import.meta.url));
+    await writeFile(file, example.replace('localhost:9200', addressOf(cluster.nodes[0]!)));
+    try {
+      assert.deepEqual(await run(process.execPath, [file]), { code: 0, stdout: 'the next one\n', stderr: '' }, readme);
+    } finally {
+      await rm(file);
+    }
+  }
 });
 
 test('conditions are kept, and their refusal has a code', async () => {

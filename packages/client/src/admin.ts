@@ -121,9 +121,13 @@ export class Admin {
     const { replace = false, timeoutMs = 3_600_000, signal } = options;
     const limit = this.#caller.limit({ timeoutMs, signal }, true);
     const link = await this.#caller.reach({ signal });
+    let isWhole = false;
+    const requests = async function* (): ReturnType<typeof inPieces> {
+      yield* inPieces(file, replace);
+      isWhole = true;
+    };
     try {
-      const requests = inPieces(file, replace);
-      const response = await link.upload(adminService.snapshotRestore, requests, limit);
+      const response = await link.upload(adminService.snapshotRestore, requests(), limit);
       return {
         restored: Number(response.restored),
         expired: Number(response.expired),
@@ -133,6 +137,8 @@ export class Admin {
       if (!(error instanceof AttemptError)) throw error;
       const { kind, error: cause } = error.failure;
       if (kind !== 'unknown') throw cause;
+      // A server writes nothing before it has the end of the file.
+      if (!isWhole) throw new ClientError(cause.code, `${cause.message}; nothing was restored`, { cause });
       throw new ClientError('unknown-outcome', `${cause.message}; a part of the snapshot may have been restored`, {
         cause,
       });

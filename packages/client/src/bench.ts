@@ -11,6 +11,8 @@ export interface BenchOptions {
   readonly valueBytes: number;
   readonly readPercent: number;
   readonly level: ReadLevel | undefined;
+  /** Ends it before its time, with what was measured until then. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Latencies are microseconds from the call to its answer. */
@@ -41,14 +43,16 @@ export async function bench(
   options: BenchOptions,
   onProgress: (share: number, text: string) => void,
 ): Promise<BenchResult> {
-  const { durationMs, clients, keys, readPercent, level } = options;
+  const { durationMs, clients, keys, readPercent, level, signal } = options;
   const value = new Uint8Array(options.valueBytes).fill(0x78);
-  const set = (key: number) => client.set(`dcache-bench-${key}`, value, { ttlMs: 3_600_000 });
+  const set = (key: number) => client.set(`dcache-bench-${key}`, value, { ttlMs: 3_600_000, signal });
   let filled = 0;
   await together(clients, async () => {
-    while (filled < keys) {
+    while (filled < keys && !signal?.aborted) {
       const key = filled++;
-      await set(key);
+      await set(key).catch((error) => {
+        if (!signal?.aborted) throw error;
+      });
       onProgress(filled / keys, `wrote ${filled} of ${keys} keys`);
     }
   });
@@ -61,16 +65,17 @@ export async function bench(
   await together(clients, async () => {
     for (;;) {
       const nowMs = performance.now();
-      if (nowMs >= endMs) return;
+      if (nowMs >= endMs || signal?.aborted) return;
       onProgress((nowMs - startMs) / durationMs, `${reads.count + writes.count} operations`);
       const key = Math.floor(Math.random() * keys);
       const isRead = Math.random() * 100 < readPercent;
       try {
         if (!isRead) await set(key);
-        else if ((await client.get(`dcache-bench-${key}`, { level })) === undefined) misses++;
+        else if ((await client.get(`dcache-bench-${key}`, { level, signal })) === undefined) misses++;
         record(isRead ? reads : writes, performance.now() - nowMs);
       } catch (error) {
         if (!(error instanceof ClientError)) throw error;
+        if (signal?.aborted) return;
         errors[error.code] = (errors[error.code] ?? 0) + 1;
       }
     }
@@ -90,6 +95,7 @@ export function formatBench(result: BenchResult): string[] {
   const lines = [
     `${''.padEnd(7)} ${'ops/s'.padStart(10)} ${'p50 ms'.padStart(9)} ${'p99 ms'.padStart(9)} ${'max ms'.padStart(9)}`,
   ];
+  if (result.reads.operations + result.writes.operations === 0) lines.push('nothing was measured');
   if (result.reads.operations > 0) lines.push(row('reads', result.reads));
   if (result.writes.operations > 0) lines.push(row('writes', result.writes));
   if (result.misses > 0) lines.push(`${result.misses} reads found no value: the cache evicts`);

@@ -38,6 +38,8 @@ const firstContactMs = 1_000;
 const maxTimeoutMs = 86_400_000;
 /** How long one server may take to tell who the servers are. */
 const refreshTimeoutMs = 2_000;
+/** What may be sent once only is not begun anew with less time than this left, in milliseconds. */
+const leastOnceMs = 500;
 /** With the leader gone, who leads is asked anew this often. */
 const leaderlessRefreshMs = 500;
 
@@ -99,7 +101,8 @@ export class Caller {
     for (;;) {
       this.#checkOpen();
       const link = this.#pick(target, tried);
-      const attemptMs = Math.min(deadlineMs, performance.now() + this.#options.attemptTimeoutMs);
+      const beganMs = performance.now();
+      const attemptMs = Math.min(deadlineMs, beganMs + this.#options.attemptTimeoutMs);
       try {
         const response = await link.call(method, request, { deadlineMs: attemptMs, signal });
         this.#hasHeard = true;
@@ -107,6 +110,7 @@ export class Caller {
       } catch (error) {
         if (!(error instanceof AttemptError)) throw error;
         const { failure } = error;
+        const tookMs = performance.now() - beganMs;
         this.#hasHeard ||= !failure.isNobody;
         if (failure.isNobody) nobodies.set(link, failure);
         if (!this.#hasHeard && !signal?.aborted && !this.isClosed) {
@@ -123,8 +127,8 @@ export class Caller {
           (failure.kind === 'final' && !mayTellLater) ||
           failure.kind === 'session-expired' ||
           (mayBeApplied && repeat === 'once') ||
-          // The server has waited for a leader; what is not sent again is not begun where it could be cut short.
-          (repeat === 'once' && failure.error.reason === 'no-leader') ||
+          // What is not sent again is not begun where it could be cut short: now it is certain that nothing was done.
+          (repeat === 'once' && deadlineMs - performance.now() < Math.max(leastOnceMs, tookMs * 1.5)) ||
           signal?.aborted ||
           this.isClosed ||
           performance.now() >= deadlineMs;

@@ -11,7 +11,9 @@ test("the original's flags are understood in both spellings", () => {
     assert.deepEqual(servers.connection.addresses, ['h:1']);
     assert.deepEqual(servers.action, { kind: 'servers' });
     const set = parseCommandLine([`${dashes}addr=h:1`, `${dashes}key`, 'K'], '0');
-    assert.deepEqual(set.action, { kind: 'set', key: 'K', value: undefined, ttlMs: undefined, conditions: {} });
+    assert.deepEqual(set.action, {
+      ...{ kind: 'set', key: 'K', value: undefined, file: undefined, ttlMs: undefined, conditions: {} },
+    });
   }
 });
 
@@ -23,6 +25,7 @@ test('each command becomes what is to be done', () => {
     kind: 'set',
     key,
     value: 'v',
+    file: undefined,
     ttlMs: 600_000,
     conditions: { ifRevision: 7 },
   });
@@ -30,9 +33,12 @@ test('each command becomes what is to be done', () => {
     kind: 'set',
     key: '-key',
     value: '-value',
+    file: undefined,
     ttlMs: undefined,
     conditions: { ifAbsent: true },
   });
+  const fromFile = { kind: 'set', key, value: undefined, file: 'f', ttlMs: undefined, conditions: {} };
+  assert.deepEqual(actionOf('set', key, '--file', 'f'), fromFile);
   assert.deepEqual(actionOf('delete', key, '--if-revision', '7'), { kind: 'delete', key, ifRevision: 7 });
   assert.deepEqual(actionOf('servers'), { kind: 'servers' });
   assert.deepEqual(actionOf('status'), { kind: 'status' });
@@ -75,6 +81,20 @@ test('the connection is the same before a command and after it', () => {
   assert.equal(parseCommandLine(['servers'], '0').connection.isTls, false);
 });
 
+test("the environment has names of the client's own: the server's DCACHE_ADDR, Serf's address, is not taken", (context) => {
+  const before = process.env;
+  context.after(() => {
+    process.env = before;
+  });
+  process.env = { DCACHE_ADDR: 'serf:9000', DCACHE_TOKEN: 'secret' };
+  const { addresses, token } = parseCommandLine(['servers'], '0').connection;
+  assert.deepEqual([addresses, token], [['localhost:9200'], 'secret']);
+  process.env = { DCACHE_CLIENT_ADDR: 'a:1,b:2', DCACHE_TOKEN: '' };
+  assert.deepEqual(parseCommandLine(['servers'], '0').connection.addresses, ['a:1', 'b:2']);
+  assert.equal(parseCommandLine(['servers'], '0').connection.token, undefined);
+  assert.deepEqual(parseCommandLine(['--addr', 'c:3', 'servers'], '0').connection.addresses, ['c:3']);
+});
+
 test('what is wrong is refused before anything is dialled', (context) => {
   const said = context.mock.method(process.stderr, 'write', () => true);
   const wrong = [
@@ -88,6 +108,8 @@ test('what is wrong is refused before anything is dialled', (context) => {
     ['set', 'a', 'b', '--ttl', '0'],
     ['set', 'a', 'b', '--if-absent', '--if-present'],
     ['set', 'a', 'b', '--if-revision', 'x'],
+    ['set', 'a', 'b', '--file', 'f'],
+    ['get', 'a', '--token', 't', '--token-file', 'f'],
     ['bench', '--reads', '101'],
     ['snapshot-save', 'f', '--consistency', 'lease'],
     ['--addr', 'a:1,b:2', 'snapshot-save', 'f', '--consistency', 'local'],

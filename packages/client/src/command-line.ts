@@ -27,8 +27,9 @@ export type Action =
   | {
       readonly kind: 'set';
       readonly key: string;
-      /** Undefined reads standard input. */
+      /** Without it and without `file` standard input is read. */
       readonly value: string | undefined;
+      readonly file: string | undefined;
       readonly ttlMs: number | undefined;
       readonly conditions: Conditions;
     }
@@ -67,7 +68,7 @@ export const ExitCode = {
   notFound: 3,
   /** The condition of a write did not hold. */
   preconditionFailed: 4,
-  /** No server answered in time; nothing was done. */
+  /** No server could be reached, or none answered in time; nothing was done. */
   unavailable: 5,
   /** The write may or may not have been applied. */
   unknownOutcome: 6,
@@ -78,14 +79,19 @@ const epilogue = `
 The original's flags work too: --get-servers prints the servers, --key K writes standard input under K.
 A long flag may begin with one dash, as in -addr.
 
+Environment, each weaker than its flag:
+  DCACHE_CLIENT_ADDR  as --addr; DCACHE_ADDR is the servers' own and not read
+  DCACHE_TOKEN        as --token
+
 Exit codes:
   0  done
   1  refused or failed; standard error says why
-  2  the command line is wrong
+  2  the command line is wrong, or a file that it names for TLS or the token
   3  no such key or member
   4  the condition of a write did not hold
-  5  no server answered in time; nothing was done
+  5  no server could be reached, or none answered in time; nothing was done
   6  the write may or may not have been applied
+  130, 143  ended by SIGINT or SIGTERM
 
 Examples:
   dcache-client set greeting hello --ttl 10m
@@ -104,7 +110,7 @@ export function parseCommandLine(args: readonly string[], version: string): Requ
     .addOption(
       new Option('--addr <host:port>', 'RPC address of any server, or of several with commas')
         .default('localhost:9200')
-        .env('DCACHE_ADDR'),
+        .env('DCACHE_CLIENT_ADDR'),
     )
     .addOption(
       durationOption('--timeout <time>', 'how long a call may take, such as 500ms or 10s').default(10_000, '10s'),
@@ -128,7 +134,7 @@ export function parseCommandLine(args: readonly string[], version: string): Requ
       const { getServers, key } = program.opts<{ getServers?: boolean; key?: string }>();
       if (getServers && key === undefined) action = { kind: 'servers' };
       else if (!getServers && key !== undefined)
-        action = { kind: 'set', key, value: undefined, ttlMs: undefined, conditions: {} };
+        action = { kind: 'set', key, value: undefined, file: undefined, ttlMs: undefined, conditions: {} };
       else program.error('error: give a command, or either --get-servers or --key KEY; see --help');
     });
   const command = (name: string, description: string): Command =>
@@ -139,16 +145,18 @@ export function parseCommandLine(args: readonly string[], version: string): Requ
     .action((key: string, { consistency }: { consistency?: ReadLevel }) => {
       action = { kind: 'get', key, level: consistency };
     });
-  command('set <key> [value]', 'write a key; without a value, from standard input')
+  command('set <key> [value]', 'write a key; without a value and --file, from standard input')
+    .option('--file <file>', 'the file that holds the value')
     .option('--ttl <time>', 'how long it lives, such as 30s, 10m or 7d', duration)
     .option('--if-absent', 'only if the key is missing')
     .option('--if-present', 'only if the key exists')
     .option('--if-revision <revision>', 'only if the key has this revision', revision)
-    .action((key: string, value: string | undefined, options: Conditions & { ttl?: number }) => {
-      const { ttl, ...conditions } = options;
+    .action((key: string, value: string | undefined, options: Conditions & { ttl?: number; file?: string }) => {
+      const { ttl, file, ...conditions } = options;
+      if (value !== undefined && file !== undefined) program.error('error: give a value or --file, not both');
       if (Object.keys(conditions).length > 1)
         program.error('error: give one of --if-absent, --if-present and --if-revision');
-      action = { kind: 'set', key, value, ttlMs: ttl, conditions };
+      action = { kind: 'set', key, value, file, ttlMs: ttl, conditions };
     });
   command('delete <key>', 'delete a key; exit code 3 where there was none')
     .option('--if-revision <revision>', 'only if the key has this revision', revision)
@@ -228,11 +236,15 @@ function toConnection(program: Command): Connection {
   >;
   if ((tlsCertFile === undefined) !== (tlsKeyFile === undefined))
     program.error('error: --tls-cert-file and --tls-key-file come together');
+  const isTokenInEnvironment = program.getOptionValueSource('token') === 'env';
+  if (token !== undefined && tokenFile !== undefined && !isTokenInEnvironment)
+    program.error('error: give --token or --token-file, not both');
   return {
     addresses: (options['addr'] ?? '').split(',').filter((part) => part !== ''),
     timeoutMs: options.timeout,
     isJson: options.json ?? false,
-    token,
+    // A variable that is set to nothing is how scripts say that there is none.
+    token: isTokenInEnvironment && token === '' ? undefined : token,
     tokenFile,
     isTls:
       (options.tls ?? false) || tlsCaFile !== undefined || tlsCertFile !== undefined || tlsServerName !== undefined,

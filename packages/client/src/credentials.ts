@@ -8,7 +8,8 @@ type Connector = ReturnType<ChannelCredentials['_createSecureConnector']>;
 
 /**
  * How one server's connections are secured, or not. grpc-js has the same, but sends an address as the name of a server,
- * which RFC 6066 §3 forbids, and keeps of a failure only words.
+ * which RFC 6066 §3 forbids, and keeps of a failure only words. The methods with underscores are typed but may change with
+ * a minor version, so package.json holds it (`~`).
  */
 export class LinkCredentials extends ChannelCredentials {
   readonly #secure: SecureContext | undefined;

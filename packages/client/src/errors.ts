@@ -108,7 +108,7 @@ export function toFailure(error: ServiceError, address: string, seen?: ConnectFa
       return fail('unknown', 'internal', false);
     case status.RESOURCE_EXHAUSTED:
       if (/larger than max|^a message above/.test(details))
-        return fail('final', 'too-large', false, `the request is too large: ${details}`);
+        return fail('final', 'too-large', false, `the request is too large: ${details} (--max-value-bytes)`);
       return fail('final', 'busy', false);
     default:
       return fail('final', statuses[error.code] ?? 'internal', false);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatBytes, formatSaved, formatServer, formatStatus } from './format.js';
+import { formatBytes, formatSaved, formatServer, formatStatus, formatValue } from './format.js';
 
 test('a server is printed as the original prints it, false and empty fields left out', () => {
   const server = { id: 'node1', rpcAddr: '127.0.0.1:9200', isLeader: true, voteStatus: 'Voter' as const };
@@ -44,4 +44,16 @@ test('what was saved of one server alone says how far that is, and what may be m
     'saved 1 entry, 2.0 KiB, as node3 alone has them: applied index 4711, term 7, log time 2023-11-14T22:13:20.000Z',
     'the last acknowledged writes may be missing; of several survivors take the highest applied index',
   ]);
+});
+
+test('on a terminal a value ends its line, and nothing in it moves the terminal', () => {
+  const shown = (value: string | number[]): [string, number] => {
+    const { text, escaped } = formatValue(typeof value === 'string' ? Buffer.from(value) : Uint8Array.from(value));
+    return [text, escaped];
+  };
+  assert.deepEqual(shown('hello'), ['hello\n', 0]);
+  assert.deepEqual(shown('grüße\n\tzwei\n'), ['grüße\n\tzwei\n', 0]);
+  assert.deepEqual(shown(''), ['\n', 0]);
+  assert.deepEqual(shown('a\x1b[2Jb\r\x07\x7f\u009b1m'), ['a\\x1b[2Jb\\x0d\\x07\\x7f\\xc2\\x9b1m\n', 6]);
+  assert.deepEqual(shown([0x41, 0xff, 0x00, 0x0a]), ['A\\xff\\x00\n', 2]);
 });

@@ -34,6 +34,35 @@ export function formatStatus(
   );
 }
 
+/**
+ * A value for a terminal: one line end at its end, and what could take the terminal over, or is no text, as `\\xNN`.
+ * `escaped` is how many bytes that are.
+ */
+export function formatValue(value: Uint8Array): { readonly text: string; readonly escaped: number } {
+  let escaped = 0;
+  const toHex = (bytes: Uint8Array): string => {
+    escaped += bytes.length;
+    return Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('');
+  };
+  let text: string;
+  try {
+    // Control characters but tab and line feed: C0, DEL and C1, of which some begin commands.
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+      .decode(value)
+      .replaceAll(/[^\P{Cc}\t\n]/gu, (control) => toHex(Buffer.from(control)));
+  } catch {
+    text = '';
+    for (let at = 0; at < value.length; at++) {
+      const byte = value[at]!;
+      text +=
+        byte === 9 || byte === 10 || (byte >= 32 && byte < 127)
+          ? String.fromCharCode(byte)
+          : toHex(value.subarray(at, at + 1));
+    }
+  }
+  return { text: text.endsWith('\n') ? text : `${text}\n`, escaped };
+}
+
 /** Such as `512 B`, `1.5 KiB` and `20.0 MiB`. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];

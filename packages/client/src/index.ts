@@ -12,7 +12,7 @@
  * ```
  *
  * Read next: `client.ts`, then `caller.ts` (what is sent again, and to whom), `session.ts` (why that is applied once),
- * `topology.ts`, `link.ts` (one gRPC channel), `admin.ts`, and `main.ts` (the command line).
+ * `topology.ts`, `link.ts` (one gRPC channel), `connect-fault.ts` (why it has no connection), `admin.ts`, and `main.ts` (the command line).
  */
 export type { EntryView, NodeStatus, ReadLevel, RestoreResult, SavedMoment, ServerInfo } from '@dcache/protocol';
 export type { Admin, RestoreOptions, SaveOptions } from './admin.js';

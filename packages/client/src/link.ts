@@ -241,14 +241,18 @@ async function sendAll<Request>(
   call: NodeJS.EventEmitter & { write(message: Request): boolean; end(): void; cancel(): void },
   requests: AsyncIterable<Request>,
 ): Promise<void> {
-  let isOver = false;
-  call.once('status', () => {
-    isOver = true;
-  });
+  // The source may be one that waits for a person: it is not waited for once the call is over.
+  const over = new Promise<undefined>((resolve) => call.once('status', () => resolve(undefined)));
+  const source = requests[Symbol.asyncIterator]();
   try {
-    for await (const request of requests) {
-      if (isOver) throw new StreamEnded();
-      if (!call.write(request)) await drainedOrOver(call);
+    for (;;) {
+      const next = await Promise.race([over, source.next()]);
+      if (next === undefined) {
+        source.return?.().catch(() => {});
+        throw new StreamEnded();
+      }
+      if (next.done) break;
+      if (!call.write(next.value)) await drainedOrOver(call);
     }
     call.end();
   } catch (error) {

@@ -1,8 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { CommanderError } from 'commander';
+import { explain } from './advice.js';
 import { Client } from './client.js';
 import { type Connection, ExitCode, parseCommandLine } from './command-line.js';
+import { Endings } from './ending.js';
 import { ClientError, type ClientErrorCode } from './errors.js';
+import { FileError, isOfDisk } from './file-error.js';
 import { run } from './run.js';
 import type { TlsOptions } from './tls.js';
 import { version } from './version.js';
@@ -19,20 +22,29 @@ const exitCodes: Partial<Record<ClientErrorCode, ExitCode>> = {
 export async function main(args: readonly string[]): Promise<number> {
   // Who reads our output may stop reading it, as `head` does; that is no fault.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  using endings = new Endings();
   try {
     const { connection, action } = parseCommandLine(args, version);
     await using client = await connect(connection);
-    return await run(client, action, {
+    const { signal } = endings;
+    const code = await run(client, action, {
       address: connection.addresses[0] ?? '',
       isJson: connection.isJson,
+      signal,
       progress: process.stderr,
     });
+    return endings.by?.exitCode ?? code;
   } catch (error) {
+    if (endings.by && error instanceof ClientError) {
+      process.stderr.write(`dcache-client: ended by ${endings.by.name}: ${error.message}\n`);
+      return endings.by.exitCode;
+    }
     // Commander has printed its own message, and calls help an error with exit code 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
     if (error instanceof TypeError && isOurs(error)) return fail(error, ExitCode.usage);
-    if (error instanceof ClientError) return fail(error, exitCodes[error.code] ?? ExitCode.error);
-    if (typeof (error as NodeJS.ErrnoException).syscall === 'string') return fail(error as Error, ExitCode.error);
+    if (error instanceof ClientError)
+      return fail(error, exitCodes[error.code] ?? ExitCode.error, explain(error) + strayAddress(error));
+    if (error instanceof FileError || isOfDisk(error)) return fail(error, ExitCode.error);
     throw error;
   }
 }
@@ -40,21 +52,57 @@ export async function main(args: readonly string[]): Promise<number> {
 async function connect(connection: Connection): Promise<Client> {
   const { addresses, timeoutMs, tokenFile } = connection;
   const token = tokenFile === undefined ? connection.token : await tokenIn(tokenFile);
-  return new Client({
-    address: addresses,
-    timeoutMs,
-    ...(token === undefined ? {} : { token }),
-    ...(connection.isTls ? { tls: await readTls(connection) } : {}),
-  });
+  const tls = connection.isTls ? await readTls(connection) : undefined;
+  try {
+    return new Client({
+      address: addresses,
+      timeoutMs,
+      ...(token === undefined ? {} : { token }),
+      ...(tls ? { tls } : {}),
+    });
+  } catch (error) {
+    throw error instanceof TypeError ? new TypeError(inFlags(error.message, connection), { cause: error }) : error;
+  }
 }
 
 async function readTls({ caFile, certFile, keyFile, serverName }: Connection): Promise<TlsOptions> {
-  const read = (file: string | undefined) => (file === undefined ? undefined : readFile(file));
-  return { ca: await read(caFile), cert: await read(certFile), key: await read(keyFile), serverName };
+  return {
+    ca: await readFlag('--tls-ca-file', caFile),
+    cert: await readFlag('--tls-cert-file', certFile),
+    key: await readFlag('--tls-key-file', keyFile),
+    serverName,
+  };
 }
 
-function fail(error: Error, code: ExitCode): ExitCode {
-  process.stderr.write(`dcache-client: ${error.message}\n`);
+async function readFlag(flag: string, file: string | undefined, takes = 'PEM'): Promise<string | undefined> {
+  if (file === undefined) return undefined;
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    const { message } = new FileError(file, 'read', error as NodeJS.ErrnoException);
+    throw new TypeError(`${flag} ${message}; it takes a file with ${takes}`, { cause: error });
+  }
+}
+
+/** The library names its options; who sits at the command line knows flags and files. */
+function inFlags(message: string, { caFile, certFile, keyFile }: Connection): string {
+  return message
+    .replace(/^address /, '--addr ')
+    .replace(/^token /, '--token ')
+    .replace(/^tls\.ca /, `--tls-ca-file ${caFile} `)
+    .replace(/^tls\.cert /, `--tls-cert-file ${certFile} `)
+    .replace(/^tls\.key /, `--tls-key-file ${keyFile} `);
+}
+
+/** Whoever set the server's variable for this client should not have to guess. */
+function strayAddress({ code }: ClientError): string {
+  const { DCACHE_ADDR: servers, DCACHE_CLIENT_ADDR: own } = process.env;
+  if (code !== 'unavailable' || servers === undefined || own !== undefined) return '';
+  return " (DCACHE_ADDR, the servers' Serf address, is not read here; DCACHE_CLIENT_ADDR is)";
+}
+
+function fail(error: Error, code: ExitCode, text = error.message): ExitCode {
+  process.stderr.write(`dcache-client: ${text}\n`);
   return code;
 }
 
@@ -65,7 +113,7 @@ function isOurs(error: TypeError): boolean {
 
 /** The one token of a file. */
 async function tokenIn(file: string): Promise<string> {
-  const token = (await readFile(file, 'utf8')).trim();
+  const token = ((await readFlag('--token-file', file, 'one token')) ?? '').trim();
   if (/^[!-~]+$/.test(token)) return token;
   throw new TypeError(
     `--token-file ${file} holds no token; it takes one token and nothing else, where a server's --auth-token-file has many`,

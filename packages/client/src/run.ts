@@ -1,20 +1,26 @@
 import { once } from 'node:events';
-import { createReadStream } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import type { SavedMoment } from '@dcache/protocol';
 import { bench, formatBench } from './bench.js';
 import type { Client } from './client.js';
 import { type Action, ExitCode } from './command-line.js';
-import { counted, formatBytes, formatSaved, formatServer, formatStatus } from './format.js';
+import { ClientError } from './errors.js';
+import { FileError, isOfDisk } from './file-error.js';
+import { counted, formatBytes, formatSaved, formatServer, formatStatus, formatValue } from './format.js';
 import { Progress } from './progress.js';
 
 export interface Surroundings {
   /** The first address that was given. */
   readonly address: string;
   readonly isJson: boolean;
+  /** Aborts when the user has enough. */
+  readonly signal: AbortSignal;
   /** Where progress is shown, if it is a terminal. */
   readonly progress: NodeJS.WriteStream;
 }
+
+/** The largest value that a server can be set to take. */
+const mostValueBytes = 32 * 1_048_576;
 
 type Of<Kind extends Action['kind']> = Action & { readonly kind: Kind };
 
@@ -25,7 +31,7 @@ export async function run(client: Client, action: Action, surroundings: Surround
     case 'get':
       return get(client, action, isJson);
     case 'set':
-      return set(client, action, isJson);
+      return set(client, action, surroundings);
     case 'delete': {
       const { key, ifRevision } = action;
       const deleted = await client.delete(key, { ifRevision });
@@ -57,8 +63,10 @@ export async function run(client: Client, action: Action, surroundings: Surround
       return restore(client, action, surroundings);
     case 'bench': {
       const progress = new Progress(surroundings.progress);
-      const result = await bench(client, action, (share, text) => progress.show(text, share));
-      progress.clear();
+      const { signal } = surroundings;
+      const result = await bench(client, { ...action, signal }, (share, text) => progress.show(text, share)).finally(
+        () => progress.clear(),
+      );
       if (isJson) json(result);
       else for (const text of formatBench(result)) line(text);
       return ExitCode.ok;
@@ -74,14 +82,21 @@ async function get(client: Client, { key, level }: Of<'get'>, isJson: boolean): 
   }
   const { value, revision, ttlMs } = entry;
   if (isJson) json({ key, found: true, value: Buffer.from(value).toString('base64'), revision, ttlMs });
-  else await write(process.stdout, value);
+  else if (process.stdout.isTTY) {
+    const { text, escaped } = formatValue(value);
+    await write(process.stdout, Buffer.from(text));
+    if (escaped > 0)
+      process.stderr.write(
+        `dcache-client: ${escaped} bytes are no text and shown as \\xNN; a file or a pipe gets them as they are\n`,
+      );
+  } else await write(process.stdout, value);
   return ExitCode.ok;
 }
 
-async function set(client: Client, action: Of<'set'>, isJson: boolean): Promise<ExitCode> {
-  const { key, ttlMs, conditions } = action;
-  const value = action.value ?? (await readAll(process.stdin));
-  const revision = await client.set(key, value, { ttlMs, ...conditions });
+async function set(client: Client, action: Of<'set'>, { isJson, signal }: Surroundings): Promise<ExitCode> {
+  const { key, file, ttlMs, conditions } = action;
+  const value = action.value ?? (await readValue(file, signal));
+  const revision = await client.set(key, value, { ttlMs, signal, ...conditions });
   if (isJson) json({ key, revision });
   return ExitCode.ok;
 }
@@ -110,6 +125,7 @@ async function save(client: Client, action: Of<'snapshot-save'>, surroundings: S
   let bytes = 0;
   const chunks = client.admin.saveSnapshot({
     level,
+    signal: surroundings.signal,
     // The others may not be asked instead: each holds something else.
     ...(level === 'local' ? { address: surroundings.address } : {}),
     onMoment: (known) => {
@@ -124,9 +140,16 @@ async function save(client: Client, action: Of<'snapshot-save'>, surroundings: S
       progress.show(`saved ${formatBytes(bytes)} of about ${formatBytes(expected)}`, bytes / Math.max(expected, 1));
     }
   };
-  if (file === '-') await copyTo((chunk) => write(process.stdout, chunk));
-  else await replaceFile(file, copyTo);
-  progress.clear();
+  try {
+    if (file === '-') await copyTo((chunk) => write(process.stdout, chunk));
+    else await replaceFile(file, copyTo);
+  } catch (error) {
+    if (!(error instanceof ClientError)) throw error;
+    const left = file === '-' ? 'what was written is not a whole snapshot' : `${file} is as it was`;
+    throw new ClientError(error.code, `${error.message}; ${left}`, { cause: error, reason: error.reason });
+  } finally {
+    progress.clear();
+  }
   // Standard output may be the snapshot itself.
   const text = surroundings.isJson
     ? JSON.stringify({ file, bytes, level, ...moment })
@@ -141,7 +164,7 @@ async function replaceFile(
   fill: (put: (chunk: Uint8Array) => Promise<unknown>) => Promise<void>,
 ): Promise<void> {
   const partial = `${file}.part-${process.pid}`;
-  const handle = await open(partial, 'w');
+  const handle = await openFor('written', file, 'w', partial);
   try {
     await fill((chunk) => handle.writeFile(chunk));
     await handle.sync();
@@ -150,14 +173,16 @@ async function replaceFile(
   } catch (error) {
     await handle.close().catch(() => {});
     await rm(partial, { force: true });
-    throw error;
+    throw isOfDisk(error) ? new FileError(file, 'written', error) : error;
   }
 }
 
 async function restore(client: Client, action: Of<'snapshot-restore'>, surroundings: Surroundings): Promise<ExitCode> {
   const { file, replace } = action;
   const progress = new Progress(surroundings.progress);
-  const source = file === '-' ? process.stdin : createReadStream(file, { highWaterMark: 262_144 });
+  const { signal } = surroundings;
+  const handle = file === '-' ? undefined : await openFor('read', file, 'r');
+  const source = handle ? handle.createReadStream({ highWaterMark: 262_144 }) : process.stdin;
   const watched = async function* (): AsyncGenerator<Uint8Array> {
     let bytes = 0;
     for await (const chunk of source) {
@@ -168,11 +193,13 @@ async function restore(client: Client, action: Of<'snapshot-restore'>, surroundi
     progress.show(`sent ${formatBytes(bytes)}; the cluster takes it`);
   };
   try {
-    const result = await client.admin.restoreSnapshot(watched(), { replace });
+    const result = await client.admin.restoreSnapshot(watched(), { replace, signal });
     progress.clear();
     if (surroundings.isJson) json(result);
     else line(`restored ${counted(result.restored)}; ${result.expired} had expired, ${result.skipped} were left out`);
     return ExitCode.ok;
+  } catch (error) {
+    throw isOfDisk(error) ? new FileError(file, 'read', error) : error;
   } finally {
     progress.clear();
     source.destroy();
@@ -192,8 +219,35 @@ async function write(target: NodeJS.WritableStream, chunk: Uint8Array): Promise<
   if (!target.write(chunk)) await once(target, 'drain');
 }
 
-async function readAll(input: NodeJS.ReadStream): Promise<Buffer> {
+/** A value from a file, or from standard input. No more is read than a server could take. */
+async function readValue(file: string | undefined, signal: AbortSignal): Promise<Buffer> {
+  const handle = file === undefined ? undefined : await openFor('read', file, 'r');
+  const input = handle ? handle.createReadStream() : process.stdin;
   const parts: Buffer[] = [];
-  for await (const part of input) parts.push(part as Buffer);
+  let bytes = 0;
+  signal.addEventListener('abort', () => input.destroy(), { once: true });
+  try {
+    for await (const part of input as AsyncIterable<Buffer>) {
+      bytes += part.length;
+      if (bytes > mostValueBytes)
+        throw new ClientError(
+          'too-large',
+          `the value in ${file ?? 'standard input'} has more than ${mostValueBytes} bytes; no server takes more, by default 1048576 (--max-value-bytes)`,
+        );
+      parts.push(part);
+    }
+  } catch (error) {
+    if (signal.aborted) throw new ClientError('aborted', 'nothing was written', { cause: error });
+    throw isOfDisk(error) ? new FileError(file ?? 'standard input', 'read', error) : error;
+  }
   return Buffer.concat(parts);
+}
+
+/** Opens a file; what fails is told by the name that the user gave. */
+async function openFor(purpose: 'read' | 'written', file: string, flags: string, path = file): Promise<FileHandle> {
+  try {
+    return await open(path, flags);
+  } catch (error) {
+    throw new FileError(file, purpose, error as NodeJS.ErrnoException);
+  }
 }

@@ -193,10 +193,8 @@ export class Admin implements AdminHandler {
   #checkLeads(log: ReplicatedLog, servers: readonly ServerInfo[]): void {
     if (log.leader() === log.id) return;
     const leader = servers.find((server) => server.isLeader);
-    throw new DcacheError(
-      'not-leader',
-      leader ? `only the leader does this: ask ${leader.id} at ${leader.rpcAddr}` : 'no leader is known now; try again',
-    );
+    if (!leader) throw new DcacheError('no-leader', 'no leader is known now; try again');
+    throw new DcacheError('not-leader', `only the leader does this: ask ${leader.id} at ${leader.rpcAddr}`);
   }
 
   #voterNamed(name: string, log: ReplicatedLog): number {

@@ -147,6 +147,7 @@ test('what a container runtime sets beside a service called dcache is no setting
     DCACHE_PORT_9200_TCP_ADDR: '10.0.0.1',
     DCACHE_PEERS_SERVICE_HOST: '10.0.0.2',
     DCACHE_TOKEN: 'the client’s',
+    DCACHE_CLIENT_ADDR: 'the client’s',
   };
   assert.equal((await options([], { ...links, DCACHE_RPC_PORT: '9300' })).rpcPort, 9300);
   await assert.rejects(load([], { DCACHE_PORT: '9300' }), /unknown variable DCACHE_PORT; there are DCACHE_ADDR/);

@@ -9,6 +9,10 @@ export function variableName(setting: Pick<Setting, 'name'>): string {
 /** Names that the project uses in the environment for other ends than settings. */
 const otherNames = new Set(['DCACHE_CONF', 'DCACHE_CI', 'DCACHE_TOKEN']);
 
+function isOfOthers(variable: string): boolean {
+  return otherNames.has(variable) || variable.startsWith('DCACHE_CLIENT_');
+}
+
 /**
  * What Kubernetes and Docker set in every container beside a service that is called dcache. `DCACHE_PORT=9300` is not of
  * these: that is a mistake for `DCACHE_RPC_PORT`.
@@ -22,7 +26,7 @@ function isServiceLink(variable: string, value: string): boolean {
 export function readEnvironment(environment: NodeJS.ProcessEnv): SourceValues {
   const values = new Map<string, Written>();
   for (const [variable, value] of Object.entries(environment)) {
-    if (!variable.startsWith('DCACHE_') || otherNames.has(variable) || value === undefined) continue;
+    if (!variable.startsWith('DCACHE_') || isOfOthers(variable) || value === undefined) continue;
     const setting = settings.find((one) => variableName(one) === variable);
     if (!setting && isServiceLink(variable, value)) continue;
     if (!setting)
