@@ -33,6 +33,7 @@ export { type JoinOptions, Serf, type SerfEvents } from './node.js';
 export type { SerfOptions } from './options.js';
 export type { IncomingQuery, QueryAck, QueryAnswer, QueryHandle, QueryOptions } from './query.js';
 export { type AgentRpc, type AgentRpcOptions, startAgentRpc } from './rpc/server.js';
+export type { Seeker, SeekOptions } from './seeker.js';
 export type { SerfStats } from './stats.js';
 export { CachingCodec } from './wire/codec.js';
 export { Keyring } from './wire/keyring.js';

@@ -129,6 +129,24 @@ test('a join that is given up counts what had answered', async () => {
   silent.close();
 });
 
+test('a member goes on looking for those it seeks, whoever else answers, until it stops', async () => {
+  const one = await start('one');
+  const two = await start('two');
+  const free = createServer().listen(0, '127.0.0.1');
+  await once(free, 'listening');
+  const { port } = free.address() as { port: number };
+  await new Promise((resolve) => free.close(resolve));
+  const told: string[] = [];
+  const seeker = two.seek([one.address, two.address, `localhost:${port}`], {
+    onFault: (address) => told.push(address),
+  });
+  assert.deepEqual(await seeker.start(), []);
+  await sees(two, 'one', 'alive');
+  const three = await start('three', { bind: `127.0.0.1:${port}` });
+  await Promise.all([sees(two, 'three', 'alive'), sees(three, 'one', 'alive')]);
+  assert.deepEqual(told, [`localhost:${port}`]);
+});
+
 test('tags travel, and too many are refused', async () => {
   const one = await start('one');
   const two = await start('two');

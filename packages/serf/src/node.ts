@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { utf8 } from '@dcache/base';
 import { type ConflictReport, ConflictVote } from './conflict.js';
+import { parseAddress } from './core/address.js';
 import { maxMetaBytes } from './core/config.js';
 import type { SerfEvent, UserEvent } from './core/effects.js';
 import { sameEndpoint } from './core/members.js';
@@ -13,6 +14,7 @@ import type { KeyManager } from './keys.js';
 import { checkTags, type ResolvedOptions, resolveOptions, type SerfOptions } from './options.js';
 import { assemble, type Parts } from './parts.js';
 import { filtersOf, type IncomingQuery, incomingQuery, QueryHandle, type QueryOptions } from './query.js';
+import { Seeker, type SeekOptions } from './seeker.js';
 import { collectStats, type SerfStats } from './stats.js';
 import { CachingCodec, encodeTags } from './wire/codec.js';
 
@@ -51,6 +53,7 @@ export class Serf extends EventEmitter<SerfEvents> {
   readonly #codec = new CachingCodec();
   readonly #queries = new Map<string, QueryHandle>();
   readonly #coordinates = new Map<string, Coordinate>();
+  readonly #seekers: Seeker[] = [];
   readonly #vote: ConflictVote;
   #tags: ReadonlyMap<string, string>;
   #state: State = 'new';
@@ -115,6 +118,26 @@ export class Serf extends EventEmitter<SerfEvents> {
     } finally {
       this.#joins--;
     }
+  }
+
+  /**
+   * Looks for the members at the addresses until each was reached: `start()` of what is returned asks all at once and
+   * tells how that went, then it goes on by itself, with pauses that grow from one second to fifteen, until it or this
+   * member is stopped. `join` asks once, and is content with one that answers.
+   */
+  seek(addresses: readonly string[], options: SeekOptions = {}): Seeker {
+    const { core, endpoint } = this.#use();
+    const { clock, random } = this.#options;
+    const { again = true, onFault = () => {} } = options;
+    const seeker = new Seeker({
+      ...{ addresses, again, onFault, clock, random },
+      resolve: async (address) => (await resolveEndpoints(address, endpoint.port)).map(describe),
+      join: (target, signal) => this.join([target], { signal }),
+      isMember: (target) =>
+        target === describe(endpoint) || core.roster.withStatus('alive').some((member) => placeOf(member) === target),
+    });
+    this.#seekers.push(seeker);
+    return seeker;
   }
 
   /** All members that are known, this one included, whatever their status. */
@@ -201,6 +224,7 @@ export class Serf extends EventEmitter<SerfEvents> {
   async leave(): Promise<void> {
     const { driver, core } = this.#use();
     this.#state = 'leaving';
+    this.#stopSeekers();
     await new Promise<void>((resolve) => {
       this.#onLeft = resolve;
       driver.run((_, nowMs) => core.leave(nowMs));
@@ -267,6 +291,8 @@ export class Serf extends EventEmitter<SerfEvents> {
       case 'member-update':
       case 'member-reap':
         snapshot?.memberChanged(event.type, event.member);
+        if (event.type === 'member-leave' || event.type === 'member-failed')
+          for (const seeker of this.#seekers) seeker.lost(placeOf(event.member));
         if (event.type === 'member-reap') this.#coordinates.delete(event.member.name);
         this.emit(event.type, event.member);
         break;
@@ -356,6 +382,7 @@ export class Serf extends EventEmitter<SerfEvents> {
   async #close(state: 'left' | 'stopped'): Promise<void> {
     if (this.#state === 'stopped' || this.#state === 'left') return;
     this.#state = state;
+    this.#stopSeekers();
     for (const handle of this.#queries.values()) handle.finish();
     this.#queries.clear();
     this.#onLeft?.();
@@ -363,6 +390,10 @@ export class Serf extends EventEmitter<SerfEvents> {
     this.#running.driver.stop();
     await this.#running.snapshot?.close();
     await this.#running.transport.close();
+  }
+
+  #stopSeekers(): void {
+    for (const seeker of this.#seekers.splice(0)) seeker.stop();
   }
 
   #checkMeta(tags: ReadonlyMap<string, string>): void {
@@ -386,4 +417,9 @@ export class Serf extends EventEmitter<SerfEvents> {
     if (this.#running === undefined) throw new SerfError('not-running', 'the node was never started');
     return this.#running;
   }
+}
+
+/** `ip:port` of a member. */
+function placeOf({ address, port }: Member): string {
+  return describe({ addr: parseAddress(address)!, port });
 }

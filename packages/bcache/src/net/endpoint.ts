@@ -1,4 +1,3 @@
-import { lookup } from 'node:dns/promises';
 import { isIP, SocketAddress } from 'node:net';
 
 /** A host and, where one was given, a port. */
@@ -23,13 +22,4 @@ export function endpointOf(address: string, port: number): string {
   if (isIP(address) !== 6) return `${address}:${port}`;
   const short = new SocketAddress({ address, family: 'ipv6' }).address;
   return `[${short}]:${port}`;
-}
-
-/** The endpoints behind `host:port` or `host`; rejects where there are none. */
-export async function resolveEndpoints(text: string, defaultPort: number): Promise<readonly string[]> {
-  const parsed = readHostPort(text);
-  if (parsed === undefined) throw new Error(`'${text}' is no address`);
-  const { host, port = defaultPort } = parsed;
-  const found = await lookup(host, { all: true });
-  return [...new Set(found.map(({ address }) => endpointOf(address, port)))];
 }

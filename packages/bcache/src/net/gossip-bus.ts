@@ -1,11 +1,10 @@
 import { type Clock, type Logger, type Random, systemClock, systemRandom } from '@dcache/base';
-import { Keyring, lan, type Member, Serf } from '@dcache/serf';
+import { Keyring, lan, type Member, type Seeker, Serf } from '@dcache/serf';
 import type { Bus, BusHandlers, BusMember, BusStats } from '../bus.js';
 import { CacheError } from '../errors.js';
-import { endpointOf, readHostPort, resolveEndpoints } from './endpoint.js';
+import { endpointOf, readHostPort } from './endpoint.js';
 import { frame } from './frame.js';
 import type { Identity } from './handshake.js';
-import { Joiner } from './joiner.js';
 import { Link } from './link.js';
 import { Listener, type TlsMaterial } from './listener.js';
 
@@ -45,7 +44,7 @@ export class GossipBus implements Bus {
   #handlers!: BusHandlers;
   readonly #links = new Map<string, { link: Link; place: string; member: BusMember }>();
   #isStopped = false;
-  #joiner: Joiner | undefined;
+  #seeker: Seeker | undefined;
   #overflows = 0;
   #bytesSent = 0;
   readonly #reported = new Map<string, string>();
@@ -122,7 +121,7 @@ export class GossipBus implements Bus {
 
   async stop(timeoutMs: number): Promise<void> {
     if (this.#isStopped) return;
-    this.#joiner?.stop();
+    this.#seeker?.stop();
     const endAtMs = this.#clock.monotonicMs() + timeoutMs;
     const leftMs = (): number => Math.max(0, endAtMs - this.#clock.monotonicMs());
     while (leftMs() > 0 && [...this.#links.values()].some(({ link }) => link.queuedBytes > 0))
@@ -158,7 +157,6 @@ export class GossipBus implements Bus {
       this.#report('conflict', new CacheError('duplicate-id', `two members use the id '${this.#options.node}'`)),
     );
     serf.on('shutdown', (reason) => {
-      this.#joiner?.stop();
       this.#report(
         'conflict',
         new CacheError('duplicate-id', `this node stopped gossiping: ${reason.message}`, { cause: reason }),
@@ -213,22 +211,15 @@ export class GossipBus implements Bus {
     this.#listener.drop(name);
     if (this.#isStopped) return;
     this.#handlers.peers([...this.#links.keys()]);
-    this.#joiner?.lost(held.member.address);
   }
 
   /** Looks for the given peers: all at once, then in the background for those that were not reached. */
   async #join(serf: Serf): Promise<void> {
     const { peers, logger } = this.#options;
-    this.#joiner = new Joiner({
-      addresses: peers,
-      resolve: (address) => resolveEndpoints(address, serf.localMember().port),
-      join: (endpoint, signal) => serf.join([endpoint], { signal }),
-      isMember: (endpoint) => this.members().some(({ address }) => address === endpoint),
+    this.#seeker = serf.seek(peers, {
       onFault: (address, fault) => logger.info({ address, fault }, 'a peer is not reached; it is tried again'),
-      clock: this.#clock,
-      random: this.#random,
     });
-    const faults = await this.#joiner.start();
+    const faults = await this.#seeker.start();
     if (this.#isStopped || this.#links.size > 0) return;
     if (faults.length > 0) {
       const message = `no peer answered (${faults.join('; ')}); one of another cluster or key does not answer either`;

@@ -1,15 +1,23 @@
 import type { Clock, Random } from '@dcache/base';
 
-export interface JoinerOptions {
+/** What `Serf.seek` may be told. */
+export interface SeekOptions {
+  /** Look for an address again when the member there has left or failed. Default true. */
+  readonly again?: boolean;
+  /** Called when an address is not reached, once until it is. Default: nobody hears of it. */
+  readonly onFault?: (address: string, fault: string) => void;
+}
+
+export interface SeekerOptions {
   /** Addresses of other nodes as they were given, `host:port` or `host`. */
   readonly addresses: readonly string[];
   /** The endpoints `ip:port` behind an address, at least one; rejects where there is none. */
   readonly resolve: (address: string) => Promise<readonly string[]>;
   /** Swaps what is known of the members with the node at an endpoint; rejects where none answers. */
   readonly join: (endpoint: string, signal: AbortSignal) => Promise<unknown>;
-  /** Whether a living member is there; this node is one. */
+  /** Whether a living member is there; this one counts. */
   readonly isMember: (endpoint: string) => boolean;
-  /** The first try of an address that failed, once until it is reached. */
+  readonly again: boolean;
   readonly onFault: (address: string, fault: string) => void;
   readonly clock: Clock;
   readonly random: Random;
@@ -33,20 +41,20 @@ const firstWaitMs = 1_000;
 const lastWaitMs = 15_000;
 
 /**
- * Looks for the nodes at the given addresses, each until it has answered or is known as a living member, and again when
- * that member is gone.
+ * Looks for the members at given addresses, each until it has answered or is known as a living member, and again when
+ * that member is gone. Made by `Serf.seek`.
  *
- * Each by itself: that one has answered, or that somebody has joined this node meanwhile, says nothing of the others.
- * Of nodes that start in the same instant each may find those it asks not listening yet, while a third one finds it;
- * whoever stopped asking then would leave two groups that never hear of each other.
+ * Each by itself: that one has answered, or that somebody has joined this member meanwhile, says nothing of the others.
+ * Of members that start in the same instant each may find those it asks not listening yet, while a third one finds it;
+ * whoever stopped asking then would leave two pools that never hear of each other.
  */
-export class Joiner {
-  readonly #options: JoinerOptions;
+export class Seeker {
+  readonly #options: SeekerOptions;
   readonly #places: readonly Place[];
   #isStopped = false;
   #onJoined: () => void = () => {};
 
-  constructor(options: JoinerOptions) {
+  constructor(options: SeekerOptions) {
     this.#options = options;
     this.#places = [...new Set(options.addresses)].map((address) => ({
       address,
@@ -71,6 +79,7 @@ export class Joiner {
 
   /** The member at an endpoint is gone. */
   lost(endpoint: string): void {
+    if (!this.#options.again) return;
     for (const place of this.#places) {
       if (!place.endpoints.includes(endpoint)) continue;
       if (place.state === 'reached') this.#wait(place);
@@ -93,7 +102,7 @@ export class Joiner {
     );
     place.cancel = () => {
       cancelTimeout();
-      abort.abort(new Error('the cache was closed'));
+      abort.abort(new Error('the search was stopped'));
     };
     const fault = await this.#reach(place, abort.signal);
     cancelTimeout();

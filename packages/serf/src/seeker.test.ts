@@ -1,17 +1,42 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SeededRandom } from '@dcache/base';
-import { HandClock } from '../testing/hand-clock.js';
-import { endpointOf, readHostPort, resolveEndpoints } from './endpoint.js';
-import { Joiner, type JoinerOptions } from './joiner.js';
+import { type Clock, SeededRandom } from '@dcache/base';
+import { Seeker, type SeekerOptions } from './seeker.js';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Time that a test moves by hand. */
+class HandClock implements Clock {
+  nowMs = 0;
+  readonly #timers = new Set<{ atMs: number; run: () => void }>();
+  monotonicMs(): number {
+    return this.nowMs;
+  }
+  wallMs(): number {
+    return this.nowMs;
+  }
+  every(): () => void {
+    throw new Error('nothing here happens every so often');
+  }
+  after(delayMs: number, run: () => void): () => void {
+    const timer = { atMs: this.nowMs + delayMs, run };
+    this.#timers.add(timer);
+    return () => this.#timers.delete(timer);
+  }
+  pass(ms: number): void {
+    this.nowMs += ms;
+    for (const timer of [...this.#timers].sort((a, b) => a.atMs - b.atMs)) {
+      if (timer.atMs > this.nowMs || !this.#timers.delete(timer)) continue;
+      timer.run();
+    }
+  }
+}
 
 /** Who knows whom, if gossip works and joins are the only way in: nodes in one pool know each other. */
 class World {
   readonly clock: HandClock = new HandClock();
   readonly pools: Map<string, Set<string>> = new Map();
-  readonly joiners: Map<string, Joiner> = new Map();
+  readonly seekers: Map<string, Seeker> = new Map();
   readonly tries: string[] = [];
   readonly faults: string[] = [];
   /** Joins that get lost on their way. */
@@ -20,28 +45,29 @@ class World {
   readonly #random = new SeededRandom(1);
 
   /** A node listens, and asks its peers. */
-  start(node: string, peers: readonly string[], more: Partial<JoinerOptions> = {}): Promise<readonly string[]> {
+  start(node: string, peers: readonly string[], more: Partial<SeekerOptions> = {}): Promise<readonly string[]> {
     this.pools.set(node, new Set([node]));
-    const joiner = new Joiner({
+    const seeker = new Seeker({
       addresses: peers,
       resolve: async (address) => this.names.get(address) ?? [address],
       join: (endpoint) => this.#join(node, endpoint),
       isMember: (endpoint) => this.pools.get(node)!.has(endpoint),
+      again: true,
       onFault: (address, fault) => this.faults.push(`${node} ${address}: ${fault}`),
       clock: this.clock,
       random: this.#random,
       ...more,
     });
-    this.joiners.set(node, joiner);
-    return joiner.start();
+    this.seekers.set(node, seeker);
+    return seeker.start();
   }
 
   /** A node leaves: nobody listens there, and the others know. */
   leave(node: string): void {
-    this.joiners.get(node)!.stop();
+    this.seekers.get(node)!.stop();
     for (const other of this.pools.get(node)!) {
       this.pools.get(other)!.delete(node);
-      if (other !== node) this.joiners.get(other)!.lost(node);
+      if (other !== node) this.seekers.get(other)!.lost(node);
     }
     this.pools.delete(node);
   }
@@ -98,7 +124,7 @@ for (const [shape, peers] of Object.entries(shapes))
           }
           await world.pass(20_000);
           assert.deepEqual(world.poolsOf(), ['a b c d'], `${order} every ${gapMs} ms, the first joins to ${lost} lost`);
-          for (const joiner of world.joiners.values()) joiner.stop();
+          for (const seeker of world.seekers.values()) seeker.stop();
         }
   });
 
@@ -132,6 +158,15 @@ test('an address whose member has gone is tried again, for it may be back withou
   assert.deepEqual(world.poolsOf(), ['a b c']);
 });
 
+test('an address is not tried again where that is not wanted', async () => {
+  const world = new World();
+  void world.start('a', []);
+  await world.start('b', ['a'], { again: false });
+  world.leave('a');
+  await world.pass(60_000);
+  assert.deepEqual(world.tries, ['b a']);
+});
+
 test('one address that answers does not wait for one that is silent, which is given up after 2 s and asked again', async () => {
   const world = new World();
   void world.start('a', []);
@@ -144,7 +179,7 @@ test('one address that answers does not wait for one that is silent, which is gi
   assert.deepEqual(await world.start('b', ['silent', 'a'], { join }), []);
   await world.pass(3_500);
   assert.deepEqual([asked, world.faults], [2, ['b silent: silent did not answer within 2000 ms']]);
-  world.joiners.get('b')!.stop();
+  world.seekers.get('b')!.stop();
   await world.pass(20_000);
   assert.equal(asked, 2);
 });
@@ -167,15 +202,4 @@ test('a node that knows itself alone has nobody to complain of', async () => {
   const world = new World();
   assert.deepEqual(await world.start('a', ['a']), []);
   assert.deepEqual([world.tries, world.faults], [[], []]);
-});
-
-test('addresses are read, and written in one way', async () => {
-  assert.deepEqual(readHostPort('[::1]:80'), { host: '::1', port: 80 });
-  assert.deepEqual(readHostPort('cache-1.example'), { host: 'cache-1.example', port: undefined });
-  assert.deepEqual(readHostPort(':80'), { host: '', port: 80 });
-  for (const wrong of ['a:b:c', '::1', '::1:80', 'a:99999', '[a]:1', 'a b:1', 'http://a:1'])
-    assert.equal(readHostPort(wrong), undefined, wrong);
-  assert.equal(endpointOf('0:0::0001', 7), '[::1]:7');
-  assert.deepEqual(await resolveEndpoints('[0:0::0001]', 5), ['[::1]:5']);
-  assert.deepEqual(await resolveEndpoints('127.0.0.1:6', 5), ['127.0.0.1:6']);
 });
