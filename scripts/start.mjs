@@ -25,6 +25,7 @@ const stopTimeoutMs = 20_000;
 let isStopping = false;
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => stop(0));
+stopWithParent();
 
 const taken = (
   await Promise.all(nodes.flatMap((node) => [probeTcp(node.rpcPort), probeTcp(node.serfPort), probeUdp(node.serfPort)]))
@@ -67,6 +68,19 @@ function firstPorts() {
     console.error(`Cannot start: ${error.message}`);
     process.exit(2);
   }
+}
+
+/**
+ * npm hands SIGINT and SIGTERM on to what it runs: to this process, because of the `exec` in package.json; to a shell
+ * between the two they would stay. An npm that is killed hands nothing on, but this process gets another parent then.
+ * Only under npm: who runs this file in the background means it to go on without the shell.
+ */
+function stopWithParent() {
+  if (process.env.npm_lifecycle_event !== 'start') return;
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== parent) stop(0);
+  }, 500).unref();
 }
 
 function startNode(node) {

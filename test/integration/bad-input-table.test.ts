@@ -116,12 +116,12 @@ test('a data directory of another cluster ends the program, and is whole afterwa
     await stray.stop();
     stray.start('--join', node.serfAddress);
     assert.equal(await stray.exited(), 1);
-    const line = stray.output.split('\n').find((one) => one.startsWith('dcache: ')) ?? '';
-    assert.match(
-      line,
-      /^dcache: --data-dir .*data belongs to cluster \w+, but --join leads to cluster \w+ of one node;/,
-    );
-    assert.match(line, /nothing was changed\. Give another --data-dir, or the addresses of its own cluster$/);
+    // It ran, so its log says why it ended: once, in the last line.
+    const { level, msg } = JSON.parse(stray.output.trimEnd().split('\n').at(-1)!);
+    assert.equal(level, 60);
+    assert.match(msg, /^--data-dir .*data belongs to cluster \w+, but --join leads to cluster \w+ of one node;/);
+    assert.match(msg, /nothing was changed\. Give another --data-dir, or the addresses of its own cluster$/);
+    assert.equal(stray.output.split('nothing was changed').length, 2, stray.output);
     assert.equal((await node.status()).servers.length, 1, 'it was not taken in');
     stray.start();
     await eventually('its value is there', async () => (await stray.get('mine')).text === 'v');

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { clientBin, dcacheBin, eventually, freePort, http, Node, run } from './harness.js';
 
@@ -109,7 +112,7 @@ test('a join address nobody answers is said, and tried again until somebody does
   early.start('--join', late.serfAddress);
   try {
     await eventually('it says so', () => early.output.includes(`nobody answers at ${late.serfAddress}`));
-    const refused = await http(early.rpcPort, 'POST', '/k?x=1', { body: 'v' });
+    const refused = await http(early.rpcPort, 'POST', '/k', { body: 'v' });
     assert.equal(refused.status, 503);
     assert.match(refused.text, /no leader took the request within 5000 ms; nothing was done/);
     late.start('--bootstrap');
@@ -120,6 +123,90 @@ test('a join address nobody answers is said, and tried again until somebody does
     assert.equal((await early.set('k', 'v')).status, 200);
   } finally {
     await Promise.all([late.kill(), early.kill()]);
+  }
+});
+
+test('a node that was told neither to found nor to join says at once what it waits for, and can still be joined', async () => {
+  const [lonely, founder] = [await Node.create('lonely'), await Node.create('founder')];
+  lonely.start();
+  try {
+    await eventually('it says so', () => lonely.output.includes('neither --bootstrap nor --join was given: '));
+    assert.match(lonely.output, new RegExp(`a member of a cluster joins it at ${lonely.serfAddress}`));
+    founder.start('--bootstrap', '--join', lonely.serfAddress);
+    await eventually('it is taken in', async () => (await lonely.status()).isReady);
+  } finally {
+    await Promise.all([lonely.kill(), founder.kill()]);
+  }
+});
+
+test('a node that stops before it had a cluster does not claim to have left one', async () => {
+  const lonely = await Node.create('lonely');
+  lonely.start();
+  await eventually('it runs', () => lonely.output.includes('"started"'));
+  assert.equal(await lonely.stop(), 0);
+  assert.match(lonely.output, /stops; it belonged to no cluster/);
+  assert.doesNotMatch(lonely.output, /left the cluster/);
+});
+
+test('whoever joins the RPC port is told which port it takes, in one line without a stack', async () => {
+  const astray = await Node.create('astray');
+  astray.start('--join', `127.0.0.1:${node.rpcPort}`);
+  try {
+    await eventually('it says so', () => astray.output.includes('nobody answers at'));
+    const line = astray.output.split('\n').find((one) => one.includes('nobody answers at')) ?? '';
+    assert.match(line, /takes the port of the other's --addr, not its --rpc-port/);
+    assert.doesNotMatch(line, /stack|node\.js/);
+  } finally {
+    await astray.kill();
+  }
+});
+
+test('a node whose name is taken says so once, as the last line of its log', async () => {
+  const twin = await Node.create(node.name);
+  twin.start('--join', node.serfAddress);
+  assert.equal(await twin.exited(), 1);
+  const { level, msg } = JSON.parse(twin.output.trimEnd().split('\n').at(-1)!);
+  assert.equal(level, 60);
+  assert.equal(msg, `another live node of the cluster is called ${node.name}; give this one another --id`);
+  assert.equal(twin.output.split('another live node').length, 2, twin.output);
+});
+
+test('a data directory that cannot be one is named with the reason', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'dcache-test-'));
+  try {
+    const file = join(folder, 'file');
+    await writeFile(file, 'not a folder');
+    // In /proc nobody can make folders, and the answer is not that one exists, or may not be made.
+    for (const [path, reason] of [
+      [file, 'it is a file, not a folder'],
+      [join(file, 'below'), 'ENOTDIR'],
+      ['/proc/dcache-test', ''],
+    ] as const) {
+      const { code, stderr } = await dcache('--http', '--rpc-port', '0', '--in-memory=false', '--data-dir', path);
+      assert.equal(code, 1);
+      assert.match(stderr, new RegExp(`^dcache: --data-dir ${path} cannot be used: .*${reason}.*\\n$`));
+    }
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test('on disk without --data-dir, the temporary folder that is used is named with its danger', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'dcache-test-'));
+  try {
+    // It belongs to another node, so that the program ends by itself.
+    await mkdir(join(folder, 'dcache'));
+    await writeFile(join(folder, 'dcache', 'dcache.json'), '{"format":1,"name":"other"}');
+    const args = [dcacheBin, '--http', '--id', 'me', '--rpc-port', '0', '--in-memory=false'];
+    const { stderr } = await run(process.execPath, args, { env: { TMPDIR: folder } });
+    const { level, msg } = JSON.parse(stderr.split('\n')[0]!);
+    assert.equal(level, 40);
+    assert.ok(
+      msg.startsWith(`the log is kept in ${join(folder, 'dcache')}, the default of --data-dir: temporary`),
+      msg,
+    );
+  } finally {
+    await rm(folder, { recursive: true });
   }
 });
 

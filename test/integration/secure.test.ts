@@ -111,20 +111,28 @@ test('without a token 401, with a reading one no write, and probes need none', {
 
 test('a node whose certificate is of another CA, or has another name, is no peer', { skip }, async () => {
   const first = cluster.nodes[0]!;
-  const cases: [string, string[]][] = [
-    ['stranger', [...withCertificate(new TestCa(folder, 'elsewhere').issue('stranger'))]],
-    ['impostor', [...withCertificate(nodesCa.issue('node2'))]],
+  const peerCa = ['--peer-tls-ca-file', nodesCa.cert];
+  const cases: [string, string[], RegExp][] = [
+    [
+      'stranger',
+      [...withCertificate(new TestCa(folder, 'elsewhere').issue('stranger')), ...peerCa],
+      /no certificate of a known CA|--peer-tls-cert-file/,
+    ],
+    ['impostor', [...withCertificate(nodesCa.issue('node2')), ...peerCa], /its certificate is not for impostor/],
+    ['plain', ['--insecure'], /it may speak TLS/],
   ];
-  for (const [name, tls] of cases) {
-    const node = await Node.create(name, [...tls, '--peer-tls-ca-file', nodesCa.cert, '--encrypt', serfKey]);
+  for (const [name, tls, why] of cases) {
+    const node = await Node.create(name, [...tls, '--encrypt', serfKey]);
     const said = cluster.nodes.map((one) => one.output.length);
     node.start('--join', first.serfAddress);
     try {
       await eventually(`${name} is refused`, () =>
         cluster.nodes.some((one, i) => /a peer cannot be reached|a peer was refused/.test(one.output.slice(said[i]))),
       );
+      await eventually(`${name} says so itself`, () => /a peer cannot be reached/.test(node.output));
+      assert.match(node.output, why);
       const { stdout } = await curl(first, '/-/servers', ...bearer(reader));
-      assert.doesNotMatch(stdout, new RegExp(`"id":"${name}"[^}]*"Voter"`));
+      assert.doesNotMatch(stdout, new RegExp(`"id":"${name}"`), 'it is not even a learner');
     } finally {
       await node.stop();
     }
@@ -183,6 +191,7 @@ test('files that cannot be used, and a bind that is open to all, are refused in 
     [withCertificate({ cert: join(folder, 'tokens'), key: good.key }), /tokens holds no certificate; it takes PEM/],
     [['--peer-tls-ca-file', nodesCa.cert], /TLS needs --server-tls-cert-file/],
     [['--encrypt', 'short'], /--encrypt cannot be used: .*a key is 16, 24 or 32 bytes in base64/],
+    [['--encrypt', 'YWI='], /--encrypt cannot be used: it has 2 bytes; a key is 16, 24 or 32 bytes in base64\n$/],
     [['--auth-token-file', join(folder, 'nothing')], /--auth-token-file .*nothing cannot be read/],
     [['--addr', '0.0.0.0:0'], /binds to 0\.0\.0\.0, which others can reach, without TLS or tokens; .*--insecure/],
   ];

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { eventually, freePort, http, run } from './harness.js';
@@ -31,8 +32,10 @@ async function freeTriple(taken = 0): Promise<number> {
 function start(
   rpcPort: number,
   serfPort: number,
+  [command, ...args]: readonly [string, ...string[]] = [process.execPath, script],
 ): { child: ChildProcess; output: () => string; exit: Promise<number | null> } {
-  const child = spawn(process.execPath, [script, '--rpc-port', String(rpcPort), '--serf-port', String(serfPort)], {
+  const child = spawn(command, [...args, '--rpc-port', String(rpcPort), '--serf-port', String(serfPort)], {
+    cwd: dirname(dirname(script)),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let text = '';
@@ -80,6 +83,35 @@ test('npm start brings up three nodes, says who they are and what to try, and Ct
     await exit;
   }
 });
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL'] as const)
+  test(`${signal} to npm alone stops the nodes too`, async () => {
+    const rpcPort = await freeTriple();
+    const serfPort = await freeTriple(rpcPort);
+    // All is built; without `prestart`, which would build it.
+    const { child, output, exit } = start(rpcPort, serfPort, ['npm', 'start', '--ignore-scripts', '--']);
+    try {
+      await eventually('the cluster is announced', () => output().includes('Ctrl-C stops all three'));
+      child.kill(signal);
+      let ended: { code: number | null } | undefined;
+      void exit.then((code) => {
+        ended = { code };
+      });
+      // Closed once nobody holds its output any more: then the script has ended, and not only npm.
+      const { code } = await eventually('the script has ended', () => ended);
+      assert.equal(code, signal === 'SIGKILL' ? null : 0);
+      await assert.rejects(http(rpcPort, 'GET', '/-/live'), { code: 'ECONNREFUSED' });
+    } finally {
+      child.kill('SIGKILL');
+      for (const [, pid] of output().matchAll(/ pid (\d+)/g)) {
+        try {
+          process.kill(Number(pid), 'SIGKILL');
+        } catch {
+          // It is gone, as it should be.
+        }
+      }
+    }
+  });
 
 test('npm start says which port is taken and starts nothing', async () => {
   const rpcPort = await freeTriple();

@@ -1,25 +1,35 @@
 import { assert } from '@dcache/base';
 import {
   adminService,
+  fromGrpcSnapshotChunk,
   fromGrpcStatus,
   type GrpcMethod,
   type NodeStatus,
+  type ReadLevel,
   type RestoreResult,
+  type SavedMoment,
   v1LeaveRequest,
   v1SnapshotRestoreRequest,
   v1SnapshotSaveRequest,
   v1StatusRequest,
   v1TransferLeadershipRequest,
 } from '@dcache/protocol';
-import type { Caller, CallOptions } from './caller.js';
+import type { Caller, CallLimit, CallOptions } from './caller.js';
 import { ClientError } from './errors.js';
 import { AttemptError } from './link.js';
 import { again } from './session.js';
 
 export interface SaveOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Called once, with how much there is. */
-  readonly onSize?: (size: { readonly entries: number; readonly liveBytes: number }) => void;
+  /**
+   * Default `linearizable`: every write that was acknowledged before is in it, and a majority must live. `local`: what
+   * the one server that is asked has applied, without a majority; the last acknowledged writes may be missing.
+   */
+  readonly level?: ReadLevel | undefined;
+  /** The server that saves, `host:port`. Default any. */
+  readonly address?: string | undefined;
+  /** Called once, before the first bytes, with how much there is, and of what. */
+  readonly onMoment?: (moment: SavedMoment) => void;
 }
 
 export interface RestoreOptions {
@@ -45,8 +55,11 @@ export class Admin {
   async status(address?: string, options: CallOptions = {}): Promise<NodeStatus & { readonly version: string }> {
     const request = v1StatusRequest();
     if (address !== undefined)
-      return fromGrpcStatus(await this.#direct(address, adminService.status, request, options));
-    const response = await this.#caller.call(adminService.status, request, 'any', 'read', this.#caller.limit(options));
+      return fromGrpcStatus(
+        await this.#direct(address, adminService.status, request, 'read', this.#caller.limit(options, false)),
+      );
+    const limit = this.#caller.limit(options, false);
+    const response = await this.#caller.call(adminService.status, request, 'any', 'read', limit);
     assert(response !== again, 'a read carries no session');
     return fromGrpcStatus(response);
   }
@@ -59,7 +72,7 @@ export class Admin {
       request,
       'leader',
       'once',
-      this.#caller.limit(options),
+      this.#caller.limit(options, true),
     );
     assert(response !== again, 'this call carries no session');
     void this.#caller.refresh();
@@ -71,27 +84,31 @@ export class Admin {
    * dead. Rejects with `not-found` where no member has that name.
    */
   async leave(name: string, options: CallOptions = {}): Promise<void> {
+    const limit = this.#caller.limit(options, true);
     const member = (await this.#caller.servers(options)).find((server) => server.id === name);
     if (!member) throw new ClientError('not-found', `no member is called ${name}`);
     const request = v1LeaveRequest(name);
     try {
-      await this.#direct(member.rpcAddr, adminService.leave, request, options);
+      await this.#direct(member.rpcAddr, adminService.leave, request, 'once', limit);
       return;
     } catch (error) {
       // Only where it cannot be reached at all; a node that heard the request and then broke off is on its way.
       if (!(error instanceof ClientError && error.code === 'unavailable')) throw error;
     }
-    await this.#caller.call(adminService.leave, request, 'leader', 'once', this.#caller.limit(options));
+    await this.#caller.call(adminService.leave, request, 'leader', 'once', limit);
   }
 
   /** The file of all entries as of one moment, as it comes from a server; it must be read to its end. */
   async *saveSnapshot(options: SaveOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
-    const link = this.#caller.pick('any');
-    let onSize = options.onSize;
+    const { level, address, signal } = options;
+    // The stream has no time of its own: it begins at a server that answered just now.
+    if (address !== undefined) await this.status(address, { signal });
+    const link = address === undefined ? await this.#caller.reach({ signal }) : this.#caller.linkTo(address);
+    let onMoment = options.onMoment;
     try {
-      for await (const chunk of link.download(adminService.snapshotSave, v1SnapshotSaveRequest(), options.signal)) {
-        onSize?.({ entries: Number(chunk.entries), liveBytes: Number(chunk.liveBytes) });
-        onSize = undefined;
+      for await (const chunk of link.download(adminService.snapshotSave, v1SnapshotSaveRequest(level), signal)) {
+        onMoment?.(fromGrpcSnapshotChunk(chunk));
+        onMoment = undefined;
         yield chunk.data;
       }
     } catch (error) {
@@ -102,10 +119,10 @@ export class Admin {
   /** Puts a saved file's entries into the cluster; nothing is written before the server has read it whole. */
   async restoreSnapshot(file: AsyncIterable<Uint8Array>, options: RestoreOptions = {}): Promise<RestoreResult> {
     const { replace = false, timeoutMs = 3_600_000, signal } = options;
-    const link = this.#caller.pick('any');
+    const limit = this.#caller.limit({ timeoutMs, signal }, true);
+    const link = await this.#caller.reach({ signal });
     try {
       const requests = inPieces(file, replace);
-      const limit = this.#caller.limit({ timeoutMs, signal });
       const response = await link.upload(adminService.snapshotRestore, requests, limit);
       return {
         restored: Number(response.restored),
@@ -126,14 +143,17 @@ export class Admin {
     address: string,
     method: GrpcMethod<Request, Response>,
     request: Request,
-    options: CallOptions,
+    repeat: 'read' | 'once',
+    limit: CallLimit,
   ): Promise<Response> {
     try {
-      return await this.#caller.linkTo(address).call(method, request, this.#caller.limit(options));
+      return await this.#caller.linkTo(address).call(method, request, limit);
     } catch (error) {
       if (!(error instanceof AttemptError)) throw error;
       const { kind, error: cause } = error.failure;
-      throw kind === 'unknown' ? new ClientError('unknown-outcome', cause.message, { cause }) : cause;
+      throw kind === 'unknown' && repeat === 'once'
+        ? new ClientError('unknown-outcome', cause.message, { cause })
+        : cause;
     }
   }
 }

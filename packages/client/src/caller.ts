@@ -19,6 +19,8 @@ export interface CallLimit {
   /** On `performance.now()`'s clock. */
   readonly deadlineMs: number;
   readonly signal: AbortSignal | undefined;
+  /** It waits for a leader where there is none. */
+  readonly needsLeader: boolean;
 }
 
 /**
@@ -32,6 +34,8 @@ const firstWaitMs = 25;
 const lastWaitMs = 1_000;
 /** How long a client that no server has ever answered tries them anew where none can be reached, in milliseconds. */
 const firstContactMs = 1_000;
+/** More than a timer takes, and than anybody waits: a day. */
+const maxTimeoutMs = 86_400_000;
 /** How long one server may take to tell who the servers are. */
 const refreshTimeoutMs = 2_000;
 /** With the leader gone, who leads is asked anew this often. */
@@ -73,8 +77,22 @@ export class Caller {
     repeat: Repeat,
     limit: CallLimit,
   ): Promise<Response | typeof again> {
+    return (await this.#answer(method, request, target, repeat, limit)).response;
+  }
+
+  /** A call, and which server answered it. */
+  async #answer<Request, Response>(
+    method: GrpcMethod<Request, Response>,
+    request: Request,
+    target: Target,
+    repeat: Repeat,
+    limit: CallLimit,
+  ): Promise<{ readonly response: Response | typeof again; readonly link: Link }> {
     const { signal, deadlineMs } = limit;
     const tried = new Set<Link>();
+    /** While no server has ever answered: how each failed last. */
+    const nobodies = new Map<Link, Failure>();
+    let isLeaderless = false;
     let mayBeApplied = false;
     let waitMs = firstWaitMs;
     const startMs = performance.now();
@@ -85,14 +103,19 @@ export class Caller {
       try {
         const response = await link.call(method, request, { deadlineMs: attemptMs, signal });
         this.#hasHeard = true;
-        return response;
+        return { response, link };
       } catch (error) {
         if (!(error instanceof AttemptError)) throw error;
         const { failure } = error;
         this.#hasHeard ||= !failure.isNobody;
-        if (!this.#hasHeard && performance.now() - startMs >= firstContactMs && !signal?.aborted && !this.isClosed)
-          throw this.#nobody(failure);
-        if (failure.kind === 'session-expired' && !mayBeApplied) return again;
+        if (failure.isNobody) nobodies.set(link, failure);
+        if (!this.#hasHeard && !signal?.aborted && !this.isClosed) {
+          // Nobody waits for what only another configuration mends.
+          const isHopeless = !this.#topology.hasOther(new Set(nobodies.keys())) && isLasting(nobodies);
+          if (isHopeless || performance.now() - startMs >= firstContactMs) throw this.#nobody(nobodies, failure);
+        }
+        isLeaderless ||= failure.error.reason === 'no-leader';
+        if (failure.kind === 'session-expired' && !mayBeApplied) return { response: again, link };
         mayBeApplied ||= failure.kind === 'unknown';
         // Refused now, it may have been taken before; asked later, the session will tell.
         const mayTellLater = mayBeApplied && repeat === 'stamped' && failure.error.code === 'busy';
@@ -100,10 +123,18 @@ export class Caller {
           (failure.kind === 'final' && !mayTellLater) ||
           failure.kind === 'session-expired' ||
           (mayBeApplied && repeat === 'once') ||
+          // The server has waited for a leader; what is not sent again is not begun where it could be cut short.
+          (repeat === 'once' && failure.error.reason === 'no-leader') ||
           signal?.aborted ||
           this.isClosed ||
           performance.now() >= deadlineMs;
-        if (isOver) throw verdict(failure, mayBeApplied && repeat !== 'read');
+        if (isOver) {
+          const isInDoubt = mayBeApplied && repeat !== 'read';
+          const isLate = failure.kind !== 'final' && !signal?.aborted && !this.isClosed;
+          if (isLate && !isInDoubt && limit.needsLeader && (isLeaderless || this.#isLeaderless))
+            throw this.#noLeader(failure.error);
+          throw verdict(failure, isInDoubt);
+        }
         tried.add(link);
         const isNews = failure.error.code === 'not-leader';
         if (isNews) await this.refresh();
@@ -117,12 +148,13 @@ export class Caller {
   }
 
   /** What a call with these options may take from now on. Throws a `TypeError`. */
-  limit(options: CallOptions): CallLimit {
+  limit(options: CallOptions, needsLeader: boolean): CallLimit {
     const { signal, timeoutMs = this.#options.timeoutMs } = options;
-    if (!(timeoutMs > 0)) throw new TypeError(`timeoutMs is ${timeoutMs}; it takes a number above 0`);
+    if (!(timeoutMs > 0 && timeoutMs <= maxTimeoutMs))
+      throw new TypeError(`timeoutMs is ${timeoutMs}; it takes a number above 0 and up to ${maxTimeoutMs}`);
     // One signal may well end a thousand calls.
     if (signal) setMaxListeners(0, signal);
-    return { deadlineMs: performance.now() + timeoutMs, signal };
+    return { deadlineMs: performance.now() + timeoutMs, signal, needsLeader };
   }
 
   /** Waits for `promise` as long as the limit allows. */
@@ -133,6 +165,7 @@ export class Caller {
       if (limit.signal?.aborted)
         throw new ClientError('aborted', 'the call was aborted', { cause: limit.signal.reason });
       this.#checkOpen();
+      if (this.#isLeaderless) throw this.#noLeader();
       const asked = this.#options.addresses.join(', ');
       throw new ClientError('unavailable', `${asked}: no server opened a session in time; nothing was written`);
     });
@@ -145,17 +178,12 @@ export class Caller {
 
   /** Every server of the cluster, as the one asked knows them. */
   async servers(options: CallOptions): Promise<ServerInfo[]> {
-    const response = await this.call(cacheService.getServers, grpcEmpty(), 'any', 'read', this.limit(options));
-    assert(response !== again, 'a read carries no session');
-    const servers = toServers(response);
-    this.learn(servers);
-    return servers;
+    return (await this.#hear(this.limit(options, false))).servers;
   }
 
-  /** The server to ask next, for what cannot be sent again by itself: a stream. */
-  pick(target: Target): Link {
-    this.#checkOpen();
-    return this.#pick(target, new Set());
+  /** A server that answers, for what cannot be sent again by itself: a stream. */
+  async reach(options: CallOptions): Promise<Link> {
+    return (await this.#hear(this.limit(options, false))).link;
   }
 
   /** The connection to one server by its address. */
@@ -210,11 +238,40 @@ export class Caller {
     }
   }
 
+  async #hear(limit: CallLimit): Promise<{ readonly servers: ServerInfo[]; readonly link: Link }> {
+    const { response, link } = await this.#answer(cacheService.getServers, grpcEmpty(), 'any', 'read', limit);
+    assert(response !== again, 'a read carries no session');
+    const servers = toServers(response);
+    this.learn(servers);
+    return { servers, link };
+  }
+
   /** A wrong address or a server that does not run should be told at once, not after all the time of a call. */
-  #nobody({ error }: Failure): ClientError {
-    const asked = this.#options.addresses.join(', ');
-    const why = /\b[a-z]+ E[A-Z]{4,} \S*[^.\s]|Name resolution failed/.exec(error.message)?.[0] ?? error.message;
-    return new ClientError('unavailable', `no server answers at ${asked} (${why})`, { cause: error });
+  #nobody(nobodies: ReadonlyMap<Link, Failure>, last: Failure): ClientError {
+    const { addresses } = this.#options;
+    // What has to be mended goes before what may pass.
+    const told = [...nobodies.values()].find((one) => one.fault?.isLasting) ?? last;
+    const { error, fault } = told;
+    if (fault?.isLasting && addresses.length === 1) return error;
+    const why = addresses.length === 1 && fault ? `it ${fault.text}` : error.message;
+    const message = `no server answers at ${addresses.join(', ')} (${why})`;
+    return new ClientError('unavailable', message, { cause: error, reason: error.reason });
+  }
+
+  /** The server that told last who there is knew of no leader. */
+  get #isLeaderless(): boolean {
+    const { servers } = this.#topology;
+    return servers.length > 0 && !servers.some((server) => server.isLeader);
+  }
+
+  #noLeader(cause?: ClientError): ClientError {
+    const voters = this.#topology.servers.filter((server) => server.voteStatus === 'Voter').map((server) => server.id);
+    const whose = voters.length > 0 ? ` (${voters.join(', ')})` : '';
+    return new ClientError(
+      'unavailable',
+      `${this.#options.addresses.join(', ')}: the cluster has no leader; a majority of its voters${whose} must run and reach each other. Nothing was done`,
+      { cause, reason: 'no-leader' },
+    );
   }
 
   #checkOpen(): void {
@@ -248,6 +305,10 @@ function toServers(response: ReturnType<typeof cacheService.getServers.responseD
 
 /** Refusals that only applying a write gives, so that they are its outcome, however often it was sent before. */
 const answers: ReadonlySet<ClientErrorCode> = new Set(['precondition-failed', 'full'] as const);
+
+function isLasting(failures: ReadonlyMap<Link, Failure>): boolean {
+  return [...failures.values()].every((failure) => failure.fault?.isLasting);
+}
 
 /** What the caller hears in the end. */
 function verdict(failure: Failure, mayBeApplied: boolean): ClientError {

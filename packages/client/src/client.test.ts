@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
 import { afterEach, test } from 'node:test';
 import { ServerCredentials } from '@grpc/grpc-js';
 import { Client } from './client.js';
 import type { ClientOptions } from './options.js';
 import { certificate, key } from './testing/certificate.js';
 import { FakeServer } from './testing/fake-server.js';
+
+/** A file without bytes. */
+async function* nothing(): AsyncGenerator<Uint8Array> {}
 
 const started: { stop(): Promise<void> }[] = [];
 
@@ -27,6 +32,14 @@ async function connect(address: string | string[], options: Partial<ClientOption
   started.push({ stop: () => client.close() });
   if (options.discover !== false) await client.servers();
   return client;
+}
+
+/** A server that takes connections and says nothing. */
+async function mute(): Promise<{ address: string; server: NetServer }> {
+  const server = createServer((socket) => socket.on('error', () => {}).resume());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  started.push({ stop: () => new Promise((resolve) => server.close(() => resolve())) });
+  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, server };
 }
 
 const stampOf = (fake: FakeServer, at = 0) => {
@@ -152,6 +165,69 @@ test('a client that no server has ever answered says so soon, with the addresses
   );
 });
 
+test('where no leader is, a call that needs one says so, and a local read that is late does not', async () => {
+  const fakes = (await servers(2)) as [FakeServer, FakeServer];
+  for (const fake of fakes) fake.servers = fakes.map((one) => one.info(false));
+  const [first, second] = fakes;
+  const client = await connect(first.address, { timeoutMs: 400 });
+  const leaderless = { code: 'unavailable', reason: 'no-leader', message: /no leader.*n0, n1.*[Nn]othing was done/ };
+  for (const fake of fakes) {
+    fake.onGet.push('no-leader', 'silence', 'silence');
+    fake.onOpen.push('silence', 'silence');
+  }
+  await assert.rejects(client.get('k'), leaderless);
+  await assert.rejects(client.set('k', 'v'), leaderless);
+  for (const fake of fakes) fake.onGet.splice(0, 9, 'silence');
+  await assert.rejects(client.get('k', { level: 'local' }), { code: 'timeout', reason: undefined });
+  assert.equal(first.sets.length + second.sets.length, 0);
+});
+
+test('what may be done only once is not begun anew where the first server waited for a leader in vain', async () => {
+  const [one] = (await servers(1)) as [FakeServer];
+  const client = await connect(one.address);
+  one.onTransfer.push('no-leader', 'silence');
+  await assert.rejects(client.admin.transferLeadership(), { code: 'unavailable', reason: 'no-leader' });
+  assert.equal(one.transfers, 1);
+});
+
+test('a snapshot is asked of a server that answers, and one that says nothing ends it in time', async () => {
+  const gone = await new FakeServer('gone').start();
+  const { address } = gone;
+  await gone.stop();
+  const client = await connect([address, address], { discover: false, timeoutMs: 60_000 });
+  const refused = { code: 'unavailable', reason: 'refused', message: /no server answers/ };
+  await assert.rejects(client.admin.saveSnapshot().next(), refused);
+  await assert.rejects(client.admin.restoreSnapshot(nothing()), refused);
+
+  const { address: silent } = await mute();
+  const waiting = await connect(silent, { discover: false, timeoutMs: 200 });
+  await assert.rejects(waiting.admin.saveSnapshot().next(), { code: 'unavailable', reason: 'no-answer' });
+  const patient = await connect(silent, { discover: false, timeoutMs: 60_000 });
+  const aborting = new AbortController();
+  const { signal } = aborting;
+  const calls = [
+    patient.get('k', { signal }),
+    patient.set('k', 'v', { signal }),
+    patient.servers({ signal }),
+    patient.admin.status(undefined, { signal }),
+    patient.admin.status(silent, { signal }),
+    patient.admin.leave('n', { signal }),
+    patient.admin.saveSnapshot({ signal }).next(),
+    patient.admin.restoreSnapshot(nothing(), { signal }),
+  ];
+  setImmediate(() => aborting.abort());
+  await Promise.all(calls.map((call) => assert.rejects(call, { code: 'aborted' })));
+});
+
+test('close ends a connection on which the server never said a word', async () => {
+  const { address, server } = await mute();
+  const opened = once(server, 'connection');
+  const client = await connect(address, { discover: false, timeoutMs: 60_000 });
+  const read = assert.rejects(client.get('k'), { code: 'closed' });
+  const [socket] = (await opened) as [Socket];
+  await Promise.all([client.close(), read, once(socket, 'close')]);
+});
+
 test('an aborted write is unknown once it was sent, and aborted before', async () => {
   const [leader] = (await servers(1)) as [FakeServer];
   const client = await connect(leader.address);
@@ -258,6 +334,6 @@ test('a wrong option is named, with what it takes', () => {
   refused({ address: ['h:1', 'h:70000'] }, /"h:70000"/);
   refused({ timeoutMs: 0 }, /timeoutMs is 0; it takes an integer from 1/);
   refused({ maxPendingWrites: 5_000 }, /from 1 to 4000/);
-  refused({ token: 'a b' }, /token/);
+  refused({ token: 'a b' }, /token .*; it takes/);
   refused({ tls: { cert: 'x' } }, /both or neither/);
 });

@@ -142,7 +142,7 @@ export class Client {
     if (id !== 0) {
       const request = v1CloseSessionRequest(id);
       // Where it cannot be told, the cluster forgets the session after its time.
-      const limit = this.#caller.limit({ timeoutMs: closeMs });
+      const limit = this.#caller.limit({ timeoutMs: closeMs }, true);
       await this.#caller.call(cacheServiceV1.closeSession, request, 'leader', 'read', limit).catch(() => {});
     }
     this.#caller.close();
@@ -151,6 +151,7 @@ export class Client {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+
   async #read<Request, Response>(
     method: GrpcMethod<Request, Response>,
     request: Request,
@@ -159,7 +160,8 @@ export class Client {
   ): Promise<Response> {
     // The leader holds the lease; on another server it costs a round.
     const target = level === 'lease' ? 'leader' : 'any';
-    return (await this.#caller.call(method, request, target, 'read', this.#caller.limit(options))) as Response;
+    const limit = this.#caller.limit(options, level !== 'local');
+    return (await this.#caller.call(method, request, target, 'read', limit)) as Response;
   }
 
   async #write<Request, Response>(
@@ -167,7 +169,7 @@ export class Client {
     request: (stamp: SessionStamp) => Request,
     options: CallOptions,
   ): Promise<Response> {
-    const limit = this.#caller.limit(options);
+    const limit = this.#caller.limit(options, true);
     return await this.#session.run(
       (stamp) => this.#caller.call(method, request(stamp), 'leader', 'stamped', limit),
       (opening) => this.#caller.inTime(opening, limit),
@@ -177,7 +179,7 @@ export class Client {
   async #openSession(): Promise<number> {
     const request = v1OpenSessionRequest(this.#options.sessionTtlMs);
     // A second session, opened because an answer was lost, is forgotten after its time.
-    const limit = this.#caller.limit({});
+    const limit = this.#caller.limit({}, true);
     const response = await this.#caller.call(cacheServiceV1.openSession, request, 'leader', 'read', limit);
     assert(response !== again, 'opening a session needs none');
     return Number(response.session);

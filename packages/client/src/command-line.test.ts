@@ -39,7 +39,12 @@ test('each command becomes what is to be done', () => {
   assert.deepEqual(actionOf('transfer-leadership'), { kind: 'transfer-leadership', to: undefined });
   assert.deepEqual(actionOf('transfer-leadership', 'n2'), { kind: 'transfer-leadership', to: 'n2' });
   assert.deepEqual(actionOf('leave', 'n2'), { kind: 'leave', id: 'n2' });
-  assert.deepEqual(actionOf('snapshot-save', 'f'), { kind: 'snapshot-save', file: 'f' });
+  assert.deepEqual(actionOf('snapshot-save', 'f'), { kind: 'snapshot-save', file: 'f', level: 'linearizable' });
+  assert.deepEqual(actionOf('snapshot-save', 'f', '--consistency', 'local'), {
+    kind: 'snapshot-save',
+    file: 'f',
+    level: 'local',
+  });
   assert.deepEqual(actionOf('snapshot-restore', '-'), { kind: 'snapshot-restore', file: '-', replace: false });
   assert.deepEqual(actionOf('snapshot-restore', 'f', '--replace'), {
     kind: 'snapshot-restore',
@@ -84,6 +89,9 @@ test('what is wrong is refused before anything is dialled', (context) => {
     ['set', 'a', 'b', '--if-absent', '--if-present'],
     ['set', 'a', 'b', '--if-revision', 'x'],
     ['bench', '--reads', '101'],
+    ['snapshot-save', 'f', '--consistency', 'lease'],
+    ['--addr', 'a:1,b:2', 'snapshot-save', 'f', '--consistency', 'local'],
+    ['snapshot-save', 'f', '--consistency', 'local', '--addr', 'a:1,b:2'],
     ['servers', '--timeout', '0'],
     ['servers', '--tls-cert-file', 'c'],
   ];

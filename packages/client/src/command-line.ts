@@ -37,7 +37,7 @@ export type Action =
   | { readonly kind: 'status' }
   | { readonly kind: 'transfer-leadership'; readonly to: string | undefined }
   | { readonly kind: 'leave'; readonly id: string }
-  | { readonly kind: 'snapshot-save'; readonly file: string }
+  | { readonly kind: 'snapshot-save'; readonly file: string; readonly level: SaveLevel }
   | { readonly kind: 'snapshot-restore'; readonly file: string; readonly replace: boolean }
   | {
       readonly kind: 'bench';
@@ -48,6 +48,9 @@ export type Action =
       readonly readPercent: number;
       readonly level: ReadLevel | undefined;
     };
+
+/** What a snapshot may be saved at. */
+export type SaveLevel = Extract<ReadLevel, 'linearizable' | 'local'>;
 
 export interface Request {
   readonly connection: Connection;
@@ -168,11 +171,21 @@ export function parseCommandLine(args: readonly string[], version: string): Requ
       action = { kind: 'leave', id };
     },
   );
-  command('snapshot-save <file>', 'save all entries as of now into a file; - is standard output').action(
-    (file: string) => {
-      action = { kind: 'snapshot-save', file };
-    },
-  );
+  command('snapshot-save <file>', 'save all entries as of now into a file; - is standard output')
+    .addOption(
+      new Option(
+        '--consistency <level>',
+        'linearizable: with every acknowledged write, which needs a majority; local: what the server at --addr has applied, without one, so that the last acknowledged writes may be missing',
+      )
+        .choices([ReadLevel.linearizable, ReadLevel.local] satisfies SaveLevel[])
+        .default(ReadLevel.linearizable),
+    )
+    .action((file: string, { consistency }: { consistency: SaveLevel }) => {
+      // Survivors are compared by what each one has, so it must be plain which one was asked.
+      if (consistency === ReadLevel.local && program.opts<{ addr: string }>().addr.includes(','))
+        program.error('error: --consistency local saves what one server has: give one --addr');
+      action = { kind: 'snapshot-save', file, level: consistency };
+    });
   command('snapshot-restore <file>', 'put saved entries into the cluster; - is standard input')
     .option('--replace', 'delete every entry first; else the cluster must be empty')
     .action((file: string, { replace }: { replace?: boolean }) => {

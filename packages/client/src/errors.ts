@@ -1,9 +1,10 @@
 import { type ErrorCode, errorMetadata, errorTable } from '@dcache/protocol';
 import { type ServiceError, status } from '@grpc/grpc-js';
+import { type ClientErrorReason, type ConnectFault, noAnswer, notGrpc, socketFault } from './connect-fault.js';
 
 /**
- * What went wrong:
- * - `unavailable`: no server took the call in time, or the cluster had no leader; nothing was done
+ * What went wrong, by what is known of the call:
+ * - `unavailable`: no server took the call in time, or the cluster had no leader; nothing was done. See `reason`
  * - `unknown-outcome`: a write may or may not have been applied; read before you write again
  * - `timeout`: a read was not answered in time
  * - `aborted`: the signal ended the call; a write had not been sent
@@ -37,10 +38,17 @@ export type ClientErrorCode =
 export class ClientError extends Error {
   override readonly name = 'ClientError';
   readonly code: ClientErrorCode;
+  /** Why there was no answer, where that can be told; undefined otherwise. */
+  readonly reason: ClientErrorReason | undefined;
 
-  constructor(code: ClientErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
+  constructor(
+    code: ClientErrorCode,
+    message: string,
+    options: ErrorOptions & { readonly reason?: ClientErrorReason | undefined } = {},
+  ) {
+    super(message, 'cause' in options ? { cause: options.cause } : {});
     this.code = code;
+    this.reason = options.reason;
   }
 }
 
@@ -55,6 +63,8 @@ export interface Failure {
   readonly isLinkDown: boolean;
   /** No connection could be made at all. */
   readonly isNobody?: boolean;
+  /** What is known of why no connection could be made. */
+  readonly fault?: ConnectFault | undefined;
 }
 
 /** What the server's own codes mean for a client that could ask again. */
@@ -70,27 +80,26 @@ const statuses: Partial<Record<number, ClientErrorCode>> = {
   [status.UNIMPLEMENTED]: 'unsupported',
 };
 
-/** Understands how a call at `address` failed. */
-export function toFailure(error: ServiceError, address: string): Failure {
+/** Understands how a call at `address` failed; `seen` is what its last connection came to. */
+export function toFailure(error: ServiceError, address: string, seen?: ConnectFault): Failure {
   const told = error.metadata?.get(errorMetadata)[0];
   if (typeof told === 'string' && Object.hasOwn(errorTable, told)) return fromServer(told as ErrorCode, error, address);
   const { details } = error;
   const fail = (kind: Failure['kind'], code: ClientErrorCode, isLinkDown: boolean, message = details): Failure => ({
     kind,
     isLinkDown,
-    isNobody: kind === 'undone',
     error: new ClientError(code, `${address}: ${message}`, { cause: error }),
   });
   switch (error.code) {
     case status.UNAVAILABLE:
       // The library says so where no connection was there to send on; else the request may have left.
-      return /^No connection established|^Name resolution failed/.test(details)
-        ? fail('undone', 'unavailable', true)
-        : fail('unknown', 'unavailable', true);
+      if (/^No connection established|^Name resolution failed/.test(details))
+        return noConnection(address, error, socketFault(details) ?? (/Protocol error/.test(details) ? notGrpc : seen));
+      return fail('unknown', 'unavailable', true);
     case status.DEADLINE_EXCEEDED:
       // What the call was waiting for stands last; before it may stand how long earlier steps took.
       return /(Waiting for LB pick|waiting for name resolution)$/.test(details)
-        ? fail('undone', 'unavailable', true, 'no connection in time')
+        ? noConnection(address, error, seen ?? noAnswer)
         : fail('unknown', 'timeout', true, 'no answer in time');
     case status.CANCELLED:
     case status.UNKNOWN:
@@ -98,11 +107,19 @@ export function toFailure(error: ServiceError, address: string): Failure {
     case status.DATA_LOSS:
       return fail('unknown', 'internal', false);
     case status.RESOURCE_EXHAUSTED:
-      if (/larger than max|^a message above/.test(details)) return fail('final', 'too-large', false);
+      if (/larger than max|^a message above/.test(details))
+        return fail('final', 'too-large', false, `the request is too large: ${details}`);
       return fail('final', 'busy', false);
     default:
       return fail('final', statuses[error.code] ?? 'internal', false);
   }
+}
+
+/** No connection was there, so that nothing was sent. */
+export function noConnection(address: string, cause: Error, fault: ConnectFault | undefined): Failure {
+  const message = fault ? `${address} ${fault.text}` : `${address}: no connection could be made`;
+  const error = new ClientError('unavailable', message, { cause, reason: fault?.reason });
+  return { kind: 'undone', isLinkDown: true, isNobody: true, fault, error };
 }
 
 function fromServer(code: ErrorCode, error: ServiceError, address: string): Failure {
@@ -110,7 +127,10 @@ function fromServer(code: ErrorCode, error: ServiceError, address: string): Fail
     kind,
     // What stops or has no leader may be better next time, so it stays in use, but others are asked first.
     isLinkDown: code === 'stopping',
-    error: new ClientError(ours, kind === 'final' ? error.details : `${address}: ${error.details}`, { cause: error }),
+    error: new ClientError(ours, isOfAll(code) ? error.details : `${address}: ${error.details}`, {
+      cause: error,
+      reason: code === 'no-leader' ? 'no-leader' : undefined,
+    }),
   });
   if (undone.has(code)) return fail('undone', code === 'not-leader' ? 'not-leader' : 'unavailable');
   if (code === 'unknown-outcome') return fail('unknown', 'unknown-outcome');
@@ -119,6 +139,13 @@ function fromServer(code: ErrorCode, error: ServiceError, address: string): Fail
   if (code === 'key-reused') return fail('final', 'bad-argument');
   if (code === 'method-not-allowed') return fail('final', 'unsupported');
   if (code === 'no-leader' || code === 'not-ready' || code === 'stopping') return fail('undone', 'unavailable');
+  // No leader took it in the time of this attempt, and nothing was done: another server may know one.
+  if (code === 'timeout') return fail('undone', 'timeout');
   if (code === 'overloaded') return fail('final', 'busy');
   return fail('final', code);
+}
+
+/** What any server of the cluster would say, so that it does not matter who did. */
+function isOfAll(code: ErrorCode): boolean {
+  return ['bad-argument', 'not-found', 'precondition-failed', 'too-large', 'key-reused', 'full'].includes(code);
 }

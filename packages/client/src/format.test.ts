@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatBytes, formatServer, formatStatus } from './format.js';
+import { formatBytes, formatSaved, formatServer, formatStatus } from './format.js';
 
 test('a server is printed as the original prints it, false and empty fields left out', () => {
   const server = { id: 'node1', rpcAddr: '127.0.0.1:9200', isLeader: true, voteStatus: 'Voter' as const };
@@ -31,5 +31,17 @@ test('bytes are told in the unit that fits', () => {
     '1.5 KiB',
     '20.0 MiB',
     '3.0 TiB',
+  ]);
+});
+
+test('what was saved of one server alone says how far that is, and what may be missing', () => {
+  const moment = {
+    ...{ entries: 1, liveBytes: 60, id: 'node3', cluster: 'c' },
+    ...{ appliedIndex: 4711, appliedTerm: 7, stampMs: 1_700_000_000_000 },
+  };
+  assert.equal(formatSaved(2_048, 'linearizable', moment), 'saved 1 entry, 2.0 KiB');
+  assert.deepEqual(formatSaved(2_048, 'local', moment).split('\n'), [
+    'saved 1 entry, 2.0 KiB, as node3 alone has them: applied index 4711, term 7, log time 2023-11-14T22:13:20.000Z',
+    'the last acknowledged writes may be missing; of several survivors take the highest applied index',
   ]);
 });

@@ -1,4 +1,5 @@
-import type { NodeStatus, ServerInfo } from '@dcache/protocol';
+import type { NodeStatus, SavedMoment, ServerInfo } from '@dcache/protocol';
+import type { SaveLevel } from './command-line.js';
 
 /** A server as the original's client prints it: protobuf text on one line, false and empty fields left out. */
 export function formatServer(server: ServerInfo): string {
@@ -42,4 +43,17 @@ export function formatBytes(bytes: number): string {
     power++;
   }
   return `${power === 0 ? bytes : bytes.toFixed(1)} ${units[power]}`;
+}
+
+/** What was saved; of one server's own state also how far that is, so that survivors can be compared. */
+export function formatSaved(bytes: number, level: SaveLevel, moment: SavedMoment): string {
+  const saved = `saved ${counted(moment.entries)}, ${formatBytes(bytes)}`;
+  if (level !== 'local') return saved;
+  const { id, appliedIndex, appliedTerm, stampMs } = moment;
+  const place = `applied index ${appliedIndex}, term ${appliedTerm}, log time ${new Date(stampMs).toISOString()}`;
+  return `${saved}, as ${id} alone has them: ${place}\nthe last acknowledged writes may be missing; of several survivors take the highest applied index`;
+}
+
+export function counted(entries: number): string {
+  return entries === 1 ? '1 entry' : `${entries} entries`;
 }

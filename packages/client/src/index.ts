@@ -14,7 +14,7 @@
  * Read next: `client.ts`, then `caller.ts` (what is sent again, and to whom), `session.ts` (why that is applied once),
  * `topology.ts`, `link.ts` (one gRPC channel), `admin.ts`, and `main.ts` (the command line).
  */
-export type { EntryView, NodeStatus, ReadLevel, RestoreResult, ServerInfo } from '@dcache/protocol';
+export type { EntryView, NodeStatus, ReadLevel, RestoreResult, SavedMoment, ServerInfo } from '@dcache/protocol';
 export type { Admin, RestoreOptions, SaveOptions } from './admin.js';
 export type { CallOptions } from './caller.js';
 export {
@@ -27,7 +27,9 @@ export {
   type SetManyEntry,
   type SetOptions,
 } from './client.js';
+export type { ClientErrorReason } from './connect-fault.js';
 export { ClientError, type ClientErrorCode } from './errors.js';
 export { formatServer } from './format.js';
 export { main } from './main.js';
-export type { ClientOptions, TlsOptions } from './options.js';
+export type { ClientOptions } from './options.js';
+export type { TlsOptions } from './tls.js';

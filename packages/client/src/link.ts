@@ -1,7 +1,11 @@
 import type { GrpcMethod } from '@dcache/protocol';
-import { type ChannelCredentials, credentials, Client as GrpcClient, Metadata, type ServiceError } from '@grpc/grpc-js';
-import { ClientError, type Failure, toFailure } from './errors.js';
-import type { TlsOptions } from './options.js';
+import { Client as GrpcClient, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { splitAddress } from './address.js';
+import { type ConnectFault, speaksNoTls, wantsTls } from './connect-fault.js';
+import { LinkCredentials } from './credentials.js';
+import { ClientError, type Failure, noConnection, toFailure } from './errors.js';
+import { answersHttp2, answersTls } from './probe.js';
+import type { TlsOptions } from './tls.js';
 
 export interface LinkOptions {
   readonly tls: TlsOptions | undefined;
@@ -28,12 +32,18 @@ export class AttemptError extends Error {
 /** The first time for which a server that cannot be reached is asked last; it doubles up to the second. */
 const firstDownMs = 250;
 const lastDownMs = 5_000;
+/** How long a look at what answers at an address may take. */
+const probeMs = 1_000;
 
 /** One server's gRPC channel. It connects with its first call. */
 export class Link {
   readonly address: string;
   readonly #grpc: GrpcClient;
   readonly #token: string | undefined;
+  readonly #credentials: LinkCredentials;
+  readonly #closing = new AbortController();
+  /** What a look at the address told, after a connection that said nothing. */
+  #probing: Promise<ConnectFault | undefined> | undefined;
   readonly #calls = new Set<{ cancel(): void }>();
   #isRetired = false;
   #isClosed = false;
@@ -43,7 +53,8 @@ export class Link {
   constructor(address: string, options: LinkOptions) {
     this.address = address;
     this.#token = options.token;
-    this.#grpc = new GrpcClient(address, toCredentials(options.tls), {
+    this.#credentials = new LinkCredentials(splitAddress(address).host, options.tls);
+    this.#grpc = new GrpcClient(address, this.#credentials, {
       'grpc.max_receive_message_length': -1,
       'grpc.max_send_message_length': -1,
       // What may be sent again is decided above, by session.
@@ -58,7 +69,6 @@ export class Link {
       ...(options.tls?.serverName === undefined
         ? {}
         : {
-            'grpc.ssl_target_name_override': options.tls.serverName,
             'grpc.default_authority': options.tls.serverName,
           }),
     });
@@ -108,7 +118,7 @@ export class Link {
     try {
       yield* call as AsyncIterable<Response>;
     } catch (error) {
-      throw this.#failed(error as ServiceError, signal);
+      throw await this.#failed(error as ServiceError, { deadlineMs: performance.now() + probeMs, signal });
     } finally {
       signal?.removeEventListener('abort', abort);
       call.cancel();
@@ -151,9 +161,11 @@ export class Link {
   /** Ends every call that is under way. */
   close(): void {
     this.#isClosed = true;
+    this.#closing.abort();
     // Closing the channel alone would let them go on.
     for (const call of this.#calls) call.cancel();
     this.#grpc.close();
+    this.#credentials.close();
   }
 
   #attempt<Response>(
@@ -168,8 +180,9 @@ export class Link {
       }
       const call = start((error, response) => {
         signal?.removeEventListener('abort', abort);
-        if (error) reject(this.#failed(error, signal));
+        if (error) this.#failed(error, options).then(reject, reject);
         else {
+          this.#probing = undefined;
           this.#downMs = 0;
           this.#downUntilMs = 0;
           resolve(response as Response);
@@ -182,15 +195,31 @@ export class Link {
     });
   }
 
-  #failed(error: ServiceError, signal: AbortSignal | undefined): AttemptError {
+  async #failed(error: ServiceError, options: AttemptOptions): Promise<AttemptError> {
+    const { signal } = options;
     if (signal?.aborted || this.#isClosed)
       return new AttemptError({ kind: 'unknown', isLinkDown: false, error: stopped(signal) });
-    const failure = toFailure(error, this.address);
+    let failure = toFailure(error, this.address, this.#credentials.fault);
     if (failure.isLinkDown) {
       this.#downMs = Math.min(lastDownMs, Math.max(firstDownMs, this.#downMs * 2));
       this.#downUntilMs = performance.now() + this.#downMs;
     }
+    if (failure.fault?.isGuess) {
+      const known = await this.#probe(options);
+      if (known) failure = noConnection(this.address, error, known);
+    }
     return new AttemptError(failure);
+  }
+
+  /** Looks once, and again only after an answer, whether the other side speaks TLS where this one does not, or the other way. */
+  #probe({ deadlineMs, signal }: AttemptOptions): Promise<ConnectFault | undefined> {
+    const target = splitAddress(this.address);
+    const ms = Math.min(probeMs, deadlineMs - performance.now());
+    const ends = signal ? AbortSignal.any([signal, this.#closing.signal]) : this.#closing.signal;
+    this.#probing ??= this.#credentials._isSecure()
+      ? answersHttp2(target, ms, ends).then((does) => (does ? speaksNoTls : undefined))
+      : answersTls(target, ms, ends).then((does) => (does ? wantsTls : undefined));
+    return this.#probing;
   }
 
   #settled(call: { cancel(): void }): void {
@@ -249,13 +278,4 @@ function stopped(signal: AbortSignal | undefined): ClientError {
 /** gRPC counts on the wall clock; what is left is measured on the monotonic one. */
 function toDeadline(options: AttemptOptions): number {
   return Date.now() + Math.max(1, options.deadlineMs - performance.now());
-}
-
-function toCredentials(tls: TlsOptions | undefined): ChannelCredentials {
-  if (!tls) return credentials.createInsecure();
-  return credentials.createSsl(pem(tls.ca), pem(tls.key), pem(tls.cert));
-}
-
-function pem(text: Uint8Array | string | undefined): Buffer | null {
-  return text === undefined ? null : Buffer.from(text as string);
 }

@@ -3,8 +3,8 @@ import { CommanderError } from 'commander';
 import { Client } from './client.js';
 import { type Connection, ExitCode, parseCommandLine } from './command-line.js';
 import { ClientError, type ClientErrorCode } from './errors.js';
-import type { TlsOptions } from './options.js';
 import { run } from './run.js';
+import type { TlsOptions } from './tls.js';
 import { version } from './version.js';
 
 const exitCodes: Partial<Record<ClientErrorCode, ExitCode>> = {
@@ -22,7 +22,11 @@ export async function main(args: readonly string[]): Promise<number> {
   try {
     const { connection, action } = parseCommandLine(args, version);
     await using client = await connect(connection);
-    return await run(client, action, { isJson: connection.isJson, progress: process.stderr });
+    return await run(client, action, {
+      address: connection.addresses[0] ?? '',
+      isJson: connection.isJson,
+      progress: process.stderr,
+    });
   } catch (error) {
     // Commander has printed its own message, and calls help an error with exit code 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;

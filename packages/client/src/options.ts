@@ -1,14 +1,6 @@
 import type { ReadLevel } from '@dcache/protocol';
-
-export interface TlsOptions {
-  /** PEM of the authorities whose servers are trusted. Default the system's. */
-  readonly ca?: Uint8Array | string | undefined;
-  /** PEM of this client's certificate, where the server asks for one; with `key`. */
-  readonly cert?: Uint8Array | string | undefined;
-  readonly key?: Uint8Array | string | undefined;
-  /** The name that the server's certificate must bear. Default the host that is dialled. */
-  readonly serverName?: string | undefined;
-}
+import { checkAddress } from './address.js';
+import { checkTls, type TlsOptions } from './tls.js';
 
 export interface ClientOptions {
   /** `host:port` of any server of the cluster, or of several: one that answers is enough. */
@@ -58,10 +50,9 @@ export function resolveOptions(options: ClientOptions): ResolvedOptions {
   if (addresses.length === 0) throw new TypeError('address is empty; it takes host:port of at least one server');
   for (const address of addresses) checkAddress(address);
   const tls = options.tls === true ? {} : options.tls || undefined;
-  if (tls && (tls.cert === undefined) !== (tls.key === undefined))
-    throw new TypeError('tls has one of cert and key; it takes both or neither');
+  if (tls) checkTls(tls);
   if (options.token !== undefined && !/^[\x21-\x7e]+$/.test(options.token))
-    throw new TypeError('token is empty or has characters that no header takes');
+    throw new TypeError('token is empty or has other characters; it takes visible ASCII characters without spaces');
   return {
     addresses,
     timeoutMs: milliseconds('timeoutMs', options.timeoutMs ?? 10_000),
@@ -74,14 +65,6 @@ export function resolveOptions(options: ClientOptions): ResolvedOptions {
     maxPendingWrites: integer('maxPendingWrites', options.maxPendingWrites ?? 2_000, 1, 4_000),
     sessionTtlMs: integer('sessionTtlMs', options.sessionTtlMs ?? 300_000, 1_000, 86_400_000),
   };
-}
-
-function checkAddress(address: string): void {
-  const parts = /^(\[[0-9a-fA-F:.]+\]|[^\s:[\]/]+):(\d{1,5})$/.exec(address);
-  if (!parts || Number(parts[2]) > 65_535)
-    throw new TypeError(
-      `address is ${JSON.stringify(address)}; it takes host:port of a server, such as localhost:9200`,
-    );
 }
 
 function milliseconds(name: string, value: number): number {

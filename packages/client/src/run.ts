@@ -1,13 +1,16 @@
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
+import type { SavedMoment } from '@dcache/protocol';
 import { bench, formatBench } from './bench.js';
 import type { Client } from './client.js';
 import { type Action, ExitCode } from './command-line.js';
-import { formatBytes, formatServer, formatStatus } from './format.js';
+import { counted, formatBytes, formatSaved, formatServer, formatStatus } from './format.js';
 import { Progress } from './progress.js';
 
 export interface Surroundings {
+  /** The first address that was given. */
+  readonly address: string;
   readonly isJson: boolean;
   /** Where progress is shown, if it is a terminal. */
   readonly progress: NodeJS.WriteStream;
@@ -100,21 +103,24 @@ async function status(client: Client, isJson: boolean): Promise<ExitCode> {
   return views.some((view) => 'error' in view) ? ExitCode.unavailable : ExitCode.ok;
 }
 
-async function save(client: Client, { file }: Of<'snapshot-save'>, surroundings: Surroundings): Promise<ExitCode> {
+async function save(client: Client, action: Of<'snapshot-save'>, surroundings: Surroundings): Promise<ExitCode> {
+  const { file, level } = action;
   const progress = new Progress(surroundings.progress);
-  let entries = 0;
-  let expected = 0;
+  let moment: SavedMoment | undefined;
   let bytes = 0;
   const chunks = client.admin.saveSnapshot({
-    onSize: (size) => {
-      entries = size.entries;
-      expected = size.liveBytes;
+    level,
+    // The others may not be asked instead: each holds something else.
+    ...(level === 'local' ? { address: surroundings.address } : {}),
+    onMoment: (known) => {
+      moment = known;
     },
   });
   const copyTo = async (put: (chunk: Uint8Array) => Promise<unknown>): Promise<void> => {
     for await (const chunk of chunks) {
       bytes += chunk.length;
       await put(chunk);
+      const expected = moment?.liveBytes ?? 0;
       progress.show(`saved ${formatBytes(bytes)} of about ${formatBytes(expected)}`, bytes / Math.max(expected, 1));
     }
   };
@@ -123,8 +129,8 @@ async function save(client: Client, { file }: Of<'snapshot-save'>, surroundings:
   progress.clear();
   // Standard output may be the snapshot itself.
   const text = surroundings.isJson
-    ? JSON.stringify({ file, entries, bytes })
-    : `saved ${counted(entries)}, ${formatBytes(bytes)}`;
+    ? JSON.stringify({ file, bytes, level, ...moment })
+    : formatSaved(bytes, level, moment!);
   (file === '-' ? process.stderr : process.stdout).write(`${text}\n`);
   return ExitCode.ok;
 }
@@ -171,10 +177,6 @@ async function restore(client: Client, action: Of<'snapshot-restore'>, surroundi
     progress.clear();
     source.destroy();
   }
-}
-
-function counted(entries: number): string {
-  return entries === 1 ? '1 entry' : `${entries} entries`;
 }
 
 function line(text: string): void {

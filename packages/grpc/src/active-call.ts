@@ -4,6 +4,7 @@ import type { HeaderList } from './core/header-decoder.js';
 import type { FixedHeader } from './core/header-encoder.js';
 import { ErrorCode } from './core/http2-error.js';
 import type { Stream, Trailers } from './core/stream.js';
+import type { Dated } from './deadlines.js';
 import { type BodyFault, type Message, MessageReader } from './message-reader.js';
 import type { Route } from './service.js';
 import type { Session } from './session.js';
@@ -15,8 +16,16 @@ const okStatus: FixedHeader = { name: 'grpc-status', value: '0' };
 const answerHeaders: readonly FixedHeader[] = [contentType];
 const okTrailers: Trailers = { fixed: [okStatus], others: [] };
 
+/** A time that was over before the call began, too. */
+export const late: StatusError = {
+  code: Status.deadlineExceeded,
+  details: 'the time that the client gave the call (grpc-timeout) is over; what it asked for may still be done',
+};
+
 /** A call from its headers to its status: the body becomes messages, these go to the handler, its answer goes out. */
-export class ActiveCall {
+export class ActiveCall implements Dated {
+  /** By the server's clock; infinite where the client set none. */
+  readonly deadlineMs: number;
   readonly #session: Session;
   readonly #stream: Stream<ActiveCall>;
   readonly #route: Route;
@@ -40,7 +49,9 @@ export class ActiveCall {
     route: Route,
     headers: HeaderList,
     encoding: string | undefined,
+    deadlineMs: number,
   ) {
+    this.deadlineMs = deadlineMs;
     this.#session = session;
     this.#stream = stream;
     this.#route = route;
@@ -51,6 +62,11 @@ export class ActiveCall {
 
   get peer(): string {
     return this.#session.peer;
+  }
+
+  /** It is answered, and nothing runs for it. */
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   onData(bytes: Buffer, isEnd: boolean): void {
@@ -97,6 +113,19 @@ export class ActiveCall {
     }
     this.#over();
     this.#streaming?.cancel();
+  }
+
+  /** The client's time for the call is over: it hears so, and who works for it may stop (gRPC's guide to deadlines). */
+  expire(): void {
+    if (this.#isOver) return;
+    if (!this.#unary) {
+      this.end(late);
+      this.#streaming?.cancel();
+      return;
+    }
+    // As with one that was given up: the handler is counted until it answers, which nobody hears then.
+    this.#unary.cancelled = true;
+    this.#session.connection.respond(this.#stream, 200, answerHeaders, statusHeaders(late), true);
   }
 
   drained(): void {
@@ -147,7 +176,7 @@ export class ActiveCall {
     const request = this.#decode(bytes);
     if (request === undefined) return;
     if (method.responseStream) return this.#startStreaming(request);
-    const call = new UnaryCall(request, this.#headers, this);
+    const call = new UnaryCall(request, this.#headers, this, this.deadlineMs);
     this.#unary = call;
     this.#run(() => handler(call, (error, response) => this.#answer(error, response)));
   }
@@ -183,7 +212,7 @@ export class ActiveCall {
 
   #startStreaming(request: unknown): void {
     const { method, handler } = this.#route;
-    const call = new StreamCall(method, this.#headers, this, request);
+    const call = new StreamCall(method, this.#headers, this, this.deadlineMs, request);
     this.#streaming = call;
     if (request !== undefined) call.receiveEnd();
     this.#run(() => handler(call, (error, response) => this.#answer(error, response)));
@@ -252,7 +281,7 @@ export class ActiveCall {
   #over(): void {
     this.#isOver = true;
     this.#reader?.release();
-    this.#session.callOver();
+    this.#session.callOver(this);
   }
 }
 

@@ -18,14 +18,17 @@ export interface Responder {
 /** What a handler of one request is given; the shape is that of grpc-js's `ServerUnaryCall`. */
 export class UnaryCall {
   readonly request: unknown;
-  /** The client is not interested any more. */
+  /** The client is not interested any more: it gave the call up, is gone, or its time is over. */
   cancelled = false;
+  /** When the client stops waiting, by the server's `Clock.monotonicMs`; infinite where it did not say. */
+  readonly deadlineMs: number;
   readonly #headers: HeaderList;
   readonly #responder: Responder;
   #metadata: CallMetadata | undefined;
 
-  constructor(request: unknown, headers: HeaderList, responder: Responder) {
+  constructor(request: unknown, headers: HeaderList, responder: Responder, deadlineMs: number) {
     this.request = request;
+    this.deadlineMs = deadlineMs;
     this.#headers = headers;
     this.#responder = responder;
   }
@@ -52,6 +55,8 @@ export class StreamCall extends Duplex {
   /** The one request where only responses stream. */
   readonly request: unknown;
   cancelled = false;
+  /** As a `UnaryCall`'s. */
+  readonly deadlineMs: number;
   readonly #method: Method;
   readonly #responder: Responder;
   #onRoom: (() => void) | undefined;
@@ -60,7 +65,7 @@ export class StreamCall extends Duplex {
   readonly #unread: { readonly message: unknown; readonly bytes: number }[] = [];
   #isWanted = false;
 
-  constructor(method: Method, headers: HeaderList, responder: Responder, request?: unknown) {
+  constructor(method: Method, headers: HeaderList, responder: Responder, deadlineMs: number, request?: unknown) {
     // Who has read all requests has not answered yet: the end of one side must not destroy the other.
     super({
       objectMode: true,
@@ -71,6 +76,7 @@ export class StreamCall extends Duplex {
     });
     this.metadata = new CallMetadata(headers);
     this.request = request;
+    this.deadlineMs = deadlineMs;
     this.#method = method;
     this.#responder = responder;
     this.on('error', (error: StatusError) => this.finish(error));
@@ -110,7 +116,7 @@ export class StreamCall extends Duplex {
     if (this.cancelled) return;
     this.cancelled = true;
     this.#isEnded = true;
-    this.emit('cancelled', 'the client went away');
+    this.emit('cancelled', 'the client does not wait any more');
     this.#unread.length = 0;
     this.receiveEnd();
     this.drained();

@@ -6,6 +6,7 @@ import { afterEach, test } from 'node:test';
 import { SeededRandom } from '@dcache/base';
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import type { StreamCall, UnaryCall } from './call.js';
+import { HandClock } from './clock.test.helper.js';
 import { frame, hello, literal, postHeaders, u32 } from './connection.test.helper.js';
 import { FrameType, Setting } from './core/frame.js';
 import { GrpcServer, type GrpcServerOptions } from './server.js';
@@ -319,7 +320,10 @@ test('what is no gRPC request gets a status of HTTP; a body that is no message g
     const { response, trailers } = await raw(session, { ':path': echo.path, ...headers }, body);
     return String(trailers['grpc-status'] ?? response['grpc-status'] ?? `HTTP ${response[':status']}`);
   };
-  assert.equal(await status({ 'content-type': 'text/plain' }, Buffer.alloc(0)), 'HTTP 415');
+  for (const type of ['text/plain', '', 'application/grpc-web', 'application/grpcx', 'x application/grpc'])
+    assert.equal(await status({ 'content-type': type }, message(Buffer.alloc(0))), 'HTTP 415', type);
+  for (const type of ['application/grpc', 'application/grpc+proto', 'application/grpc; charset=utf-8'])
+    assert.equal(await status({ 'content-type': type }, message(Buffer.alloc(0))), '0', type);
   assert.equal(await status({ ':method': 'PUT' }, Buffer.alloc(0)), 'HTTP 405');
   assert.equal(await status({}, Buffer.alloc(0)), '13', 'no message');
   assert.equal(await status({}, Buffer.from([0, 0, 0])), '13', 'a part of a prefix');
@@ -338,6 +342,38 @@ test('what is no gRPC request gets a status of HTTP; a body that is no message g
     'an encoding that is not known',
   );
   assert.equal(await status({}, message(Buffer.alloc(1_000))), '0');
+});
+
+test('an unknown method, service or encoding is UNIMPLEMENTED and says what is known; te may be left out', async () => {
+  const { port } = await start();
+  const session = http2(port);
+  const ask = async (headers: Record<string, string>, body = message(Buffer.from('x'))) => {
+    const { response, trailers } = await raw(session, headers, body);
+    assert.equal(response[':status'], 200);
+    return { ...response, ...trailers };
+  };
+  for (const path of [
+    '/test.Echo/None',
+    '/test.None/Unary',
+    '/test.Echo',
+    '/',
+    '/test.Echo/Unary/',
+    '/test.echo/Unary',
+  ]) {
+    const got = await ask({ ':path': path });
+    assert.deepEqual([got['grpc-status'], got['grpc-message']], ['12', `there is no method ${path}`]);
+  }
+  const encoded = await ask({ ':path': echo.path, 'grpc-encoding': 'br' }, message(Buffer.from('x'), 1));
+  assert.deepEqual([encoded['grpc-status'], encoded['grpc-accept-encoding']], ['12', 'identity,deflate,gzip']);
+  assert.match(String(encoded['grpc-message']), /^grpc-encoding is br; allowed are identity,deflate,gzip$/);
+  const identity = await ask({ ':path': echo.path, 'grpc-encoding': 'identity' }, message(Buffer.from('x'), 1));
+  assert.equal(identity['grpc-status'], '13', 'compressed, and said to be not');
+  const broken = await ask({ ':path': echo.path, 'grpc-encoding': 'gzip' }, message(Buffer.from('no gzip'), 1));
+  assert.equal(broken['grpc-status'], '13');
+  const bare = session.request({ ':method': 'POST', ':path': echo.path, 'content-type': 'application/grpc' });
+  bare.end(message(Buffer.from('x')));
+  const [trailers] = await once(bare.resume(), 'trailers');
+  assert.equal(trailers['grpc-status'], '0');
 });
 
 test('compressed requests are read, and one that unpacks to more than a message may be is refused', async () => {
@@ -540,6 +576,108 @@ test('a silent client is asked whether it is there, and let go when it says noth
   }
   await closed;
   assert.equal(server.connections, 1);
+});
+
+test('a call whose time is over is answered DEADLINE_EXCEEDED, and counts until its handler is done', async () => {
+  const clock = new HandClock();
+  const { port, held } = await start({ clock, maxCalls: 1 });
+  const session = http2(port);
+  const answered = raw(session, { ':path': '/test.Echo/Hold', 'grpc-timeout': '500m' }, message(Buffer.from('x')));
+  await until(() => held.length === 1);
+  const { call, answer } = held[0]!;
+  assert.equal(call.deadlineMs, clock.nowMs + 500);
+  clock.pass(499);
+  assert.equal(call.cancelled, false);
+  clock.pass(1);
+  const { response, body } = await answered;
+  assert.deepEqual([response['grpc-status'], body.length], ['4', 0]);
+  assert.match(String(response['grpc-message']), /time that the client gave the call .* may still be done/);
+  assert.equal(call.cancelled, true);
+  await assert.rejects(raw(session, { ':path': echo.path }, message(Buffer.from('y'))), /REFUSED_STREAM/);
+  answer(null, Buffer.from('too late'));
+  const next = await raw(session, { ':path': echo.path }, message(Buffer.from('y')));
+  assert.deepEqual([next.trailers['grpc-status'], next.body.subarray(5).toString()], ['0', 'y']);
+});
+
+test('a call that is answered in its time, or has none, is left alone, and leaves no timer', async () => {
+  const clock = new HandClock();
+  const { port, held, server } = await start({ clock });
+  const session = http2(port);
+  const idle = clock.pending;
+  for (const timeout of ['1S', '2S']) {
+    const quick = await raw(session, { ':path': echo.path, 'grpc-timeout': timeout }, message(Buffer.from('x')));
+    assert.equal(quick.trailers['grpc-status'], '0');
+  }
+  clock.pass(1_000);
+  assert.equal(clock.pending, idle, 'nothing is left that a timer would wait for');
+  const endless = raw(session, { ':path': '/test.Echo/Hold' }, message(Buffer.from('x')));
+  await until(() => held.length === 1);
+  assert.equal(held[0]!.call.deadlineMs, Number.POSITIVE_INFINITY);
+  clock.pass(5_000);
+  assert.equal(held[0]!.call.cancelled, false);
+  held[0]!.answer(null, Buffer.from('done'));
+  assert.equal((await endless).body.subarray(5).toString(), 'done');
+  const gone = raw(session, { ':path': '/test.Echo/Hold', 'grpc-timeout': '1H' }, message(Buffer.from('x')));
+  await until(() => held.length === 2);
+  const timers = clock.pending;
+  session.destroy();
+  // A client that is gone hears nothing, however it ends.
+  await gone.catch(() => undefined);
+  await until(() => server.connections === 0);
+  assert.equal(clock.pending, timers - 1);
+});
+
+test('a call whose message has not come in its time, and one that streams, end with their time', async () => {
+  const clock = new HandClock();
+  const { port, streams } = await start({ clock });
+  const session = http2(port);
+  const begin = (path: string, bytes: Buffer) => {
+    const request = session.request({
+      ...{ ':method': 'POST', ':path': path, 'content-type': 'application/grpc', 'grpc-timeout': '2S' },
+    });
+    request.on('error', () => undefined);
+    request.write(bytes);
+    request.resume();
+    return new Promise<string | undefined>((resolve) => {
+      for (const event of ['response', 'trailers'] as const)
+        request.on(event, (got: IncomingHttpHeaders) => {
+          if (got['grpc-status'] !== undefined) resolve(String(got['grpc-status']));
+        });
+    });
+  };
+  const part = message(Buffer.alloc(10)).subarray(0, 12);
+  const statuses = [begin(echo.path, part), begin(gather.path, part), begin(both.path, message(Buffer.from('x')))];
+  await until(() => streams.length === 2);
+  await new Promise((resolve) => session.ping(resolve));
+  clock.pass(2_000);
+  assert.deepEqual(await Promise.all(statuses), ['4', '4', '4']);
+  assert.ok(streams.every((call) => call.cancelled));
+});
+
+test('a time that is over already starts nothing, and one that is none is an error that says what is', async () => {
+  const { port, held } = await start({ clock: new HandClock() });
+  const session = http2(port);
+  const status = async (timeout: string): Promise<IncomingHttpHeaders> => {
+    let answered: IncomingHttpHeaders | undefined;
+    raw(session, { ':path': '/test.Echo/Hold', 'grpc-timeout': timeout }, message(Buffer.from('x'))).then(
+      ({ response }) => {
+        answered = response;
+      },
+      () => undefined,
+    );
+    await until(() => answered !== undefined || held.length > 0);
+    return answered ?? assert.fail(`with ${timeout} the handler began`);
+  };
+  assert.equal((await status('0m'))['grpc-status'], '4');
+  for (const timeout of ['5', '5s', '-1S', '123456789S', '1.5S', 'S']) {
+    const got = await status(timeout);
+    assert.equal(got['grpc-status'], '13', timeout);
+    assert.match(
+      decodeURIComponent(String(got['grpc-message'])),
+      /grpc-timeout is ".*"; it takes 1 to 8 digits and H, M/,
+    );
+  }
+  assert.equal(held.length, 0);
 });
 
 test('headers of any names and values arrive as they were sent, in any order and number', async () => {

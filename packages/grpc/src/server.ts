@@ -54,7 +54,8 @@ export class GrpcServer {
   accept(socket: Socket): void {
     const { maxMessageBytes = 4_194_304, maxCalls = 1_000, authorize, logger = silentLogger } = this.#options;
     const onClose = (session: Session): void => void this.#sessions.delete(session);
-    const parts = { routes: this.#routes, authorize, maxMessageBytes, maxCalls, budget: this.#budget, logger, onClose };
+    const bounds = { authorize, maxMessageBytes, maxCalls, budget: this.#budget };
+    const parts = { routes: this.#routes, ...bounds, clock: this.#clock, logger, onClose };
     this.#sessions.add(new Session(socket, parts));
   }
 

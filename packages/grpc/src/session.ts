@@ -1,11 +1,13 @@
 import type { Socket } from 'node:net';
-import type { Logger } from '@dcache/base';
-import { ActiveCall, refuse, refuseHttp } from './active-call.js';
+import type { Clock, Logger } from '@dcache/base';
+import { ActiveCall, late, refuse, refuseHttp } from './active-call.js';
 import { acceptedEncodings, isAcceptedEncoding } from './compression.js';
 import { Connection, type ConnectionEvents } from './core/connection.js';
 import { type HeaderList, tooLong } from './core/header-decoder.js';
 import { ErrorCode } from './core/http2-error.js';
 import type { Stream } from './core/stream.js';
+import { parseTimeout } from './core/timeout.js';
+import { Deadlines } from './deadlines.js';
 import type { Budget } from './message-reader.js';
 import { CallMetadata } from './metadata.js';
 import type { Route, Routes } from './service.js';
@@ -20,6 +22,7 @@ export interface SessionParts {
   readonly maxMessageBytes: number;
   readonly maxCalls: number;
   readonly budget: Budget;
+  readonly clock: Clock;
   readonly logger: Logger;
   readonly onClose: (session: Session) => void;
 }
@@ -32,7 +35,7 @@ const lastWordsMs = 5_000;
 
 /** What a request's headers say, found once for a list that comes again and again. */
 type Target =
-  | { readonly route: Route; readonly encoding: string | undefined }
+  | { readonly route: Route; readonly encoding: string | undefined; readonly timeoutMs: number }
   | { readonly httpStatus: number }
   | { readonly error: StatusError };
 
@@ -44,6 +47,7 @@ export class Session implements ConnectionEvents<ActiveCall> {
   /** Calls that were not answered, those included that their client gave up while they ran. */
   #calls = 0;
   readonly #waitForDrain = new Set<ActiveCall>();
+  readonly #deadlines: Deadlines;
   #isFlushing = false;
   #isPaused = false;
   #isLeaving = false;
@@ -55,6 +59,7 @@ export class Session implements ConnectionEvents<ActiveCall> {
   constructor(socket: Socket, parts: SessionParts) {
     this.#socket = socket;
     this.#parts = parts;
+    this.#deadlines = new Deadlines(parts.clock);
     this.connection = new Connection(this, { maxStreams: parts.maxCalls });
     socket.on('data', (chunk: Buffer) => this.#onChunk(chunk));
     socket.on('drain', () => this.#onDrain());
@@ -91,8 +96,9 @@ export class Session implements ConnectionEvents<ActiveCall> {
     return true;
   }
 
-  callOver(): void {
+  callOver(call: ActiveCall): void {
     this.#calls--;
+    if (call.deadlineMs !== Number.POSITIVE_INFINITY) this.#deadlines.delete(call);
     if (this.#isLeaving && this.#calls === 0) this.output();
   }
 
@@ -129,12 +135,17 @@ export class Session implements ConnectionEvents<ActiveCall> {
     const target = this.#lastTarget!;
     if ('httpStatus' in target) return refuseHttp(this, stream, target.httpStatus);
     if ('error' in target) return refuse(this, stream, target.error);
-    const { route, encoding } = target;
+    const { route, encoding, timeoutMs } = target;
     const refusal = this.#parts.authorize?.(route.method.path, new CallMetadata(headers));
     if (refusal) return refuse(this, stream, refusal);
+    if (timeoutMs === 0) return refuse(this, stream, late);
+    const isTimed = timeoutMs !== Number.POSITIVE_INFINITY;
+    const nowMs = isTimed ? this.#parts.clock.monotonicMs() : 0;
     this.#calls++;
-    const call = new ActiveCall(this, stream, route, headers, encoding);
+    const call = new ActiveCall(this, stream, route, headers, encoding, nowMs + timeoutMs);
     stream.owner = call;
+    // A handler of streams has begun already, and may be done.
+    if (isTimed && !call.isOver) this.#deadlines.add(call, nowMs);
     if (isEnd) call.onData(Buffer.alloc(0), true);
   }
 
@@ -165,12 +176,14 @@ export class Session implements ConnectionEvents<ActiveCall> {
     let path = '';
     let type = '';
     let encoding: string | undefined;
+    let timeout: string | undefined;
     for (let i = 0; i < headers.length; i += 2) {
       const value = headers[i + 1]!;
       if (headers[i] === ':method') method = value;
       else if (headers[i] === ':path') path = value;
       else if (headers[i] === 'content-type') type = value;
       else if (headers[i] === 'grpc-encoding') encoding = value;
+      else if (headers[i] === 'grpc-timeout') timeout = timeout === undefined ? value : `${timeout}, ${value}`;
     }
     if (method !== 'POST') return { httpStatus: 405 };
     if (!/^application\/grpc($|[+;])/.test(type)) return { httpStatus: 415 };
@@ -186,7 +199,16 @@ export class Session implements ConnectionEvents<ActiveCall> {
         },
       };
     }
-    return { route, encoding };
+    const timeoutMs = timeout === undefined ? Number.POSITIVE_INFINITY : parseTimeout(timeout);
+    // Not taken for none: what the client meant as a bound would wait without one. The status is grpc-go's.
+    if (timeoutMs === undefined)
+      return {
+        error: {
+          code: Status.internal,
+          details: `grpc-timeout is ${JSON.stringify(timeout?.slice(0, 40))}; it takes 1 to 8 digits and H, M, S, m, u or n, such as 500m`,
+        },
+      };
+    return { route, encoding, timeoutMs };
   }
 
   #onChunk(chunk: Buffer): void {
@@ -227,6 +249,7 @@ export class Session implements ConnectionEvents<ActiveCall> {
   }
 
   #onClose(): void {
+    this.#deadlines.close();
     this.connection.abandon();
     this.#parts.onClose(this);
   }

@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import http from 'node:http';
 import http2client from 'node:http2';
 import { connect, type Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { afterEach, test } from 'node:test';
-import { http1, http2, preface } from './matchers.js';
+import { firstByte, http1, http2, preface } from './matchers.js';
 import { Mux, type MuxOptions } from './mux.js';
 
 const peerPreface = Buffer.from('\u00dcPEER', 'latin1');
@@ -124,4 +125,123 @@ test('a connection that breaks while its first bytes are read is forgotten', asy
   socket.resetAndDestroy();
   while (mux.stats().open > 0) await new Promise((resolve) => setImmediate(resolve));
   assert.equal(mux.stats().refused, 0);
+});
+
+/** A client whose connection is noted when the server ends it. */
+class Visitor {
+  readonly socket: Socket;
+  isClosed = false;
+  text = '';
+
+  constructor(port: number) {
+    this.socket = connect(port, '127.0.0.1');
+    this.socket.on('error', () => {});
+    this.socket.on('close', () => {
+      this.isClosed = true;
+    });
+    this.socket.on('data', (part) => {
+      this.text += part.toString('latin1');
+    });
+    visitors.push(this);
+  }
+}
+
+const visitors: Visitor[] = [];
+
+afterEach(() => {
+  for (const { socket } of visitors.splice(0)) socket.destroy();
+});
+
+async function until(what: string, condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  while (!condition()) {
+    assert.ok(Date.now() < deadline, what);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** Connections one after the other, so that the server takes them in this order. */
+async function visit(port: number, count: number): Promise<Visitor[]> {
+  const many: Visitor[] = [];
+  for (let i = 0; i < count; i++) {
+    const visitor = new Visitor(port);
+    many.push(visitor);
+    await once(visitor.socket, 'connect');
+  }
+  return many;
+}
+
+const closed = (many: readonly Visitor[]): number => many.filter((one) => one.isClosed).length;
+
+test('on a full port a new connection takes the place of the oldest that has said nothing, never of another', async () => {
+  const { mux, port, peers } = await start({ maxConnections: 10 });
+  const talkers = await visit(port, 4);
+  for (const { socket } of talkers) socket.write(peerPreface);
+  await until('the four are known', () => peers.length === 4);
+  const silent = await visit(port, 30);
+  await until('the oldest gave way', () => closed(silent) === 24);
+  assert.deepEqual(
+    silent.map((one) => one.isClosed),
+    silent.map((_, i) => i < 24),
+  );
+  assert.equal(closed(talkers), 0);
+  const [late] = await visit(port, 1);
+  late!.socket.write('GET /k HTTP/1.1\r\nHost: h\r\n\r\n');
+  await until('who comes last is answered', () => late!.text.includes('GET /k'));
+  for (const { socket } of talkers) socket.write('still here');
+  await until('and who came first still is', () => talkers.every((one) => one.text.endsWith('still here')));
+  const { open: openNow, dropped, timedOut } = mux.stats();
+  assert.deepEqual({ openNow, dropped, timedOut }, { openNow: 10, dropped: 25, timedOut: 0 });
+});
+
+test('on a port full of known connections a new one is closed, and there is room again when one of them goes', async () => {
+  const { mux, port, peers } = await start({ maxConnections: 3 });
+  const talkers = await visit(port, 3);
+  for (const { socket } of talkers) socket.write(peerPreface);
+  await until('all are known', () => peers.length === 3);
+  const [surplus] = await visit(port, 1);
+  await until('one too many', () => surplus!.isClosed);
+  assert.equal(closed(talkers), 0);
+  talkers[0]!.socket.destroy();
+  await until('it is gone', () => mux.stats().open === 2);
+  const [next] = await visit(port, 1);
+  next!.socket.write(peerPreface);
+  await until('there is room', () => peers.length === 4);
+});
+
+test('what a provisional route took over gives way too, until it is settled, itself or a stream within it', async () => {
+  const wrapped: Duplex[] = [];
+  const taken: Socket[] = [];
+  const { mux, port, peers } = await start({
+    maxConnections: 6,
+    routes: [
+      { name: 'claims', matcher: firstByte(0x43), accept: (socket) => void taken.push(socket), isProvisional: true },
+      {
+        name: 'wraps',
+        matcher: firstByte(0x57),
+        isProvisional: true,
+        accept: (socket) => {
+          // As TLS does: another stream with the same ends.
+          const inside = new Duplex({ read: () => {}, write: (_part, _encoding, done) => done() });
+          wrapped.push(Object.assign(inside, { remoteAddress: socket.remoteAddress, remotePort: socket.remotePort }));
+        },
+      },
+    ],
+  });
+  const inner = [{ name: 'peer', matcher: preface(peerPreface), accept: (socket: Socket) => void peers.push(socket) }];
+  const claimants = await visit(port, 2);
+  for (const { socket } of claimants) socket.write('C');
+  const wrappers = await visit(port, 2);
+  for (const { socket } of wrappers) socket.write('W');
+  await until('all are taken over', () => taken.length + wrapped.length === 4);
+  mux.settle(taken[1]!);
+  for (const inside of wrapped) mux.route(inside as Socket, inner);
+  wrapped[1]!.push(peerPreface);
+  await until('one is known from within', () => peers.length === 1);
+  const silent = await visit(port, 6);
+  await until('those that were not settled gave way', () => closed(silent) === 2);
+  const settled = [taken[1]!.remotePort, (wrapped[1] as unknown as Socket).remotePort];
+  for (const one of [...claimants, ...wrappers])
+    assert.equal(one.isClosed, !settled.includes(one.socket.localPort), `port ${one.socket.localPort}`);
+  for (const inside of wrapped) inside.destroy();
 });

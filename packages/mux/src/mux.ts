@@ -13,6 +13,11 @@ export interface Route {
    * What throws here closes the connection.
    */
   readonly accept: (socket: Socket) => void;
+  /**
+   * The first bytes say too little: a connection that this route took over stays a newcomer, which gives its place to
+   * others when the port is full, until `settle` is called for it or `route` for what was made of it. Default false.
+   */
+  readonly isProvisional?: boolean;
 }
 
 export interface MuxOptions {
@@ -22,7 +27,10 @@ export interface MuxOptions {
   readonly maxSniffBytes?: number;
   /** Time for the first bytes to come, in milliseconds. Default 10,000. */
   readonly sniffTimeoutMs?: number;
-  /** Connections open at once, of all protocols. Default 10,000. */
+  /**
+   * Connections open at once, of all protocols. When the port is full a new one takes the place of the oldest newcomer,
+   * one whose protocol is not known yet; where there is none it is closed. Default 10,000.
+   */
   readonly maxConnections?: number;
   /** Sent to a connection that nobody wants before it is closed. Default nothing. */
   readonly refusal?: Uint8Array;
@@ -38,6 +46,8 @@ export interface MuxStats {
   readonly refused: number;
   /** Closed because their first bytes did not come in time. */
   readonly timedOut: number;
+  /** Closed because the port was full: newcomers that others came after. */
+  readonly dropped: number;
 }
 
 /**
@@ -51,10 +61,19 @@ export class Mux {
   readonly #refusal: Uint8Array | undefined;
   readonly #logger: Logger;
   readonly #server: Server;
+  readonly #maxConnections: number;
   readonly #sockets = new Set<Socket>();
+  /**
+   * Of them those whose protocol is not known yet, the oldest first. Who speaks at once is one for a moment, so that it
+   * takes as many others in that moment to push him out: a bound for each address would stop less, and proxies too.
+   */
+  readonly #newcomers = new Set<Socket>();
+  /** Newcomers that a provisional route has, by their other end: what it makes of them has the same. */
+  readonly #provisional = new Map<string, Socket>();
   readonly #accepted = new Map<string, number>();
   #refused = 0;
   #timedOut = 0;
+  #dropped = 0;
 
   constructor(options: MuxOptions) {
     this.#routes = options.routes;
@@ -65,12 +84,8 @@ export class Mux {
     for (const route of this.#routes) this.#accepted.set(route.name, 0);
     // Half-open is for the routes to allow: HTTP clients may end their side after the request.
     this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 });
-    this.#server.maxConnections = options.maxConnections ?? 10_000;
-    this.#server.on('connection', (socket) => {
-      this.#sockets.add(socket);
-      socket.once('close', () => this.#sockets.delete(socket));
-      this.#sniff(socket, this.#routes);
-    });
+    this.#maxConnections = options.maxConnections ?? 10_000;
+    this.#server.on('connection', (socket) => this.#take(socket));
   }
 
   /** Binds; port 0 takes a free one. Rejects with a `MuxError` that names the address. */
@@ -105,6 +120,7 @@ export class Mux {
       accepted: Object.fromEntries(this.#accepted),
       refused: this.#refused,
       timedOut: this.#timedOut,
+      dropped: this.#dropped,
     };
   }
 
@@ -126,6 +142,39 @@ export class Mux {
     this.#sniff(socket, routes);
   }
 
+  /** A connection that a provisional route took over, or a stream that it made of it, is what it claims to be. */
+  settle(socket: Socket): void {
+    const end = endOf(socket);
+    this.#newcomers.delete(this.#provisional.get(end) ?? socket);
+    this.#provisional.delete(end);
+  }
+
+  #take(socket: Socket): void {
+    const end = endOf(socket);
+    this.#sockets.add(socket);
+    this.#newcomers.add(socket);
+    socket.once('close', () => {
+      this.#forget(socket);
+      if (this.#provisional.get(end) === socket) this.#provisional.delete(end);
+    });
+    this.#sniff(socket, this.#routes);
+    if (this.#sockets.size <= this.#maxConnections) return;
+    const [oldest = socket] = this.#newcomers;
+    this.#dropped++;
+    this.#logger.debug(
+      { from: oldest.remoteAddress },
+      'the port is full: a connection that has said nothing is closed',
+    );
+    // At once, and not when it is closed: the next one may be here before.
+    this.#forget(oldest);
+    oldest.destroy();
+  }
+
+  #forget(socket: Socket): void {
+    this.#sockets.delete(socket);
+    this.#newcomers.delete(socket);
+  }
+
   #sniff(socket: Socket, routes: readonly Route[]): void {
     let prefix: Buffer = Buffer.alloc(0);
     const done = (): void => {
@@ -133,6 +182,7 @@ export class Mux {
       socket.off('readable', look);
       socket.off('end', leave);
       socket.off('error', leave);
+      socket.off('close', done);
     };
     const leave = (): void => {
       done();
@@ -161,6 +211,7 @@ export class Mux {
     };
     socket.on('error', leave);
     socket.on('end', leave);
+    socket.on('close', done);
     socket.on('readable', look);
   }
 
@@ -169,6 +220,8 @@ export class Mux {
     // Removing the last `readable` listener leaves the stream neither flowing nor paused by request: say which.
     socket.pause();
     socket.unshift(prefix);
+    if (!route.isProvisional) this.settle(socket);
+    else if (this.#newcomers.has(socket)) this.#provisional.set(endOf(socket), socket);
     this.#accepted.set(route.name, (this.#accepted.get(route.name) ?? 0) + 1);
     try {
       route.accept(socket);
@@ -186,4 +239,9 @@ export class Mux {
     }
     return 'none';
   }
+}
+
+/** What tells a connection from all others of its port, and a stream within it has too. */
+function endOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }

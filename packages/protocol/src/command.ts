@@ -245,8 +245,11 @@ export interface CommandHandler {
 }
 
 export interface RequestOptions {
-  /** Ends the wait; what was sent may still be applied. */
-  readonly signal?: AbortSignal | undefined;
+  /**
+   * When the client stops waiting, by `Clock.monotonicMs` of the server; default never. The server's own time counts too.
+   * What was sent by then may still be applied, what was not is not sent any more.
+   */
+  readonly deadlineMs?: number | undefined;
 }
 
 export interface ReadOptions extends RequestOptions {

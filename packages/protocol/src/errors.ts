@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'unauthenticated'
   | 'forbidden'
   | 'not-found'
+  | 'timeout'
   | 'method-not-allowed'
   | 'precondition-failed'
   | 'too-large'
@@ -36,6 +37,8 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   /** Known, but not allowed to; also a browser's cross-origin write. */
   forbidden: { grpc: 7, http: 403, resp: 'NOPERM' },
   'not-found': { grpc: 5, http: 404, resp: 'ERR' },
+  /** A request that did not come whole in its time; nothing was done. */
+  timeout: { grpc: 4, http: 408, resp: 'ERR' },
   'method-not-allowed': { grpc: 12, http: 405, resp: 'ERR' },
   'precondition-failed': { grpc: 9, http: 412, resp: 'ERR' },
   'too-large': { grpc: 3, http: 413, resp: 'ERR' },

@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import type { ServerInfo } from './command.js';
+import { ReadLevel, type ServerInfo } from './command.js';
 import {
   Admin,
   type LeaveResponse,
@@ -8,11 +8,13 @@ import {
   SnapshotChunkSchema,
   type SnapshotRestoreResponse,
   SnapshotRestoreResponseSchema,
+  type SnapshotSaveRequest,
   type StatusResponse,
   StatusResponseSchema,
   type TransferLeadershipResponse,
   TransferLeadershipResponseSchema,
 } from './gen/dcache/v1/admin_pb.js';
+import { v1ReadLevel } from './grpc-cache.js';
 import { type GrpcMethods, grpcMethods } from './grpc-method.js';
 
 /** Service `dcache.v1.Admin`. */
@@ -53,6 +55,22 @@ export interface RestoreResult {
   readonly expired: number;
   /** A client wrote their key meanwhile, or they do not fit. */
   readonly skipped: number;
+}
+
+/** What a saved snapshot is of. */
+export interface SavedMoment {
+  readonly entries: number;
+  /** Logical bytes of all entries. */
+  readonly liveBytes: number;
+  /** The name of the node that saved it. */
+  readonly id: string;
+  /** Undefined where the node belongs to none. */
+  readonly cluster: string | undefined;
+  /** Of two nodes of one cluster the one with the higher index has everything that the other has. */
+  readonly appliedIndex: number;
+  readonly appliedTerm: number;
+  /** Log time of the last applied entry, in milliseconds since 1970. */
+  readonly stampMs: number;
 }
 
 export function grpcStatus(status: NodeStatus, version: string): StatusResponse {
@@ -119,13 +137,32 @@ export function grpcLeft(): LeaveResponse {
   return create(LeaveResponseSchema);
 }
 
-/** The first chunk tells how much there is. */
-export function grpcSnapshotChunk(data: Uint8Array, size?: { entries: number; liveBytes: number }): SnapshotChunk {
+/** How fresh the snapshot must be: what the request says, or else its metadata, or else linearizable. */
+export function grpcSaveLevel(request: SnapshotSaveRequest, metadata: string | undefined): ReadLevel {
+  return v1ReadLevel(request.consistency, metadata) ?? ReadLevel.linearizable;
+}
+
+/** The first chunk tells how much there is, and of what. */
+export function grpcSnapshotChunk(data: Uint8Array, moment?: SavedMoment): SnapshotChunk {
+  if (!moment) return create(SnapshotChunkSchema, { data });
+  const { id, cluster = '', entries, liveBytes, appliedIndex, appliedTerm, stampMs } = moment;
   return create(SnapshotChunkSchema, {
-    data,
-    entries: BigInt(size?.entries ?? 0),
-    liveBytes: BigInt(size?.liveBytes ?? 0),
+    ...{ data, id, cluster, entries: BigInt(entries), liveBytes: BigInt(liveBytes), stampMs: BigInt(stampMs) },
+    ...{ appliedIndex: BigInt(appliedIndex), appliedTerm: BigInt(appliedTerm) },
   });
+}
+
+/** The client's side of `grpcSnapshotChunk`, of a first chunk. */
+export function fromGrpcSnapshotChunk(message: SnapshotChunk): SavedMoment {
+  return {
+    entries: Number(message.entries),
+    liveBytes: Number(message.liveBytes),
+    id: message.id,
+    cluster: message.cluster || undefined,
+    appliedIndex: Number(message.appliedIndex),
+    appliedTerm: Number(message.appliedTerm),
+    stampMs: Number(message.stampMs),
+  };
 }
 
 export function grpcRestored(result: RestoreResult): SnapshotRestoreResponse {

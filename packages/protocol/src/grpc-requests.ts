@@ -123,8 +123,10 @@ export function v1LeaveRequest(id: string): LeaveRequest {
   return create(LeaveRequestSchema, { id });
 }
 
-export function v1SnapshotSaveRequest(): SnapshotSaveRequest {
-  return create(SnapshotSaveRequestSchema);
+export function v1SnapshotSaveRequest(level: ReadLevel | undefined): SnapshotSaveRequest {
+  return create(SnapshotSaveRequestSchema, {
+    consistency: level ? consistencies[level] : Consistency.UNSPECIFIED,
+  });
 }
 
 export function v1SnapshotRestoreRequest(data: Uint8Array, replace: boolean): SnapshotRestoreRequest {

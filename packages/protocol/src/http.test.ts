@@ -4,7 +4,7 @@ import { fromUtf8 } from '@dcache/base';
 import fc from 'fast-check';
 import { ReplyType } from './command.js';
 import { DcacheError } from './errors.js';
-import { checkReply, parseHttpRequest } from './http.js';
+import { checkReply, isInternalPath, parseHttpRequest } from './http.js';
 import { defaultLimits } from './limits.js';
 
 function keyOf(target: string): string {
@@ -54,23 +54,66 @@ test('an empty key, a broken escape and a key too long are refused with what is 
 test("paths of the server's own are told by the raw path", () => {
   assert.equal(parseHttpRequest('GET', '/-/ready?x=1', {}, defaultLimits).kind, 'internal');
   assert.equal(parseHttpRequest('GET', '/%2D/ready', {}, defaultLimits).kind, 'read');
+  for (const target of ['/-', '/-?x', '/-/', '/-/live'])
+    assert.equal(parseHttpRequest('GET', target, {}, defaultLimits).kind, 'internal', target);
+  for (const target of ['/-a', '/--/', '/', '/a/-/']) assert.equal(isInternalPath(target), false, target);
 });
 
 test('a ttl is a duration, a level one of three, and nothing else is taken', () => {
   const write = parseHttpRequest('POST', '/k?ttl=1.5h', {}, defaultLimits);
   assert.equal(write.kind === 'write' && write.ttlMs, 5_400_000);
-  for (const ttl of ['0', '-1s', '5y', '', '1e9', '9999999999d'])
+  const bare = parseHttpRequest('PUT', '/k?ttl=5', {}, defaultLimits);
+  assert.equal(bare.kind === 'write' && bare.ttlMs, 5, 'a bare number counts milliseconds');
+  const longest = parseHttpRequest('PUT', '/k?ttl=36500d', {}, defaultLimits);
+  assert.equal(longest.kind === 'write' && longest.ttlMs, 36_500 * 86_400_000);
+  for (const ttl of [
+    '0',
+    '0s',
+    '0.0001ms',
+    '-1s',
+    '-5',
+    '5y',
+    '',
+    '1e9',
+    '5%20s',
+    '5+s',
+    '+5s',
+    '.5s',
+    '0x5',
+    'NaN',
+    '36501d',
+    '9999999999d',
+    '9'.repeat(400),
+  ])
     refuses(() => parseHttpRequest('PUT', `/k?ttl=${ttl}`, {}, defaultLimits), 'bad-argument', /ttl is/);
   refuses(() => parseHttpRequest('GET', '/k?consistency=strong', {}, defaultLimits), 'bad-argument', /linearizable/);
 });
 
-test('conditions are one ETag, any, or none; a form that is not known is refused', () => {
-  const parse = (headers: Record<string, string>) => parseHttpRequest('PUT', '/k', headers, defaultLimits);
-  assert.deepEqual((parse({ 'if-match': '"42"' }) as { condition: unknown }).condition, { type: 3, revision: 42 });
-  assert.deepEqual((parse({ 'if-match': '*' }) as { condition: unknown }).condition, { type: 2, revision: 0 });
-  assert.deepEqual((parse({ 'if-none-match': '*' }) as { condition: unknown }).condition, { type: 1, revision: 0 });
-  for (const headers of [{ 'if-match': 'W/"1"' }, { 'if-none-match': '"1"' }, { 'if-match': '"1", "2"' }])
-    refuses(() => parse(headers as unknown as Record<string, string>), 'bad-argument', /If-/);
+test('a parameter that the method does not take, or that comes twice, is refused with those that it takes', () => {
+  const refused: [method: string, query: string, message: RegExp][] = [
+    ['POST', 'tll=5s', /^POST takes no parameter "tll"; it takes ttl \(a \? of the key is written %3F\)$/],
+    ['PUT', 'ttl=5s&x', /no parameter "x"; it takes ttl /],
+    ['PUT', 'TTL=5s', /no parameter "TTL"; it takes ttl /],
+    ['PUT', 'consistency=local', /no parameter "consistency"; it takes ttl /],
+    ['GET', 'ttl=5s', /no parameter "ttl"; it takes consistency /],
+    ['HEAD', 'ttl=5s', /no parameter "ttl"; it takes consistency /],
+    ['DELETE', 'consistency=local', /no parameter "consistency"; it takes none /],
+    ['DELETE', 'ttl=5s', /no parameter "ttl"; it takes none /],
+    ['GET', '__proto__=1', /no parameter "__proto__"/],
+    ['GET', '=local', /no parameter ""/],
+    ['GET', '?consistency=local', /no parameter "\?consistency"/],
+    ['PUT', 'ttl=5s&ttl=6s', /^the parameter ttl is given twice$/],
+    ['PUT', 'ttl=&ttl=5s', /^the parameter ttl is given twice$/],
+    ['GET', 'consistency=local&consistency=local', /^the parameter consistency is given twice$/],
+  ];
+  for (const [method, query, message] of refused)
+    refuses(() => parseHttpRequest(method, `/k?${query}`, {}, defaultLimits), 'bad-argument', message);
+  for (const method of ['GET', 'PUT', 'DELETE']) {
+    const request = parseHttpRequest(method, '/k?', {}, defaultLimits);
+    assert.equal('key' in request && fromUtf8(request.key), 'k', 'nothing behind the ? is nothing');
+  }
+  assert.equal(keyOf('/k%3Ftll=5s'), 'k?tll=5s');
+  refuses(() => parseHttpRequest('PATCH', '/k?x=1', {}, defaultLimits), 'method-not-allowed', /GET, HEAD/);
 });
 
 test('each reply is a revision or the error HTTP shows', () => {

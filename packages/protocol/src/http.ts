@@ -3,7 +3,6 @@ import {
   type Command,
   CommandType,
   type Condition,
-  ConditionType,
   type Found,
   type ReadLevel,
   type Reply,
@@ -12,6 +11,7 @@ import {
 import { contentTypeOf, typedValue } from './content-type.js';
 import { parseDuration } from './duration.js';
 import { DcacheError } from './errors.js';
+import { formatEtag, parseReadConditions, parseWriteCondition, type ReadConditions } from './http-condition.js';
 import { parseIdempotencyKey } from './idempotency-key.js';
 import { checkKey, type Limits } from './limits.js';
 import { parseReadLevel } from './read-level.js';
@@ -33,8 +33,7 @@ export type HttpRequest =
       readonly key: Uint8Array;
       readonly level: ReadLevel | undefined;
       readonly isHead: boolean;
-      /** What `If-None-Match` lists; an answer with one of these needs no body. */
-      readonly unlessEtag: string | undefined;
+      readonly conditions: ReadConditions;
     }
   | {
       readonly kind: 'write';
@@ -57,10 +56,10 @@ export type HttpRequest =
 export function parseHttpRequest(method: string, target: string, headers: HttpHeaders, limits: Limits): HttpRequest {
   const cut = target.indexOf('?');
   const path = cut === -1 ? target : target.slice(0, cut);
-  if (path.startsWith('/-/') || path === '/-') return { kind: 'internal', path };
+  if (isInternalPath(path)) return { kind: 'internal', path };
   if (!path.startsWith('/'))
     throw new DcacheError('bad-argument', `the request target ${JSON.stringify(target.slice(0, 80))} is not a path`);
-  const query = cut === -1 ? undefined : new URLSearchParams(target.slice(cut + 1));
+  const query = cut === -1 ? noParameters : parseQuery(method, target.slice(cut));
   const key = decodeKey(path.slice(1));
   checkKey(key, limits);
   switch (method) {
@@ -69,25 +68,25 @@ export function parseHttpRequest(method: string, target: string, headers: HttpHe
       return {
         kind: 'read',
         key,
-        level: parseLevel(query?.get('consistency')),
+        level: parseLevel(query.consistency),
         isHead: method === 'HEAD',
-        unlessEtag: textOf(headers['if-none-match']),
+        conditions: parseReadConditions(headers['if-match'], headers['if-none-match']),
       };
     case 'POST':
     case 'PUT':
       return {
         kind: 'write',
         key,
-        ttlMs: parseTtl(query?.get('ttl')),
+        ttlMs: parseTtl(query.ttl),
         contentType: textOf(headers['content-type']),
-        condition: parseCondition(headers),
+        condition: parseWriteCondition(headers['if-match'], headers['if-none-match']),
         idempotencyKey: parseIdempotencyKey(headers['idempotency-key']),
       };
     case 'DELETE':
       return {
         kind: 'delete',
         key,
-        condition: parseCondition(headers),
+        condition: parseWriteCondition(headers['if-match'], headers['if-none-match']),
         idempotencyKey: parseIdempotencyKey(headers['idempotency-key']),
       };
     default:
@@ -95,7 +94,12 @@ export function parseHttpRequest(method: string, target: string, headers: HttpHe
   }
 }
 
-/** For the `Allow` header. */
+/** Whether a target, as it stands in the request line, is one of the server's own pages. */
+export function isInternalPath(target: string): boolean {
+  return target.startsWith('/-') && (target.length === 2 || target[2] === '/' || target[2] === '?');
+}
+
+/** For the `Allow` header of a key. */
 export const allowedMethods = 'GET, HEAD, POST, PUT, DELETE';
 
 /** The command of a `write` request and its body. */
@@ -107,14 +111,6 @@ export function httpWriteCommand(request: HttpRequest & { kind: 'write' }, value
     ...typedValue(request.contentType, value),
     condition: request.condition,
   };
-}
-
-/** Whether the client has what was found: an `If-None-Match` names it, weakly compared, or is `*`. (RFC 9110 §13.1.2) */
-export function isUnchanged(request: HttpRequest & { kind: 'read' }, found: Found): boolean {
-  const { unlessEtag } = request;
-  if (unlessEtag === undefined) return false;
-  const etag = formatEtag(found.revision);
-  return unlessEtag.split(',').some((one) => one.trim() === '*' || one.trim().replace(/^W\//, '') === etag);
 }
 
 function textOf(header: string | readonly string[] | undefined): string | undefined {
@@ -133,11 +129,6 @@ export function httpFoundHeaders(found: Found): Record<string, string | number> 
   };
   if (found.contentType === undefined && (found.flags & 0xff) === 0) return headers;
   return { ...headers, 'x-content-type-options': 'nosniff', 'content-security-policy': 'sandbox' };
-}
-
-/** The ETag of a revision: a strong one, RFC 9110 §8.8.3. */
-export function formatEtag(revision: number): string {
-  return `"${revision}"`;
 }
 
 /** Turns what a write gave into success (its revision) or the error that HTTP shows. */
@@ -209,30 +200,48 @@ function hexDigit(byte: number | undefined): number {
   return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
 }
 
-function parseLevel(text: string | null | undefined): ReadLevel | undefined {
-  return text === null || text === undefined ? undefined : parseReadLevel(text, 'consistency');
+interface Parameters {
+  readonly consistency?: string;
+  readonly ttl?: string;
 }
 
-function parseTtl(text: string | null | undefined): number {
-  if (text === null || text === undefined) return 0;
+const noParameters: Parameters = {};
+
+/** What each method takes behind the `?`. */
+const parameters: Readonly<Record<string, readonly (keyof Parameters)[]>> = {
+  GET: ['consistency'],
+  HEAD: ['consistency'],
+  POST: ['ttl'],
+  PUT: ['ttl'],
+  DELETE: [],
+};
+
+/** `query` begins with its `?`. A parameter that is not known here would be a wish that is not granted: `?tll=5s` would store for ever. */
+function parseQuery(method: string, query: string): Parameters {
+  const taken = Object.hasOwn(parameters, method) ? parameters[method]! : undefined;
+  // What is wrong then is the method.
+  if (taken === undefined) return noParameters;
+  const found: { -readonly [Name in keyof Parameters]: Parameters[Name] } = {};
+  for (const [name, value] of new URLSearchParams(query)) {
+    const known = taken.find((one) => one === name);
+    if (known === undefined)
+      throw new DcacheError(
+        'bad-argument',
+        `${method} takes no parameter ${JSON.stringify(name.slice(0, 40))}; it takes ${taken.length === 0 ? 'none' : taken.join(', ')} (a ? of the key is written %3F)`,
+      );
+    if (found[known] !== undefined) throw new DcacheError('bad-argument', `the parameter ${known} is given twice`);
+    found[known] = value;
+  }
+  return found;
+}
+
+function parseLevel(text: string | undefined): ReadLevel | undefined {
+  return text === undefined ? undefined : parseReadLevel(text, 'consistency');
+}
+
+function parseTtl(text: string | undefined): number {
+  if (text === undefined) return 0;
   const ttlMs = parseDuration(text, 'ttl');
   if (ttlMs === 0) throw new DcacheError('bad-argument', 'ttl is 0; leave it out for no limit, or DELETE the key');
   return ttlMs;
-}
-
-/** `If-None-Match: *` and `If-Match: "revision"` or `*`, RFC 9110 §13.1; other forms are refused, never ignored. */
-function parseCondition(headers: HttpHeaders): Condition | undefined {
-  const noneMatch = headers['if-none-match'];
-  const match = headers['if-match'];
-  if (noneMatch !== undefined) {
-    if (noneMatch !== '*' || match !== undefined)
-      throw new DcacheError('bad-argument', 'a write takes either If-None-Match: * or If-Match with one ETag');
-    return { type: ConditionType.absent, revision: 0 };
-  }
-  if (match === undefined) return undefined;
-  if (match === '*') return { type: ConditionType.present, revision: 0 };
-  const revision = typeof match === 'string' ? /^"(\d{1,16})"$/.exec(match) : null;
-  if (!revision || !Number.isSafeInteger(Number(revision[1])))
-    throw new DcacheError('bad-argument', 'If-Match takes * or one ETag as this server gave it, such as "42"');
-  return { type: ConditionType.revision, revision: Number(revision[1]) };
 }

@@ -61,14 +61,17 @@ export {
 } from './grpc.js';
 export {
   adminService,
+  fromGrpcSnapshotChunk,
   fromGrpcStatus,
   grpcLeft,
   grpcRestored,
+  grpcSaveLevel,
   grpcSnapshotChunk,
   grpcStatus,
   grpcTransferred,
   type NodeStatus,
   type RestoreResult,
+  type SavedMoment,
 } from './grpc-admin.js';
 export {
   cacheServiceV1,
@@ -111,14 +114,14 @@ export {
 export {
   allowedMethods,
   checkReply,
-  formatEtag,
   type HttpHeaders,
   type HttpRequest,
   httpFoundHeaders,
   httpWriteCommand,
-  isUnchanged,
+  isInternalPath,
   parseHttpRequest,
 } from './http.js';
+export { type EtagList, formatEtag, judgeRead, type ReadConditions } from './http-condition.js';
 export { maxIdempotencyKeyBytes, parseIdempotencyKey } from './idempotency-key.js';
 export { checkKey, checkValueBytes, defaultLimits, type Limits } from './limits.js';
 export {

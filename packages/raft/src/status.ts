@@ -33,6 +33,8 @@ export interface RaftStatus {
   readonly commitIndex: number;
   /** Invariant: what the state machine has; at most `commitIndex`, except shortly after a snapshot was installed. */
   readonly appliedIndex: number;
+  /** Term of the entry at `appliedIndex`. */
+  readonly appliedTerm: number;
   readonly firstIndex: number;
   readonly lastIndex: number;
   /** As of `appliedIndex`. */
@@ -116,8 +118,8 @@ export function describeStatus(
   state: SnapshotMetadata,
   isReadable: boolean,
 ): RaftStatus {
-  const { index: appliedIndex, confState } = state;
-  const base = { id, appliedIndex, confState, firstIndex: log.firstIndex(), isReadable };
+  const { index: appliedIndex, term: appliedTerm, confState } = state;
+  const base = { id, appliedIndex, appliedTerm, confState, firstIndex: log.firstIndex(), isReadable };
   if (core === undefined) {
     const { term, commit: commitIndex } = log.initialState().hardState;
     const lastIndex = log.lastIndex();

@@ -279,7 +279,7 @@ export class Serf extends EventEmitter<SerfEvents> {
       rejoin: (address) => this.join([address]),
       isRunning: () => this.#state === 'running',
     });
-    logger.info({ name, address: describe(endpoint) }, 'started');
+    logger.info({ name, address: describe(endpoint) }, 'gossip runs');
   }
 
   #onEvent(event: SerfEvent): void {
@@ -358,7 +358,9 @@ export class Serf extends EventEmitter<SerfEvents> {
     } catch (error) {
       faults.push((error as Error).message);
     }
-    return isReached ? undefined : `${address}: ${faults.join(', ')}`;
+    if (isReached) return undefined;
+    const told = faults.join(', ');
+    return told.startsWith(address) ? told : `${address}: ${told}`;
   }
 
   /** Waits until something was gossiped, though not longer than `broadcastTimeoutMs`. */

@@ -93,7 +93,10 @@ export class Transport {
       if (signal?.aborted) return onAbort();
       signal?.addEventListener('abort', onAbort, { once: true });
       socket.on('connect', () => socket.write(encodeStream(message, this.#setup)));
-      socket.on('error', (cause) => fail(new SerfError('refused', `${where}: ${cause.message}`, { cause })));
+      // Node's message may end with the address, which is said already.
+      socket.on('error', (cause) =>
+        fail(new SerfError('refused', `${where}: ${cause.message.replace(` ${where}`, '')}`, { cause })),
+      );
       socket.on('close', () => fail(new SerfError('refused', `${where} closed the stream without an answer`)));
       socket.on('data', (chunk) => {
         try {

@@ -34,6 +34,17 @@ export interface AdminRunning {
   readonly departure: Departure;
 }
 
+/** Who saves in need is told what can be had all the same. */
+function withoutMajority(error: unknown): never {
+  if (!(error instanceof DcacheError && error.code === 'no-leader')) throw error;
+  const instead = 'without a majority this node can only give what it has applied itself: ask at consistency local';
+  throw new DcacheError('no-leader', `${error.message}; ${instead}`, { cause: error });
+}
+
+/** How long a save waits for what is committed and not applied yet, and how often it looks, in milliseconds. */
+const catchUpMs = 60_000;
+const catchUpAgainMs = 20;
+
 /** Bytes of a snapshot's frames beyond what its entries count for, as a share and as a constant. */
 const snapshotSlack = 1.25;
 const snapshotExtraBytes = 1_048_576;
@@ -88,20 +99,25 @@ export class Admin implements AdminHandler {
   }
 
   /** One at a time: each holds the memory that writes replace meanwhile. */
-  async saveSnapshot(): Promise<SavedSnapshot> {
-    const { router } = this.#parts.running();
+  async saveSnapshot(level: ReadLevel): Promise<SavedSnapshot> {
+    const { log, router } = this.#parts.running();
     if (this.#isSaving)
       throw new DcacheError('busy', 'this node saves a snapshot for another client; ask another node');
     this.#isSaving = true;
     try {
-      // Everything acknowledged until now is in the store after this, on a follower too.
-      await router.readMany([], { level: ReadLevel.linearizable });
-      const { store } = this.#parts.stateMachine;
+      // Linearizable, everything acknowledged until now is in the store after this, on a follower too.
+      await router.readMany([], { level }).catch(withoutMajority);
+      if (level === ReadLevel.local) await this.#caughtUp(log);
+      // From here on in one turn, so that the place in the log is that of the entries.
+      const { appliedIndex, appliedTerm, isReadable } = log.status();
+      if (!isReadable)
+        throw new DcacheError('not-ready', 'this node is taking over the state of another; try again in a moment');
+      const { store, stampMs } = this.#parts.stateMachine;
       const { entries, liveBytes } = store.stats();
+      const { id, cluster } = this.#parts.status();
       const stored = store.snapshot();
       return {
-        entries,
-        liveBytes,
+        moment: { entries, liveBytes, id, cluster, appliedIndex, appliedTerm, stampMs },
         chunks: writeSnapshotFile(stored.chunks()),
         close: () => {
           stored.close();
@@ -146,6 +162,20 @@ export class Admin implements AdminHandler {
         this.#isRestoring = false;
       },
     };
+  }
+
+  /** A node that has just started applies its log: what it knows to be committed now is waited for. */
+  async #caughtUp(log: ReplicatedLog): Promise<void> {
+    const { clock } = this.#parts;
+    const { commitIndex } = log.status();
+    const deadlineMs = clock.monotonicMs() + catchUpMs;
+    for (;;) {
+      const { appliedIndex } = log.status();
+      if (appliedIndex >= commitIndex) return;
+      if (clock.monotonicMs() >= deadlineMs)
+        throw new DcacheError('busy', `this node has applied ${appliedIndex} of ${commitIndex} entries; ask again`);
+      await new Promise<void>((resolve) => void clock.after(catchUpAgainMs, resolve));
+    }
   }
 
   /** Only a dead member: a live one would come back at once, and can leave in order itself. */

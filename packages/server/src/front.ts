@@ -50,7 +50,7 @@ export class Front {
       });
     if (options.grpc) this.#grpc = new GrpcApi({ ...api, admin, clock, nowMs: () => time.nowMs() });
     this.#mux = makePort({
-      peers: (socket) => peers.accept(socket),
+      peers: (socket, onProven) => peers.accept(socket, onProven),
       grpc: this.#grpc?.accept.bind(this.#grpc),
       http: this.#http?.accept.bind(this.#http),
       tls,

@@ -38,7 +38,6 @@ export function makeGossip(
   });
   for (const event of ['member-join', 'member-update', 'member-leave', 'member-failed'] as const)
     serf.on(event, listeners.onChange);
-  serf.on('conflict', (report) => logger.warn({ report }, 'another node claims the name of this one'));
   serf.on('shutdown', listeners.onNameLost);
   return serf;
 }

@@ -7,10 +7,11 @@ import { Joiner } from './joiner.js';
 
 function make(addresses: { host: string; port: number }[]) {
   const clock = new HandClock();
+  const said = { warn: [] as string[], info: [] as string[] };
   const state = {
     tries: [] as string[][],
     answer: (): Promise<number> => Promise.resolve(0),
-    said: [] as string[],
+    said: said.warn,
     sought: [] as (readonly string[])[],
     searchesStopped: 0,
   };
@@ -24,8 +25,12 @@ function make(addresses: { host: string; port: number }[]) {
       return { start: async () => [], stop: () => state.searchesStopped++, lost: () => {} } as unknown as Seeker;
     },
   };
-  const logger = { ...silentLogger, warn: (_: object, message: string) => void state.said.push(message) };
-  return { clock, state, joiner: new Joiner(serf, addresses, clock, logger) };
+  const logger = {
+    ...silentLogger,
+    warn: (fields: object, message: string) => void said.warn.push(`${JSON.stringify(fields)} ${message}`),
+    info: (_: object, message: string) => void said.info.push(message),
+  };
+  return { clock, state, said, joiner: new Joiner(serf, addresses, clock, logger) };
 }
 
 const two = [
@@ -109,4 +114,45 @@ test('after a stop nothing is tried and nothing is said, also by a try that was 
   assert.equal(state.tries.length, 1);
   assert.deepEqual(state.said, []);
   assert.equal(clock.pendingTimers, 0);
+});
+
+test('each fault is said once, in one line with true times, and so is that somebody answers at last', async () => {
+  const { clock, state, said, joiner } = make(two);
+  const faults = ['127.0.0.1:9000: connect ECONNREFUSED', '127.0.0.1:9000: connect EHOSTUNREACH'];
+  state.answer = () => Promise.reject(new Error(`no address answered: ${faults[state.tries.length > 4 ? 1 : 0]}`));
+  joiner.start();
+  for (let i = 0; i < 10; i++) {
+    await turn();
+    clock.pass(5_000);
+  }
+  await turn();
+  assert.ok(state.tries.length > 8, 'and all were tried');
+  const line = (fault: string): string =>
+    `{} nobody answers at 127.0.0.1:9000, [::1]:9001; trying again, first after 0.5 s, at last every 5 s (${fault})`;
+  assert.deepEqual(said.warn, faults.map(line));
+  assert.equal(joiner.fault, faults[1]);
+  assert.deepEqual(said.info, []);
+  state.answer = () => Promise.resolve(1);
+  clock.pass(5_000);
+  await turn();
+  assert.deepEqual(said.info, ['somebody answers at 127.0.0.1:9000, [::1]:9001']);
+  assert.equal(joiner.fault, undefined);
+});
+
+test('a stream that is closed without an answer comes with what is likely behind it', async () => {
+  const { state, said, joiner } = make(two);
+  state.answer = () => Promise.reject(new Error('127.0.0.1:9000 closed the stream without an answer'));
+  await joiner.tryOnce();
+  assert.match(said.warn[0]!, /takes the port of the other's --addr, not its --rpc-port, and the same --encrypt key/);
+});
+
+test('faults that are always new are not said for ever', async () => {
+  const { clock, state, said, joiner } = make(two);
+  state.answer = () => Promise.reject(new Error(`fault ${state.tries.length}`));
+  joiner.start();
+  for (let i = 0; i < 40; i++) {
+    await turn();
+    clock.pass(5_000);
+  }
+  assert.equal(said.warn.length, 8);
 });

@@ -5,6 +5,8 @@ import { type Address, formatAddress } from './address.js';
 /** The first wait before the addresses are tried again; it doubles up to the second. */
 const firstRetryMs = 500;
 const lastRetryMs = 5_000;
+/** Different faults that are said; one that was said is not said again. */
+const maxFaults = 8;
 
 /**
  * Joins the gossip pool, and keeps trying while nobody answers: the others may start later. Then it looks for those that
@@ -19,6 +21,9 @@ export class Joiner {
   #cancel: (() => void) | undefined;
   #seeker: Pick<Seeker, 'start' | 'stop'> | undefined;
   #retryMs = firstRetryMs;
+  /** What was said to be wrong. */
+  readonly #said = new Set<string>();
+  #fault: string | undefined;
   /** Ends a try that is under way. */
   readonly #stopping = new AbortController();
 
@@ -29,19 +34,29 @@ export class Joiner {
     this.#logger = logger;
   }
 
-  get hasAddresses(): boolean {
-    return this.#addresses.length > 0;
+  get addresses(): readonly string[] {
+    return this.#addresses;
   }
 
-  /** One try. Whether anybody answered; says so when nobody did, unless `isQuiet`. */
+  /** Why nobody answered the last try; undefined before the first, and once somebody did. */
+  get fault(): string | undefined {
+    return this.#fault;
+  }
+
+  /** One try. Whether anybody answered; says so when nobody did, once for each fault, unless `isQuiet`. */
   async tryOnce(isQuiet = false): Promise<boolean> {
     if (this.#addresses.length === 0) return false;
     try {
-      return (await this.#serf.join(this.#addresses, { signal: this.#stopping.signal })) > 0;
+      const count = await this.#serf.join(this.#addresses, { signal: this.#stopping.signal });
+      if (count === 0) return false;
+      if (this.#said.size > 0) this.#logger.info({}, `somebody answers at ${this.#addresses.join(', ')}`);
+      this.#fault = undefined;
+      return true;
     } catch (error) {
-      if (this.#stopping.signal.aborted || isQuiet) return false;
-      const again = `; trying again every ${lastRetryMs / 1000} s`;
-      this.#logger.warn({ err: error }, `nobody answers at ${this.#addresses.join(', ')}${again}`);
+      if (this.#stopping.signal.aborted) return false;
+      this.#fault = faultOf(error as Error);
+      if (!isQuiet) this.#say(this.#fault);
+      this.#logger.debug({ err: error }, 'a try to join the gossip pool failed');
       return false;
     }
   }
@@ -81,4 +96,19 @@ export class Joiner {
       this.#logger.debug({ err: error }, 'gossip has stopped: nobody is looked for');
     }
   }
+
+  #say(fault: string): void {
+    if (this.#said.has(fault) || this.#said.size >= maxFaults) return;
+    this.#said.add(fault);
+    const again = `trying again, first after ${firstRetryMs / 1000} s, at last every ${lastRetryMs / 1000} s`;
+    this.#logger.warn({}, `nobody answers at ${this.#addresses.join(', ')}; ${again} (${fault})`);
+  }
+}
+
+/** In one line, with what is likely behind it where that is not plain. */
+function faultOf(error: Error): string {
+  const fault = error.message.replace(/^no address answered: /, '');
+  // A port of another protocol, or a member with another key, ends the stream at the first bytes.
+  if (!/closed the stream without an answer/.test(fault)) return fault;
+  return `${fault}: it takes the port of the other's --addr, not its --rpc-port, and the same --encrypt key`;
 }

@@ -1,5 +1,5 @@
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import type { Clock, Logger } from '@dcache/base';
 import { DiskStorage, type LogStorage, MemoryStorage } from '@dcache/raft';
 import { newRaftId } from './cluster-id.js';
@@ -41,8 +41,13 @@ export class LogHome {
   static async open(options: LogHomeOptions): Promise<LogHome> {
     const { inMemory, dataDir, name, clock, logger } = options;
     if (inMemory) return new LogHome(new MemoryStorage(), newRaftId());
-    await mkdir(dataDir, { recursive: true });
-    await claimForName(dataDir, name);
+    try {
+      await makeFolder(resolve(dataDir));
+      await claimForName(dataDir, name);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+      throw new Error(`--data-dir ${dataDir} cannot be used: ${(error as Error).message}`, { cause: error });
+    }
     const disk = await DiskStorage.open({ directory: join(dataDir, 'raft'), clock, logger });
     return new LogHome(disk, disk.nodeId, disk, dataDir);
   }
@@ -68,6 +73,22 @@ export class LogHome {
   async adopt(cluster: string): Promise<void> {
     await this.#disk?.adoptCluster(cluster);
     this.#cluster = cluster;
+  }
+}
+
+/** With its parents. Not the `recursive` of `mkdir`: that never ends where a file system makes no folders, as in /proc. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') {
+      if ((await stat(path)).isDirectory()) return;
+      throw new Error(`--data-dir ${path} cannot be used: it is a file, not a folder`);
+    }
+    if (code !== 'ENOENT' || dirname(path) === path) throw error;
+    await makeFolder(dirname(path));
+    await mkdir(path);
   }
 }
 

@@ -1,5 +1,6 @@
 import { type Logger as PinoLogger, pino } from 'pino';
 import { formatConfiguration, loadConfiguration } from './config.js';
+import { sayLast } from './last-words.js';
 import { Server } from './server.js';
 import { toOptions } from './settings.js';
 import { version } from './version.js';
@@ -9,7 +10,8 @@ const stopTimeoutMs = 15_000;
 
 /**
  * Runs `dcache` with these arguments. Resolves with the exit code where there is nothing to run, or undefined once the
- * node serves; it then ends by SIGINT or SIGTERM. What is wrong is said on stderr in one line.
+ * node serves; it then ends by SIGINT or SIGTERM. What is wrong is said once, on stderr, in one line: as text where the
+ * node does not start, and as the last line of the log where it ran and had to end.
  */
 export async function main(args: readonly string[]): Promise<number | undefined> {
   let server: Server;
@@ -58,7 +60,6 @@ function endBySignal(server: Server, logger: PinoLogger): void {
 }
 
 function end(logger: PinoLogger, error: unknown): never {
-  logger.error({ err: error }, 'the node had to end');
-  process.stderr.write(`dcache: ${error instanceof Error ? error.message : String(error)}\n`);
+  sayLast(error, logger, process.stderr);
   process.exit(1);
 }

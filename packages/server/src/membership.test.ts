@@ -71,17 +71,23 @@ function make(members: Member[]) {
   const log = new FakeLog();
   const clock = new HandClock();
   const state = { members, cluster: 'c' as string | undefined, directory: new Directory() };
+  const unproved = new Set<number>();
+  const knockedAt = new Set<number>();
   const membership = new Membership({
     log: log as unknown as ReplicatedLog,
     serf: { members: () => state.members },
     directory: () => state.directory,
     cluster: () => state.cluster,
+    reaches: (id) => {
+      knockedAt.add(id);
+      return !unproved.has(id);
+    },
     clock,
     logger: silentLogger,
     removeFailedAfterMs: 30_000,
   });
   membership.start();
-  return { log, clock, state, membership };
+  return { log, clock, state, membership, unproved, knockedAt };
 }
 
 const said = (log: FakeLog): string[] => log.changes.map(({ type, id }) => `${type} ${id}`);
@@ -114,6 +120,37 @@ test('a learner that never acknowledged anything is not promoted, however short 
   log.lastIndex = 300;
   clock.pass(250);
   assert.deepEqual(said(log), ['add-learner 2', 'promote 2']);
+});
+
+test('nobody is taken in before it has proved who it is', async () => {
+  const { log, clock, membership, unproved, knockedAt } = make([member('n1', 1), member('n2', 2), member('n3', 3)]);
+  unproved.add(2);
+  membership.look();
+  await log.apply();
+  await log.apply();
+  clock.pass(10_000);
+  assert.deepEqual(said(log), ['add-learner 3', 'promote 3'], 'who is refused keeps nobody else out');
+  assert.deepEqual([...knockedAt].sort(), [2, 3], 'the leader asks for the proof itself');
+  unproved.delete(2);
+  membership.look();
+  assert.deepEqual(said(log).slice(2), ['add-learner 2']);
+});
+
+test('a node that is no member yet shows itself to the members of its cluster, and a member need not', () => {
+  const { log, clock, state, knockedAt } = make([
+    ...[member('n1', 1), member('n2', 2), member('n3', 3, 'failed'), member('n4', 4, 'alive', 'other')],
+  ]);
+  Object.assign(log, { leaderId: 0, voters: [], learners: [] });
+  state.cluster = undefined;
+  clock.pass(1_000);
+  assert.deepEqual([...knockedAt], [], 'it belongs nowhere yet');
+  state.cluster = 'c';
+  clock.pass(250);
+  assert.deepEqual([...knockedAt], [2]);
+  knockedAt.clear();
+  log.learners = [1];
+  clock.pass(1_000);
+  assert.deepEqual([...knockedAt], []);
 });
 
 test('a node that does not lead changes nothing; what it heard is done once it leads', () => {

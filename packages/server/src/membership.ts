@@ -15,6 +15,8 @@ export interface MembershipOptions {
   readonly serf: Pick<Serf, 'members'>;
   readonly directory: () => Directory;
   readonly cluster: () => string | undefined;
+  /** Whether a connection to that Raft id is open, on which both sides have proved who they are; dials where none is. */
+  readonly reaches: (id: number) => boolean;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly removeFailedAfterMs: number;
@@ -44,7 +46,10 @@ export class Membership {
   }
 
   start(): void {
-    this.#stopTimer = this.#options.clock.every(intervalMs, () => this.look());
+    this.#stopTimer = this.#options.clock.every(intervalMs, () => {
+      this.look();
+      this.#knock();
+    });
   }
 
   stop(): void {
@@ -111,6 +116,25 @@ export class Membership {
     }
   }
 
+  /**
+   * Shows who it is to the members, as long as it is none of them: the leader takes nobody in before, and a node that is
+   * refused should know and say so itself.
+   */
+  #knock(): void {
+    const { log } = this.#options;
+    const { voters, learners } = log.status().confState;
+    if (!voters.includes(log.id) && !learners.includes(log.id)) this.#proved(this.gossip());
+  }
+
+  /** Those of the cluster that are alive and have proved who they are; dials the others. */
+  #proved(gossip: readonly GossipMember[]): Set<number> {
+    const { log, cluster, reaches } = this.#options;
+    const proved = new Set([log.id]);
+    for (const { raftId, status, cluster: theirs } of gossip)
+      if (raftId !== log.id && status === 'alive' && theirs === cluster() && reaches(raftId)) proved.add(raftId);
+    return proved;
+  }
+
   #next(): MembershipChange | undefined {
     const { log, directory, cluster, clock, removeFailedAfterMs } = this.#options;
     const clusterId = cluster();
@@ -130,6 +154,7 @@ export class Membership {
       confState: status.confState,
       identityOf: (id) => directory().get(id),
       gossip,
+      proved: this.#proved(gossip),
       caughtUp,
       active,
       nowMs: clock.monotonicMs(),

@@ -43,6 +43,11 @@ function serverFamilies({ isReady, sessions, revision, stampMs, version, mux }: 
     ),
     counter('mux_connections_refused_total', 'Connections whose first bytes no protocol wanted.', mux.refused),
     counter('mux_connections_timed_out_total', 'Connections whose first bytes did not come in time.', mux.timedOut),
+    counter(
+      'mux_connections_dropped_total',
+      'Connections of no known protocol yet whose place was needed for others.',
+      mux.dropped,
+    ),
   ];
 }
 

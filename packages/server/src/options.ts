@@ -65,6 +65,9 @@ export interface ServerOptions {
   readonly removeFailedAfterMs?: number;
 }
 
+/** The default of `--data-dir`; whatever empties temporary folders empties it. */
+export const defaultDataDir: string = join(tmpdir(), 'dcache');
+
 /** Options that have no default: what is not given stays undefined. */
 type Optional =
   | 'advertise'
@@ -97,7 +100,7 @@ export function resolveOptions(options: ServerOptions): ResolvedOptions {
     grpc: options.grpc ?? false,
     http: options.http ?? false,
     bootstrap: options.bootstrap ?? false,
-    dataDir: options.dataDir ?? join(tmpdir(), 'dcache'),
+    dataDir: options.dataDir ?? defaultDataDir,
     id: name(options.id ?? hostname()),
     inMemory,
     join: (options.join ?? []).map((text) => address('join', text)),

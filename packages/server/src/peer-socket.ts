@@ -31,6 +31,8 @@ export interface PeerIdentity {
 /** How long either side waits for the other's part of the handshake. */
 const handshakeTimeoutMs = 5_000;
 
+const closedEarly = 'the connection closed during the handshake';
+
 /** How peers prove that they are peers; without any of it only the cluster's id is checked. */
 export interface PeerSecurity {
   /** Keys that every node shares, the one to prove with first. */
@@ -65,10 +67,27 @@ export async function dialPeer(
     return socket;
   } catch (error) {
     socket.destroy();
-    throw error;
+    throw dialFault(error as NodeJS.ErrnoException, security.tls !== undefined);
   } finally {
     signal?.removeEventListener('abort', abort);
   }
+}
+
+/** What the other side probably is, where its way to fail tells. */
+function dialFault(error: NodeJS.ErrnoException, isSecure: boolean): Error {
+  const { message, code = '' } = error;
+  if (isSecure && /^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)$/.test(code))
+    return new Error(`${message}: the other side speaks no TLS; all nodes need the TLS flags, or none`, {
+      cause: error,
+    });
+  if (isSecure && /^ERR_SSL_.*ALERT/.test(code))
+    return new Error(
+      `${message}: the other side does not take the certificate of this node (--peer-tls-cert-file); it must be of the CA that the other was given`,
+      { cause: error },
+    );
+  if (!isSecure && message === closedEarly)
+    return new Error(`${message}: it may speak TLS, and this node was started without`, { cause: error });
+  return error;
 }
 
 async function introduce(
@@ -169,7 +188,7 @@ function readHandshake(socket: Socket, prefaceBytes: number): Promise<Uint8Array
       settle();
     };
     const fail = (error: Error): void => done(() => reject(error));
-    const closed = (): void => fail(new Error('the connection closed during the handshake'));
+    const closed = (): void => fail(new Error(closedEarly));
     const timer = setTimeout(() => fail(new Error(`no handshake within ${handshakeTimeoutMs} ms`)), handshakeTimeoutMs);
     const look = (): void => {
       const chunk = socket.read() as Buffer | null;

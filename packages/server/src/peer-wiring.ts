@@ -49,6 +49,7 @@ export function wirePeers(parts: PeerWiringParts): Peers {
       } satisfies Parameters<typeof handlePeerFrame>[4];
       handlePeerFrame(from, kind, payload, reply, targets, logger);
     },
+    onLinkUp: () => running()?.membership.look(),
     onLinkDown: (id) => forwarder().linkDown(id),
     security: {
       keys: () => security.keyring?.keys,

@@ -114,6 +114,17 @@ test('a peer is dialled when there is something to send, and one connection serv
   assert.equal(a.mux.stats().open + b.mux.stats().open, 1);
 });
 
+test('who only wants to know whether a peer is there dials it, and both hear when it is', async () => {
+  const up: string[] = [];
+  const hosts = new Map<number, Host>();
+  const a = await new Host(1, hosts, { onLinkUp: (id) => void up.push(`1 to ${id}`) }).start();
+  await new Host(2, hosts, { onLinkUp: (id) => void up.push(`2 to ${id}`) }).start();
+  assert.equal(a.peers.reaches(2), false);
+  await until('both are told', () => up.length === 2);
+  assert.equal(a.peers.reaches(2), true);
+  assert.deepEqual(up.sort(), ['1 to 2', '2 to 1']);
+});
+
 test('frames of the application arrive in order with who sent them, and are answered on the same connection', async () => {
   const [a, b] = await pair();
   b.onFrame = (_from, kind, payload, reply) => {

@@ -22,6 +22,8 @@ export interface PeersOptions {
   readonly addressOf: (id: NodeId) => Address | undefined;
   /** A frame that is not Raft's own; `reply` sends one back over the same connection. */
   readonly onFrame: (from: NodeId, kind: number, payload: Uint8Array, reply: Reply) => void;
+  /** A connection to `id` is open: both sides have proved who they are. */
+  readonly onLinkUp?: (id: NodeId) => void;
   /** A connection to `id` ended: frames on it may or may not have arrived. */
   readonly onLinkDown: (id: NodeId) => void;
   readonly clock: Clock;
@@ -94,12 +96,19 @@ export class Peers implements Transport, FrameSender {
     return link ? sendOn(link, kind, payload) : 'no-link';
   }
 
+  /** Whether a connection to `id` is open, so that it has proved who it is. Dials it where there is none. */
+  reaches(id: NodeId): boolean {
+    return this.#linkTo(id) !== undefined;
+  }
+
   /** Takes over a socket whose first bytes are the peer preface. */
-  accept(socket: Socket): void {
+  accept(socket: Socket, onProven: () => void = () => {}): void {
     acceptPeer(socket, this.#options.identity(), this.#options.security).then(
       (hello) => {
-        if (hello) this.#open(hello.from, socket);
-        else this.#options.logger.info({ from: socket.remoteAddress }, 'a peer was refused');
+        if (hello) {
+          onProven();
+          this.#open(hello.from, socket);
+        } else this.#options.logger.info({ from: socket.remoteAddress }, 'a peer was refused');
       },
       (error) => this.#options.logger.warn({ err: error, from: socket.remoteAddress }, 'a peer handshake failed'),
     );
@@ -171,6 +180,7 @@ export class Peers implements Transport, FrameSender {
     if (links && links.length > maxLinks)
       links[0]!.destroy(new Error(`the peer has more than ${maxLinks} connections`));
     handler.onConnect(id);
+    this.#options.onLinkUp?.(id);
   }
 
   #closed(id: NodeId, link: PeerConnection, error: Error | undefined): void {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { silentLogger } from '@dcache/base';
@@ -50,6 +51,61 @@ test('clients leave room for peers: who is one too many is told, and a peer stil
       next.socket.once('data', () => next.socket.destroy());
       return false;
     });
+  } finally {
+    for (const socket of open) socket.destroy();
+    mux.close();
+    mux.destroyConnections();
+  }
+});
+
+test('however many connections say nothing, or claim to be peers and prove nothing, a client and a peer get in', async () => {
+  const taken = { http: [] as Socket[], proven: [] as Socket[], claimed: 0 };
+  const mux = makePort({
+    peers: (socket, onProven) => {
+      taken.claimed++;
+      // What comes behind the preface is the proof of this test.
+      let bytes = 0;
+      socket.on('error', () => {});
+      socket.on('data', (part: Buffer) => {
+        bytes += part.length;
+        if (bytes === peerPreface.length) return;
+        taken.proven.push(socket);
+        onProven();
+      });
+      socket.resume();
+    },
+    grpc: undefined,
+    http: (socket) => {
+      taken.http.push(socket);
+      socket.end('served');
+    },
+    ...{ tls: undefined, maxKeyBytes: 100, maxConnections: 20, logger: silentLogger },
+  });
+  const { port } = await mux.listen('127.0.0.1', 0);
+  const open: Socket[] = [];
+  const dial = async (bytes: string | Uint8Array): Promise<Socket> => {
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => {}).resume();
+    open.push(socket);
+    await once(socket, 'connect');
+    socket.write(bytes);
+    return socket;
+  };
+  try {
+    const peer = await dial(Buffer.concat([peerPreface, Buffer.from('proof')]));
+    await until('the peer is in', () => taken.proven.length === 1);
+    for (const bytes of ['', 'G', peerPreface]) {
+      for (let i = 0; i < 60; i++) await dial(bytes);
+      const served = taken.http.length;
+      await dial('GET / HTTP/1.1\r\n\r\n');
+      await until('a client gets in', () => taken.http.length === served + 1);
+      const proven = taken.proven.length;
+      await dial(Buffer.concat([peerPreface, Buffer.from('proof')]));
+      await until('a peer gets in', () => taken.proven.length === proven + 1);
+    }
+    assert.ok(taken.claimed > 60);
+    assert.equal(peer.destroyed, false, 'a peer that has proved itself stays');
+    assert.ok(mux.stats().open <= 20);
   } finally {
     for (const socket of open) socket.destroy();
     mux.close();

@@ -1,11 +1,13 @@
 import type { Socket } from 'node:net';
 import type { Logger } from '@dcache/base';
 import { http1, http2, Mux, preface, type Route, tls } from '@dcache/mux';
+import { refusal } from './api/refusal.js';
 import { peerPreface } from './handshake.js';
 import type { Tls } from './tls.js';
 
 export interface PortOptions {
-  readonly peers: (socket: Socket) => void;
+  /** Takes a connection whose other side says it is a peer; `onProven` is called once it has proved it. */
+  readonly peers: (socket: Socket, onProven: () => void) => void;
   /** Undefined where gRPC, or HTTP, is not served. */
   readonly grpc: ((socket: Socket) => void) | undefined;
   readonly http: ((socket: Socket) => void) | undefined;
@@ -17,14 +19,17 @@ export interface PortOptions {
 }
 
 /** What a plaintext request on a TLS port is told: a person with curl should not have to guess. */
-const speaksTls =
-  'HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 35\r\n\r\nthis port speaks TLS: use https://\n';
+const speaksTls = refusal('400 Bad Request', 'bad-argument', 'this port speaks TLS: use https://');
 
 /** Connections of which clients may not take the last: peers share the port, and the cluster needs theirs. */
 const peerShare = 0.05;
 
-const tooMany =
-  'HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-type: text/plain\r\nretry-after: 1\r\ncontent-length: 53\r\n\r\ntoo many connections are open; try again in a moment\n';
+const tooMany = refusal(
+  '503 Service Unavailable',
+  'overloaded',
+  'too many connections are open; try again in a moment',
+  'retry-after: 1\r\n',
+);
 
 /** Hands clients on as long as they leave room for peers; says so to the others where they can read it. */
 class ClientShare {
@@ -60,7 +65,9 @@ class ClientShare {
 
 /** The one port: which protocol's server gets which connection. With TLS the same choice is made inside it, and only there. */
 export function makePort(options: PortOptions): Mux {
-  const routes: Route[] = [{ name: 'peer', matcher: preface(peerPreface), accept: options.peers }];
+  let mux: Mux;
+  const peer = (socket: Socket): void => options.peers(socket, () => mux.settle(socket));
+  const routes: Route[] = [{ name: 'peer', matcher: preface(peerPreface), accept: peer, isProvisional: true }];
   const maxConnections = options.maxConnections ?? 10_000;
   const clients = new ClientShare(maxConnections, options.logger);
   if (options.grpc) routes.push({ name: 'grpc', matcher: http2, accept: clients.limit(options.grpc, '') });
@@ -68,7 +75,10 @@ export function makePort(options: PortOptions): Mux {
   const secure = options.tls;
   const { logger } = options;
   const bounds = { maxSniffBytes: options.maxKeyBytes * 3 + 16_384, maxConnections, logger };
-  if (!secure) return new Mux({ routes, ...bounds });
+  if (!secure) {
+    mux = new Mux({ routes, ...bounds });
+    return mux;
+  }
   const inside = secure.serve(
     options.http !== undefined,
     (socket) => {
@@ -77,9 +87,9 @@ export function makePort(options: PortOptions): Mux {
     },
     (error) => logger.debug({ err: error }, 'a TLS handshake failed'),
   );
-  const mux: Mux = new Mux({
+  mux = new Mux({
     routes: [
-      { name: 'tls', matcher: tls, accept: inside.accept },
+      { name: 'tls', matcher: tls, accept: inside.accept, isProvisional: true },
       {
         name: 'plaintext',
         matcher: http1,

@@ -24,6 +24,7 @@ function view(change: Partial<MembershipView> & { voters?: number[]; learners?: 
     },
     identityOf: (id) => ({ name: `n${id}`, rpcAddr: `127.0.0.1:${id}` }),
     gossip: [member(1)],
+    proved: new Set([1, 2, 3, 9]),
     caughtUp: new Set(),
     active: new Set(change.voters ?? []),
     nowMs: 1000,
@@ -42,6 +43,15 @@ test('a newcomer becomes a learner first, and a voter once it has caught up', ()
   });
   assert.equal(nextChange(view({ gossip, learners: [2] })), undefined);
   assert.deepEqual(nextChange(view({ gossip, learners: [2], caughtUp: new Set([2]) })), { type: 'promote', id: 2 });
+});
+
+test('who has not proved that it is who gossip says is neither added nor moved', () => {
+  const proved = new Set([1, 3]);
+  const gossip = [member(1), member(2), member(3)];
+  const change = nextChange(view({ gossip, proved }));
+  assert.equal(change?.type === 'add-learner' && change.id, 3, 'the one that has is not kept waiting');
+  const elsewhere = [member(1), { ...member(2), rpcAddr: '127.0.0.1:99' }];
+  assert.equal(nextChange(view({ voters: [1, 2], gossip: elsewhere, proved })), undefined);
 });
 
 test('a node of another cluster, or one without a cluster yet, is not added', () => {

@@ -19,6 +19,8 @@ export interface MembershipView {
   readonly confState: ConfState;
   readonly identityOf: (id: number) => Identity | undefined;
   readonly gossip: readonly GossipMember[];
+  /** Those that have proved to the leader, in the handshake of a connection, that they are who gossip says. */
+  readonly proved: ReadonlySet<number>;
   /** Learners that hold nearly all of the log and answer. */
   readonly caughtUp: ReadonlySet<number>;
   /** Members that answered the leader within the last election timeout. */
@@ -37,8 +39,9 @@ export type MembershipChange =
 
 /**
  * What the leader should change next so that the Raft configuration becomes what gossip says, or undefined. Gossip
- * suggests; the leader decides: one change at a time, a voter is removed only while enough others answer, and the
- * comparison is made anew each time, so that news heard while there was no leader is not lost.
+ * suggests; the leader decides: one change at a time, nobody is taken in who has not proved who it is, a voter is removed
+ * only while enough others answer, and the comparison is made anew each time, so that news heard while there was no
+ * leader is not lost.
  */
 export function nextChange(view: MembershipView): MembershipChange | undefined {
   if (view.confState.votersOutgoing.length > 0) return undefined;
@@ -89,7 +92,8 @@ function readyLearner(view: MembershipView): MembershipChange | undefined {
 function newcomer(view: MembershipView): MembershipChange | undefined {
   const known = new Set([...view.confState.voters, ...view.confState.learners]);
   const member = view.gossip.find(
-    (candidate) => candidate.status === 'alive' && candidate.cluster === view.cluster && !known.has(candidate.raftId),
+    ({ status, cluster, raftId }) =>
+      status === 'alive' && cluster === view.cluster && !known.has(raftId) && view.proved.has(raftId),
   );
   if (!member) return undefined;
   return { type: 'add-learner', id: member.raftId, identity: { name: member.name, rpcAddr: member.rpcAddr } };
@@ -99,7 +103,7 @@ function newcomer(view: MembershipView): MembershipChange | undefined {
 function moved(view: MembershipView): MembershipChange | undefined {
   for (const member of view.gossip) {
     const known = view.identityOf(member.raftId);
-    if (!known || member.status !== 'alive') continue;
+    if (!known || member.status !== 'alive' || !view.proved.has(member.raftId)) continue;
     if (known.name === member.name && known.rpcAddr === member.rpcAddr) continue;
     return { type: 'update', id: member.raftId, identity: { name: member.name, rpcAddr: member.rpcAddr } };
   }

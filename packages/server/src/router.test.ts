@@ -222,6 +222,50 @@ test('without a leader in its time a request ends with no-leader, and nothing wa
   assert.equal(clock.pendingTimers, 0);
 });
 
+test('a request waits no longer than its client does, is not sent after that, and holds nothing', async () => {
+  const { log, clock, leaders, forwarder, router } = make();
+  const deadlineMs = clock.monotonicMs() + 300;
+  log.lead(0);
+  log.barrierFailures.push(new NotAppendedError('no leader'));
+  const write = watch(router.write(set('a', '1'), { deadlineMs }));
+  const read = watch(router.read(utf8('a'), { deadlineMs }));
+  const many = watch(router.readMany([utf8('a')], { deadlineMs: clock.monotonicMs() + 60_000 }));
+  await turns();
+  clock.pass(299);
+  await turns();
+  assert.deepEqual([write.settled, read.settled], [false, false]);
+  clock.pass(1);
+  await turns();
+  for (const { error } of [write, read]) {
+    assert.equal((error as DcacheError).code, 'timeout');
+    assert.equal((error as DcacheError).grpcStatus, 4);
+    assert.match((error as DcacheError).message, /the time that its client gave it; nothing was done/);
+  }
+  log.lead(self);
+  await turns();
+  assert.equal(log.appended, 0);
+  assert.equal(many.settled, true, 'the others go on');
+  assert.equal(log.listeners.size, 0);
+  assert.equal(clock.pendingTimers, 0);
+
+  // What was sent may be applied: then the end of the time says so, and nothing is sent again.
+  const leader = new FakeLeader();
+  leaders.set(2, leader);
+  log.lead(2);
+  await router.write(set('warm', 'up'));
+  leader.script.push('apply');
+  const sent = watch(router.write(set('n', 'once'), { deadlineMs: clock.monotonicMs() + 300 }));
+  await turns();
+  clock.pass(300);
+  const { frames } = leader;
+  forwarder.linkDown(2);
+  await turns();
+  assert.equal((sent.error as DcacheError | undefined)?.code, 'unknown-outcome');
+  clock.pass(60_000);
+  await turns();
+  assert.equal(leader.frames, frames);
+});
+
 test('what is certainly not in the log is proposed again; an outcome that is unknown is told', async () => {
   const { log, clock, router } = make();
   log.appendFailures.push(new NotAppendedError('another term took its place'));

@@ -8,6 +8,7 @@ import {
   type ReadOptions,
   type Reply,
   ReplyType,
+  type RequestOptions,
   type ServerInfo,
   type SessionStamp,
   takesSession,
@@ -20,6 +21,7 @@ import type { LogTime } from './log-time.js';
 import { NodeSession } from './node-session.js';
 import { NotAppendedError, type ReplicatedLog } from './replicated-log.js';
 import type { CacheStateMachine } from './state-machine.js';
+import { isMember } from './status.js';
 
 export interface RouterParts {
   readonly log: ReplicatedLog;
@@ -61,14 +63,14 @@ export class Router implements CommandHandler {
     this.#maxInFlightBytes = parts.maxInFlightBytes ?? 256 * 1_048_576;
   }
 
-  async write(command: Command): Promise<Reply> {
+  async write(command: Command, options: RequestOptions = {}): Promise<Reply> {
     const bytes = commandBytes(command) + writeOverheadBytes;
     // While nothing is under way even a write above the bound goes: else it could never go.
     if (this.#inFlightBytes > 0 && this.#inFlightBytes + bytes > this.#maxInFlightBytes)
       throw new DcacheError('busy', `${this.#inFlightBytes} bytes of writes are under way; try again in a moment`);
     this.#inFlightBytes += bytes;
     try {
-      return await this.#write(command);
+      return await this.#write(command, this.#patience(options));
     } finally {
       this.#inFlightBytes -= bytes;
     }
@@ -98,18 +100,18 @@ export class Router implements CommandHandler {
       });
     }
     const find = (key: Uint8Array): Found | undefined => stateMachine.read(key);
-    await this.#barrier(level);
+    await this.#barrier(level, options);
     const result = look(find);
     if (level === ReadLevel.linearizable || this.#parts.log.isLeaseValid()) return result;
     // Not the lease again: a leader that once offered to hand over has none for the rest of its term.
-    await this.#barrier(ReadLevel.linearizable);
+    await this.#barrier(ReadLevel.linearizable, options);
     return look(find);
   }
 
   /** A newcomer's empty store must not pass for a cache without the key. */
   #checkData(): void {
-    const { confState, id, isReadable } = this.#parts.log.status();
-    if (!isReadable || !(confState.voters.includes(id) || confState.learners.includes(id)))
+    const status = this.#parts.log.status();
+    if (!status.isReadable || !isMember(status))
       throw new DcacheError(
         'not-ready',
         'this node has none of the data yet, it is joining the cluster; ask another, or at level lease or linearizable',
@@ -136,34 +138,33 @@ export class Router implements CommandHandler {
     ].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
   }
 
-  async #write(command: Command): Promise<Reply> {
-    const { log, groupCommit, clock, requestTimeoutMs } = this.#parts;
-    const deadlineMs = clock.monotonicMs() + requestTimeoutMs;
+  async #write(command: Command, patience: Patience): Promise<Reply> {
+    const { log, groupCommit } = this.#parts;
     for (;;) {
       try {
         const leader = log.leader();
         if (leader === log.id) return await groupCommit.append(command);
-        if (leader !== 0) return await this.#forward(command, deadlineMs);
+        if (leader !== 0) return await this.#forward(command, patience);
       } catch (error) {
         if (!(error instanceof NotAppendedError)) throw error;
       }
-      await this.#awaitLeader(deadlineMs);
+      await this.#awaitLeader(patience);
     }
   }
 
   /** Sends a write to whoever leads until it is answered, under a session, so that it is applied once. */
-  async #forward(command: Command, deadlineMs: number): Promise<Reply> {
+  async #forward(command: Command, patience: Patience): Promise<Reply> {
     if (!takesSession(command) || command.session) return this.#sendToLeader(command);
     const stamp = await this.#session.begin((opening) => this.#sendToLeader(opening).catch(nothingSent));
     const stamped = { ...command, session: stamp };
     try {
-      return await this.#forwardStamped(stamped, stamp, deadlineMs);
+      return await this.#forwardStamped(stamped, stamp, patience);
     } finally {
       this.#session.end(stamp);
     }
   }
 
-  async #forwardStamped(command: Command, stamp: SessionStamp, deadlineMs: number): Promise<Reply> {
+  async #forwardStamped(command: Command, stamp: SessionStamp, patience: Patience): Promise<Reply> {
     let mayBeApplied = false;
     for (;;) {
       try {
@@ -177,10 +178,10 @@ export class Router implements CommandHandler {
         // Once an answer was lost, no later refusal says that nothing was done: only the session's own answer counts.
         mayBeApplied ||= error instanceof DcacheError && error.code === 'unknown-outcome';
         if (!mayBeApplied) throw error;
-        if (this.#parts.clock.monotonicMs() >= deadlineMs) throw unknownOutcome(error as Error);
+        if (this.#parts.clock.monotonicMs() >= patience.untilMs) throw unknownOutcome(error as Error);
       }
       try {
-        await this.#awaitLeader(deadlineMs);
+        await this.#awaitLeader(patience);
       } catch (error) {
         throw unknownOutcome(error as Error);
       }
@@ -194,30 +195,46 @@ export class Router implements CommandHandler {
     return leader === log.id ? groupCommit.append(command) : forwarder.send(leader, command);
   }
 
-  async #barrier(level: Exclude<ReadLevel, 'local'>): Promise<void> {
-    const { log, clock, requestTimeoutMs } = this.#parts;
-    let deadlineMs = 0;
+  async #barrier(level: Exclude<ReadLevel, 'local'>, options: RequestOptions): Promise<void> {
+    let patience: Patience | undefined;
     for (;;) {
       try {
-        return await log.readBarrier(level);
+        return await this.#parts.log.readBarrier(level);
       } catch (error) {
         if (!(error instanceof NotAppendedError)) throw error;
-        deadlineMs ||= clock.monotonicMs() + requestTimeoutMs;
-        await this.#awaitLeader(deadlineMs);
+        patience ??= this.#patience(options);
+        await this.#awaitLeader(patience);
       }
     }
   }
 
-  /** Resolves at the next change of leader, or soon where one is known; rejects with `no-leader` at the deadline. */
-  async #awaitLeader(deadlineMs: number): Promise<void> {
+  #patience({ deadlineMs = Number.POSITIVE_INFINITY }: RequestOptions): Patience {
+    const { clock, requestTimeoutMs } = this.#parts;
+    const ownMs = clock.monotonicMs() + requestTimeoutMs;
+    return { untilMs: Math.min(ownMs, deadlineMs), isClients: deadlineMs < ownMs };
+  }
+
+  /** Resolves at the next change of leader, or soon where one is known; rejects when the patience is over. */
+  async #awaitLeader({ untilMs, isClients }: Patience): Promise<void> {
     const { log, clock, requestTimeoutMs } = this.#parts;
-    const leftMs = deadlineMs - clock.monotonicMs();
+    const leftMs = untilMs - clock.monotonicMs();
     const noLeader = (): DcacheError =>
-      new DcacheError('no-leader', `no leader took the request within ${requestTimeoutMs} ms; nothing was done`);
+      isClients
+        ? new DcacheError(
+            'timeout',
+            'no leader took the request within the time that its client gave it; nothing was done',
+          )
+        : new DcacheError('no-leader', `no leader took the request within ${requestTimeoutMs} ms; nothing was done`);
     if (leftMs <= 0) throw noLeader();
     if (log.leader() !== 0) await this.#leaderWait.next(Math.min(retryMs, leftMs));
     else if (!(await this.#leaderWait.next(leftMs))) throw noLeader();
   }
+}
+
+/** How long a request may wait for a leader, and whether it is its client who says so. */
+interface Patience {
+  readonly untilMs: number;
+  readonly isClients: boolean;
 }
 
 /** A session that may have been opened for nothing harms nobody: the write that wanted it has not been sent. */

@@ -67,6 +67,7 @@ export async function run(parts: RunningParts): Promise<Running> {
     serf,
     directory: () => stateMachine.directory,
     cluster: () => home.cluster,
+    reaches: (id) => peers.reaches(id),
     clock,
     logger,
     removeFailedAfterMs: options.removeFailedAfterMs,

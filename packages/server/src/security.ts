@@ -105,7 +105,7 @@ function keyring(options: ResolvedOptions): Keyring | undefined {
     return Keyring.fromBase64(inFile ?? [encrypt!]);
   } catch (error) {
     const flag = inFile ? `--keyring-file ${keyringFile}` : '--encrypt';
-    throw new TypeError(`${flag} cannot be used: ${(error as Error).message}; a key is 16, 24 or 32 bytes in base64`);
+    throw new TypeError(`${flag} cannot be used: ${(error as Error).message}`);
   }
 }
 

@@ -8,6 +8,7 @@ import {
   type Found,
   type ReadOptions,
   type Reply,
+  type RequestOptions,
   type ServerInfo,
 } from '@dcache/protocol';
 import { type AgentRpc, type Serf, startAgentRpc } from '@dcache/serf';
@@ -33,8 +34,9 @@ import { depart, type ShutdownParts, takeDown } from './shutdown.js';
 import { SlowLog } from './slow-log.js';
 import { Standing } from './standing.js';
 import { CacheStateMachine } from './state-machine.js';
-import type { ServerStatus } from './status.js';
+import { isMember, type ServerStatus } from './status.js';
 import { Tracing } from './tracing.js';
+import { Waiting } from './waiting.js';
 
 /** How long requests that are under way may take when the node stops, in milliseconds. */
 const drainMs = 1_000;
@@ -54,6 +56,7 @@ export class Server implements CommandHandler {
   readonly #standing: Standing;
   readonly #peers: Peers;
   readonly #view: SelfView;
+  readonly #waiting: Waiting;
   readonly #front: Front;
   readonly #inFlight = new InFlight();
   /** Starts the log, and what writes to it, once it is settled which cluster this is. */
@@ -114,6 +117,12 @@ export class Server implements CommandHandler {
     const front = (): Front => this.#front;
     const view = new SelfView({ id, standing, running, isStopping, stateMachine, serf, front, metrics, clock });
     this.#view = view;
+    this.#waiting = new Waiting({
+      ...{ options: resolved, serf, joiner: standing.joiner, cluster: () => standing.home?.cluster, clock, logger },
+      isMember: () => (this.#running ? isMember(this.#running.log.status()) : false),
+      hasLeader: () => (this.#running?.log.leader() ?? 0) !== 0,
+      isReady: () => view.isReady,
+    });
     const admin = new Admin({
       ...{ name: id, stateMachine, time, clock, logger, maxValueBytes },
       running: () => this.#checkRunning(),
@@ -145,6 +154,7 @@ export class Server implements CommandHandler {
       await this.#starting;
     } catch (error) {
       this.#isStopping = true;
+      this.#waiting.stop();
       await this.#takeDown();
       throw error;
     }
@@ -169,9 +179,9 @@ export class Server implements CommandHandler {
     await this.stop();
   }
 
-  write(command: Command): Promise<Reply> {
+  write(command: Command, options?: RequestOptions): Promise<Reply> {
     const { defaultTtlMs } = this.#options;
-    return this.#request((router) => router.write(withDefaultTtl(command, defaultTtlMs)));
+    return this.#request((router) => router.write(withDefaultTtl(command, defaultTtlMs), options));
   }
 
   async read(key: Uint8Array, options?: ReadOptions): Promise<Found | undefined> {
@@ -216,6 +226,7 @@ export class Server implements CommandHandler {
     this.#goOn();
     await standing.isAt(await this.#bind());
     this.#goOn();
+    this.#waiting.start();
     const founds = await standing.settle();
     this.#goOn();
     this.#running = await this.#run(founds);
@@ -256,6 +267,7 @@ export class Server implements CommandHandler {
 
   async #stop(): Promise<void> {
     this.#isStopping = true;
+    this.#waiting.stop();
     this.#standing.joiner.stop();
     this.#front.close();
     try {

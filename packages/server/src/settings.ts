@@ -1,6 +1,5 @@
-import { hostname, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { parseBytes, parseDurationOption, type ServerOptions } from './options.js';
+import { hostname } from 'node:os';
+import { defaultDataDir, parseBytes, parseDurationOption, type ServerOptions } from './options.js';
 
 /** How a setting is written, whether as a flag, in the environment or in a file. */
 export type SettingKind = 'boolean' | 'text' | 'list' | 'count' | 'bytes' | 'duration';
@@ -34,7 +33,7 @@ export const settings: readonly Setting[] = [
     name: 'data-dir',
     kind: 'text',
     placeholder: 'folder',
-    byDefault: join(tmpdir(), 'dcache'),
+    byDefault: defaultDataDir,
     description: 'where the Raft log and snapshots go',
   },
   {

@@ -26,6 +26,8 @@ const departureMessage = {
   unheard: 'stops without having left the cluster: nobody took the request',
 } as const;
 
+const noCluster = 'stops; it belonged to no cluster';
+
 /**
  * Takes leave of the others. In memory, or where it was asked to leave, a node leaves the cluster, because it will never
  * be back under this id; on disk it hands leadership over and stays a member. The last voter just stops.
@@ -33,11 +35,13 @@ const departureMessage = {
 export async function depart(parts: ShutdownParts, leavesForGood: boolean): Promise<void> {
   const { id, standing, running, serf, logger } = parts;
   running?.rest();
+  const hasCluster = standing.home?.cluster !== undefined;
   if (standing.home?.isDurable && !leavesForGood) {
     await running?.departure.handOver();
-    logger.info({ id }, 'stops and stays a member');
+    logger.info({ id }, hasCluster ? 'stops and stays a member' : noCluster);
   } else if (running) {
-    logger.info({ id }, departureMessage[await running.departure.leave()]);
+    const result = await running.departure.leave();
+    logger.info({ id }, hasCluster ? departureMessage[result] : noCluster);
     await attempt('leave', () => serf.leave(), logger);
   }
 }

@@ -7,7 +7,7 @@ import { isToFound } from './founding.js';
 import { Joiner } from './joiner.js';
 import { LogHome } from './log-home.js';
 import { memberTags } from './membership.js';
-import type { ResolvedOptions } from './options.js';
+import { defaultDataDir, type ResolvedOptions } from './options.js';
 
 export interface StandingParts {
   readonly options: ResolvedOptions;
@@ -50,9 +50,14 @@ export class Standing {
   async open(): Promise<void> {
     const { options, serf, clock, logger, onFatal } = this.#parts;
     const { inMemory, dataDir, id } = options;
+    if (!inMemory && dataDir === defaultDataDir)
+      logger.warn(
+        { id },
+        `the log is kept in ${dataDir}, the default of --data-dir: temporary folders are emptied, by a restart of the machine or by their age, and all that this node holds goes with them; give --data-dir a lasting one`,
+      );
     this.#home = await LogHome.open({ inMemory, dataDir, name: id, clock, logger });
     this.#watch = new ClusterWatch({
-      ...{ serf, home: this.#home, name: id, joins: this.joiner.hasAddresses, onFatal, clock, logger },
+      ...{ serf, home: this.#home, name: id, joins: this.joiner.addresses.length > 0, onFatal, clock, logger },
       adopt: (cluster) => this.#belongTo(cluster),
     });
   }
@@ -88,7 +93,7 @@ export class Standing {
 
   /** Who was told of others founds a cluster only where they have none. */
   async #isToFound(): Promise<boolean> {
-    if (!this.joiner.hasAddresses) return true;
+    if (this.joiner.addresses.length === 0) return true;
     const { options, serf, isStopping, clock, logger } = this.#parts;
     return isToFound({
       ...{ serf, name: options.id, isStopping, clock, logger },

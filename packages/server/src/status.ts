@@ -45,7 +45,11 @@ const lagEntries = 1_000;
  */
 export function isReady(raft: RaftStatus | undefined, isStopping: boolean, wasReady: boolean): boolean {
   if (raft === undefined || isStopping || !raft.isReadable || raft.leader === undefined) return false;
-  const { voters, learners } = raft.confState;
   const mayLag = wasReady ? lagEntries : 0;
-  return (voters.includes(raft.id) || learners.includes(raft.id)) && raft.appliedIndex + mayLag >= raft.commitIndex;
+  return isMember(raft) && raft.appliedIndex + mayLag >= raft.commitIndex;
+}
+
+/** Whether a node is in the configuration that it has applied, as a voter or as a learner. */
+export function isMember({ id, confState: { voters, learners } }: Pick<RaftStatus, 'id' | 'confState'>): boolean {
+  return voters.includes(id) || learners.includes(id);
 }

@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import {
+  adminService,
   cacheService,
   cacheServiceV1,
   type ErrorCode,
@@ -28,25 +29,25 @@ export class FakeServer {
   readonly tokens: unknown[] = [];
   gets = 0;
   sessions = 0;
+  transfers = 0;
   /** What becomes of the next writes, in their order; then they are answered. */
   readonly onSet: Behaviour[] = [];
   readonly onGet: Behaviour[] = [];
   readonly onOpen: Behaviour[] = [];
+  readonly onTransfer: Behaviour[] = [];
   /** What it tells of the servers. */
   servers: ServerInfo[] = [];
   readonly #grpc = new Server();
   readonly #sockets = new Set<Socket>();
   readonly #net: NetServer;
+  readonly #inject: (socket: Socket) => void;
 
   constructor(name: string, credentials: ServerCredentials = ServerCredentials.createInsecure()) {
     this.name = name;
     const injector = this.#grpc.createConnectionInjector(credentials);
-    this.#net = createServer((socket) => {
-      this.#sockets.add(socket);
-      socket.on('close', () => this.#sockets.delete(socket));
-      socket.on('error', () => {});
-      injector.injectConnection(socket);
-    });
+    this.#inject = (socket) => injector.injectConnection(socket);
+    this.#net = createServer((socket) => this.take(socket));
+    this.#addAdmin();
     const unanswered = (_: unknown, callback: sendUnaryData<never>): void => callback({ code: 12 } as ServiceError);
     this.#grpc.addService(cacheService, {
       set: unanswered,
@@ -76,9 +77,31 @@ export class FakeServer {
     });
   }
 
+  /** The part of the admin's calls that tests ask for; the others are not known. */
+  #addAdmin(): void {
+    const { transferLeadership } = adminService;
+    this.#grpc.addService(
+      { transferLeadership },
+      {
+        transferLeadership: (_: unknown, callback: sendUnaryData<unknown>) => {
+          this.transfers++;
+          this.#behave(this.onTransfer.shift(), callback, { leader: this.name });
+        },
+      },
+    );
+  }
+
   async start(): Promise<this> {
     await new Promise<void>((resolve) => this.#net.listen(0, '127.0.0.1', resolve));
     return this;
+  }
+
+  /** Serves a connection that came in another way. */
+  take(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.on('close', () => this.#sockets.delete(socket));
+    socket.on('error', () => {});
+    this.#inject(socket);
   }
 
   get address(): string {

@@ -56,8 +56,8 @@ export class Keyring {
 
   /** Adds a key at the end; one that is there stays where it is. */
   install(key: Uint8Array): void {
-    if (key.length !== 16 && key.length !== 24 && key.length !== 32)
-      throw new SerfError('keyring', `a key has ${key.length} bytes, allowed are 16, 24 and 32`);
+    if (!isKeyLength(key.length))
+      throw new SerfError('keyring', `it has ${key.length} bytes; a key is 16, 24 or 32 bytes`);
     if (this.has(key)) return;
     if (this.#keys.length >= maxKeys) throw new SerfError('keyring', `the keyring is full with ${maxKeys} keys`);
     this.#keys.push(new Uint8Array(key));
@@ -100,8 +100,15 @@ export class Keyring {
 export function parseKey(text: string): Uint8Array {
   const key = Buffer.from(text, 'base64');
   if (key.toString('base64').replace(/=+$/, '') !== text.trim().replace(/=+$/, ''))
-    throw new SerfError('keyring', 'a key is base64 text of 16, 24 or 32 bytes; this is not base64');
+    throw new SerfError('keyring', `it is not base64; ${keyForm}`);
+  if (!isKeyLength(key.length)) throw new SerfError('keyring', `it has ${key.length} bytes; ${keyForm}`);
   return new Uint8Array(key);
+}
+
+const keyForm = 'a key is 16, 24 or 32 bytes in base64';
+
+function isKeyLength(bytes: number): boolean {
+  return bytes === 16 || bytes === 24 || bytes === 32;
 }
 
 function open(key: Uint8Array, sealed: Uint8Array, aad: Uint8Array): Uint8Array | undefined {

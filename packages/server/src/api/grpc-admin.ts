@@ -1,14 +1,18 @@
 import type { Clock, Logger } from '@dcache/base';
 import {
   type adminService,
+  consistencyMetadata,
   DcacheError,
   grpcLeft,
   grpcRestored,
+  grpcSaveLevel,
   grpcSnapshotChunk,
   grpcStatus,
   grpcTransferred,
   type NodeStatus,
+  type ReadLevel,
   type RestoreResult,
+  type SavedMoment,
 } from '@dcache/protocol';
 import type {
   handleClientStreamingCall,
@@ -30,14 +34,14 @@ export interface AdminHandler {
    * remains to be done once the caller has its answer.
    */
   leave(id: string | undefined): Promise<(() => void) | undefined>;
-  saveSnapshot(): Promise<SavedSnapshot>;
+  /** At `local` without a majority: what this node has applied, whatever that is. */
+  saveSnapshot(level: ReadLevel): Promise<SavedSnapshot>;
   restoreSnapshot(): RestoreIntake;
 }
 
 /** A snapshot that is being saved. */
 export interface SavedSnapshot {
-  readonly entries: number;
-  readonly liveBytes: number;
+  readonly moment: SavedMoment;
   readonly chunks: Iterable<Uint8Array>;
   /** Lets go of what it holds; needed in every case. */
   close(): void;
@@ -92,13 +96,14 @@ export function adminCalls(admin: AdminHandler, clock: Clock, logger: Logger): U
 }
 
 async function save(call: Parameters<Save>[0], admin: AdminHandler, clock: Clock): Promise<void> {
-  const snapshot = await admin.saveSnapshot();
+  const metadata = call.metadata.get(consistencyMetadata)[0]?.toString();
+  const snapshot = await admin.saveSnapshot(grpcSaveLevel(call.request, metadata));
   try {
-    let size: SavedSnapshot | undefined = snapshot;
+    let moment: SavedMoment | undefined = snapshot.moment;
     for (const chunk of snapshot.chunks) {
       if (call.cancelled) return;
-      const hasRoom = call.write(grpcSnapshotChunk(chunk, size));
-      size = undefined;
+      const hasRoom = call.write(grpcSnapshotChunk(chunk, moment));
+      moment = undefined;
       if (!hasRoom) await drained(call, clock);
       // Others get their turn between two chunks, however fast the client takes them.
       else await new Promise((resolve) => setImmediate(resolve));

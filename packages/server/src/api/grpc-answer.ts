@@ -3,22 +3,29 @@ import { errorMetadata, type GrpcMethod, toDcacheError } from '@dcache/protocol'
 import { type handleUnaryCall, Metadata, type ServiceError, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { RequestMetrics } from '../metrics-requests.js';
 
+/** What a call is beside its request. */
+export interface CallOf {
+  readonly metadata: Metadata;
+  /** When its client stops waiting, by `Clock.monotonicMs`; infinite where it did not say. */
+  readonly deadlineMs: number;
+}
+
 /** What implements the unary methods of a service. */
 export type UnaryCalls<Methods> = {
   readonly [Name in keyof Methods]: Methods[Name] extends GrpcMethod<infer Request, infer Response>
-    ? (request: Request, metadata: Metadata) => Promise<Response>
+    ? (request: Request, call: CallOf) => Promise<Response>
     : never;
 };
 
 /** Settles a call with what `run` gives, or with the error of the one table. */
 export function unary<Request, Response>(
-  run: (request: Request, metadata: Metadata) => Promise<Response>,
+  run: (request: Request, call: CallOf) => Promise<Response>,
   logger: Logger,
   timed?: { readonly metrics: RequestMetrics; readonly verb: string } | undefined,
 ): handleUnaryCall<Request, Response> {
   if (!timed)
     return (call, callback) => {
-      run(call.request, call.metadata).then(
+      run(call.request, ofGrpc(call)).then(
         (response) => callback(null, response),
         (thrown) => callback(toServiceError(thrown, logger)),
       );
@@ -28,7 +35,7 @@ export function unary<Request, Response>(
   return (call, callback) => {
     const startMs = performance.now();
     const about = { id: metrics.nextId(), key: keyOf(call.request), headers: call.metadata };
-    run(call.request, call.metadata).then(
+    run(call.request, ofGrpc(call)).then(
       (response) => {
         callback(null, response);
         metrics.done(series, startMs, about);
@@ -53,6 +60,11 @@ export function unaryCalls<Methods>(
       return [name, unary(run as (request: object) => Promise<object>, logger, metrics && { metrics, verb })];
     }),
   );
+}
+
+/** The calls of our server have grpc-js's shape, and know their time beside it. */
+function ofGrpc(call: { readonly metadata: Metadata }): CallOf {
+  return call as CallOf;
 }
 
 /** The key that a request names, for the slow log; of several none. */

@@ -6,6 +6,8 @@ import { SeededRandom, silentLogger, systemClock } from '@dcache/base';
 import { http2, Mux } from '@dcache/mux';
 import {
   cacheService,
+  cacheServiceV1,
+  consistencyMetadata,
   DcacheError,
   defaultLimits,
   errorMetadata,
@@ -48,6 +50,7 @@ function call<Request, Response>(
   client: Client,
   method: GrpcMethod<Request, Response>,
   request: Request | Buffer,
+  metadata: Metadata = new Metadata(),
 ): Promise<Response> {
   const serialize = (message: Request | Buffer): Buffer =>
     Buffer.isBuffer(message) ? message : method.requestSerialize(message);
@@ -57,11 +60,23 @@ function call<Request, Response>(
       serialize,
       method.responseDeserialize,
       request,
-      new Metadata(),
+      metadata,
       { deadline: Date.now() + 15_000 },
       (error, response) => (error ? reject(error) : resolve(response!)),
     );
   });
+}
+
+/** A call with bytes as they are. */
+function callBytes(
+  client: Client,
+  { path }: { readonly path: string },
+  hex: string,
+  metadata: Metadata = new Metadata(),
+): Promise<Buffer> {
+  const same = (bytes: Buffer): Buffer => bytes;
+  const bytes = { path, requestSerialize: same, responseDeserialize: same } as GrpcMethod<Buffer, Buffer>;
+  return call(client, bytes, Buffer.from(hex, 'hex'), metadata);
 }
 
 async function failure(promise: Promise<unknown>): Promise<ServiceError> {
@@ -124,6 +139,49 @@ test('a message that is none is an error of that call only', async () => {
     await call(client, cacheService.set, bytes).catch((error: ServiceError) => assert.ok(error.code > 0));
   }
   await call(client, cacheService.set, grpcSetRequest('k', Buffer.from('v')));
+});
+
+test('bytes that are no protobuf message are INTERNAL, and an unknown consistency is INVALID_ARGUMENT with the known', async () => {
+  const { cache, client } = await start();
+  for (const method of [cacheService.set, cacheServiceV1.getMany]) {
+    const error = await failure(callBytes(client, method, '0a05ff'));
+    assert.equal(error.code, 13, method.path);
+    assert.match(error.details, /^the request is no such message: /);
+  }
+  for (const method of [cacheService.get, cacheServiceV1.get, cacheServiceV1.getMany])
+    for (const value of ['strong', '', 'LOCAL']) {
+      const metadata = new Metadata();
+      metadata.set(consistencyMetadata, value);
+      const error = await failure(callBytes(client, method, '0a016b', metadata));
+      assert.equal(error.code, 3, `${method.path} with ${JSON.stringify(value)}`);
+      assert.match(error.details, /it takes local, lease, linearizable/);
+      assert.deepEqual(error.metadata.get(errorMetadata), ['bad-argument']);
+    }
+  assert.equal(cache.commands.length, 0);
+});
+
+test('every call tells the cache how long its client waits', async () => {
+  const { cache, client } = await start();
+  const methods: [method: { readonly path: string }, hex: string][] = [
+    [cacheService.set, '0a016b120176'],
+    [cacheService.get, '0a016b'],
+    [cacheService.delete, '0a016b'],
+    [cacheServiceV1.set, '0a016b120176'],
+    [cacheServiceV1.get, '0a016b'],
+    [cacheServiceV1.getMany, '0a016b'],
+    [cacheServiceV1.setMany, '0a060a016b120176'],
+    [cacheServiceV1.delete, '0a016b'],
+    [cacheServiceV1.openSession, ''],
+    [cacheServiceV1.closeSession, '0801'],
+  ];
+  for (const [method, hex] of methods) {
+    cache.deadlineMs = undefined;
+    const aboutMs = systemClock.monotonicMs() + 15_000;
+    // What the cache of this test answers does not matter here.
+    await callBytes(client, method, hex).catch((error: ServiceError) => assert.ok(error.metadata));
+    const deadlineMs = cache.deadlineMs ?? assert.fail(`${method.path} does not tell`);
+    assert.ok(Math.abs(deadlineMs - aboutMs) < 15_000, `${method.path}: ${deadlineMs}`);
+  }
 });
 
 test('garbage behind the HTTP/2 preface ends that connection, and no other', async () => {

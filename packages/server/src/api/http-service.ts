@@ -11,9 +11,11 @@ import {
   type HttpRequest,
   httpFoundHeaders,
   httpWriteCommand,
-  isUnchanged,
+  isInternalPath,
+  judgeRead,
   type Limits,
   parseHttpRequest,
+  ReplyType,
   toDcacheError,
 } from '@dcache/protocol';
 import type { RequestMetrics, RequestSeries } from '../metrics-requests.js';
@@ -92,13 +94,12 @@ export class HttpService {
     switch (request.kind) {
       case 'read': {
         const found = await handler.read(request.key, { level: request.level });
-        if (!found) {
-          const body = 'no such key\n';
-          const headers = { 'content-type': 'text/plain; charset=utf-8', 'content-length': body.length };
-          return exchange.answer(404, numbered(headers, id), request.isHead ? undefined : body);
-        }
-        if (isUnchanged(request, found))
-          return exchange.answer(304, numbered({ etag: formatEtag(found.revision) }, id));
+        // A miss is an answer and no fault of anybody: it is not thrown, because that costs more, nor counted as an error.
+        if (!found) return refuse(exchange, missing, id);
+        const judgement = judgeRead(request.conditions, found.revision);
+        if (judgement === 'failed')
+          throw new DcacheError('precondition-failed', `the key's revision is ${found.revision}`);
+        if (judgement === 'unchanged') return exchange.answer(304, numbered({ etag: formatEtag(found.revision) }, id));
         return exchange.answer(200, numbered(httpFoundHeaders(found), id), request.isHead ? undefined : found.value);
       }
       case 'write': {
@@ -114,15 +115,20 @@ export class HttpService {
       case 'internal': {
         const { method } = exchange;
         if (method !== 'GET' && method !== 'HEAD')
-          throw new DcacheError('method-not-allowed', `${method} is not supported here; use GET or HEAD`);
+          throw new DcacheError('method-not-allowed', `${method} is not supported here; use ${allowedInternally}`);
         const answer = await this.#options.internal(request.path);
-        return sendInternal(exchange, answer ?? noSuchPage, method === 'HEAD', id);
+        if (!answer) throw new DcacheError('not-found', 'no such page');
+        return sendInternal(exchange, answer, method === 'HEAD', id);
       }
     }
   }
 
   async #write(exchange: HttpExchange, command: Command, id: number | undefined): Promise<void> {
-    const revision = checkReply(await this.#options.handler.write(command));
+    const reply = await this.#options.handler.write(command);
+    // What would be 404 without its condition is 404 with it. (RFC 9110 §13.2.1)
+    const isMissing =
+      command.type === CommandType.delete && reply.type === ReplyType.preconditionFailed && reply.revision === 0;
+    const revision = checkReply(isMissing ? { type: ReplyType.notFound, revision: 0 } : reply);
     exchange.answer(200, numbered({ etag: formatEtag(revision), 'content-length': 0 }, id));
   }
 
@@ -144,7 +150,10 @@ function numbered(headers: AnswerHeaders, id: number | undefined): AnswerHeaders
   return id === undefined ? headers : { ...headers, 'dcache-request': id };
 }
 
-const noSuchPage: InternalAnswer = { status: 404, body: { error: 'not-found', message: 'no such page' } };
+/** For the `Allow` header of the server's own pages. */
+const allowedInternally = 'GET, HEAD';
+
+const missing = new DcacheError('not-found', 'no such key');
 
 function sendInternal(exchange: HttpExchange, answer: InternalAnswer, isHead: boolean, id: number | undefined): void {
   const content = answer.content ?? `${JSON.stringify(answer.body)}\n`;
@@ -161,7 +170,10 @@ function sendInternal(exchange: HttpExchange, answer: InternalAnswer, isHead: bo
 /** What may well be different in a moment. */
 const retryable: ReadonlySet<string> = new Set(['busy', 'overloaded', 'no-leader', 'not-ready']);
 
-/** One line that says what happened; the connection goes on unless a body is left that nobody will read. */
+/**
+ * One line that says what happened, on a key as on a page of the server; the connection goes on unless a body is left
+ * that nobody will read.
+ */
 function refuse(exchange: HttpExchange, error: DcacheError, id: number | undefined): void {
   if (exchange.hasAnswered) {
     exchange.abort();
@@ -175,7 +187,8 @@ function refuse(exchange: HttpExchange, error: DcacheError, id: number | undefin
     'dcache-error': error.code,
   };
   if (error.code === 'unauthenticated') headers['www-authenticate'] = 'Bearer';
-  if (error.code === 'method-not-allowed') headers['allow'] = allowedMethods;
+  if (error.code === 'method-not-allowed')
+    headers['allow'] = isInternalPath(exchange.target) ? allowedInternally : allowedMethods;
   if (retryable.has(error.code)) headers['retry-after'] = 1;
   if (!isComplete) headers['connection'] = 'close';
   exchange.answer(error.httpStatus, numbered(headers, id), exchange.method === 'HEAD' ? undefined : body);

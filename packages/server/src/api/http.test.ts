@@ -342,6 +342,114 @@ test('a client that never finishes its headers, or its body, is told after its t
   await until('both are gone', () => mux.stats().open === 0);
 });
 
+test('every error is a line of text with its code in dcache-error, on a key, on a page and on what is no request', async () => {
+  const refuseAll = { checkHost: hostCheck([]) };
+  const { port } = await start({ headersTimeoutMs: 100, ...refuseAll });
+  const lanes = ['Connection: close\r\n', 'Host: localhost\r\n'];
+  const line = (method: string, target: string, more = ''): string =>
+    `${method} ${target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${more}\r\n`;
+  const rows: [request: string, status: number, code: string, text: RegExp][] = [
+    [line('GET', '/none'), 404, 'not-found', /^no such key\n$/],
+    [line('DELETE', '/none'), 404, 'not-found', /^no such key\n$/],
+    [line('GET', '/-/none'), 404, 'not-found', /^no such page\n$/],
+    [line('PATCH', '/k'), 405, 'method-not-allowed', /use GET, HEAD, POST, PUT, DELETE\n$/],
+    [line('DELETE', '/-/live'), 405, 'method-not-allowed', /use GET, HEAD\n$/],
+    [line('GET', '/k?x=1'), 400, 'bad-argument', /takes no parameter "x"; it takes consistency /],
+    [line('PUT', '/k?tll=5s', 'Content-Length: 0\r\n'), 400, 'bad-argument', /takes no parameter "tll"; it takes ttl /],
+    [line('GET', '/k', 'Origin: http://evil.example\r\n'), 403, 'forbidden', /may not use this server/],
+    [line('GET', '/-/live', 'Origin: http://evil.example\r\n'), 403, 'forbidden', /may not use this server/],
+    [line('PUT', '/k', 'Content-Length: 0\r\nIf-Match: *\r\n'), 412, 'precondition-failed', /does not exist\n$/],
+    [line('PUT', '/k', 'Content-Length: 5000\r\n'), 413, 'too-large', /at most 1000 are allowed/],
+    [line('GET', '/k', `X: ${'y'.repeat(300_000)}\r\n`), 431, 'too-large', /headers are too large\n$/],
+    [line('PUT', '/k', 'Expect: the impossible\r\n'), 417, 'bad-argument', /^Expect takes 100-continue/],
+    ['GET /k HTTP/1.1\r\nAccept: */*\r\n\r\n', 400, 'bad-argument', /needs a Host header/],
+    ['GET /k HTTP/1.1\r\nno header\r\n\r\n', 400, 'bad-argument', /no valid|not a valid HTTP/],
+    ['GET /k HTTP/1.1\r\nHost:', 408, 'timeout', /^the request did not come in time\n$/],
+  ];
+  for (const [request, status, code, text] of rows)
+    for (const lane of lanes) {
+      const client = new Client(port);
+      client.send(request.replace('Connection: close\r\n', lane === lanes[0] ? lane : ''));
+      await client.answers(1);
+      const said = (): string => client.text.split('\r\n\r\n')[1] ?? '';
+      await until(`its text: ${client.text.slice(0, 500)}`, () => said().endsWith('\n'));
+      assert.deepEqual(client.statuses, [status], request.slice(0, 80));
+      assert.match(said(), text);
+      assert.match(client.text, /\r\ncontent-type: text\/plain; charset=utf-8\r\n/i, request.slice(0, 80));
+      assert.match(client.text, new RegExp(`\\r\\ndcache-error: ${code}\\r\\n`, 'i'), request.slice(0, 80));
+      assert.match(client.text, new RegExp(`\\r\\ncontent-length: ${Buffer.byteLength(said(), 'latin1')}\\r\\n`, 'i'));
+    }
+});
+
+test('HEAD of a missing key and page has the headers of GET and no text; Allow names what that path takes', async () => {
+  const { port } = await start();
+  const client = new Client(port);
+  client.send(get('none').replace('GET', 'HEAD') + get('-/none').replace('GET', 'HEAD'));
+  client.send(get('k').replace('GET', 'PATCH') + get('-/live?x=1').replace('GET', 'PUT'));
+  await client.answers(4);
+  assert.deepEqual(client.statuses, [404, 404, 405, 405]);
+  assert.equal(client.text.match(/dcache-error: not-found/gi)?.length, 2);
+  assert.equal(client.text.match(/no such/g), null);
+  assert.deepEqual(
+    [...client.text.matchAll(/allow: (.*)\r/gi)].map((match) => match[1]),
+    ['GET, HEAD, POST, PUT, DELETE', 'GET, HEAD'],
+  );
+});
+
+test('conditions are judged as RFC 9110 §13 says, in both lanes', async () => {
+  const { cache, port } = await start();
+  const reset = (): void => {
+    cache.values.clear();
+    cache.values.set('k', { value: Buffer.from('v'), revision: 7, expiresAtMs: 0, flags: 0 });
+  };
+  const rows: [method: string, key: string, headers: string, status: number][] = [
+    ['GET', 'k', 'If-None-Match: "7"', 304],
+    ['GET', 'k', 'If-None-Match: W/"7"', 304],
+    ['GET', 'k', 'If-None-Match: "1", "7"', 304],
+    ['GET', 'k', 'If-None-Match: *', 304],
+    ['GET', 'k', 'If-None-Match: "1"', 200],
+    ['GET', 'k', 'If-None-Match: "a,*,b"', 200],
+    ['GET', 'k', 'If-None-Match: 7', 400],
+    ['HEAD', 'k', 'If-None-Match: "7"', 304],
+    ['GET', 'none', 'If-None-Match: *', 404],
+    ['GET', 'k', 'If-Match: "7"', 200],
+    ['GET', 'k', 'If-Match: "1", "7"', 200],
+    ['GET', 'k', 'If-Match: *', 200],
+    ['GET', 'k', 'If-Match: W/"7"', 412],
+    ['GET', 'k', 'If-Match: "1"', 412],
+    ['HEAD', 'k', 'If-Match: "1"', 412],
+    ['GET', 'none', 'If-Match: "1"', 404],
+    ['GET', 'k', 'If-Match: "7"\r\nIf-None-Match: "7"', 304],
+    ['GET', 'k', 'If-Match: "1"\r\nIf-None-Match: "7"', 412],
+    ['GET', 'k', 'If-Modified-Since: Sat, 01 Jan 2050 00:00:00 GMT', 200],
+    ['PUT', 'k', 'If-Unmodified-Since: Sat, 01 Jan 2000 00:00:00 GMT', 200],
+    ['PUT', 'k', 'If-Match: "7"', 200],
+    ['PUT', 'k', 'If-Match: "1"', 412],
+    ['PUT', 'k', 'If-Match: W/"7"', 412],
+    ['PUT', 'k', 'If-Match: "1", "7"', 400],
+    ['PUT', 'k', 'If-None-Match: *', 412],
+    ['PUT', 'k', 'If-None-Match: "7"', 400],
+    ['PUT', 'k', 'If-Match: "7"\r\nIf-None-Match: *', 400],
+    ['PUT', 'none', 'If-Match: *', 412],
+    ['PUT', 'none', 'If-Match: "0"', 412],
+    ['PUT', 'none', 'If-None-Match: *', 200],
+    ['DELETE', 'k', 'If-Match: "1"', 412],
+    ['DELETE', 'k', 'If-Match: "7"', 200],
+    ['DELETE', 'none', 'If-Match: "7"', 404],
+    ['DELETE', 'none', 'If-Match: *', 404],
+    ['DELETE', 'none', 'If-None-Match: *', 404],
+  ];
+  for (const [method, key, headers, status] of rows)
+    for (const lane of ['', 'Connection: close\r\n']) {
+      reset();
+      const length = method === 'PUT' ? 'Content-Length: 0\r\n' : '';
+      const client = new Client(port);
+      client.send(`${method} /${key} HTTP/1.1\r\nHost: h\r\n${headers}\r\n${length}${lane}\r\n`);
+      await client.answers(1);
+      assert.deepEqual(client.statuses, [status], `${method} /${key} ${headers}`);
+    }
+});
+
 test('each error has its status, a line of text and its name; busy and no-leader say when to come again', async () => {
   const { cache, port } = await start();
   const client = new Client(port);

@@ -1,10 +1,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { ErrorCode } from '@dcache/protocol';
 import { BodyBudget } from './body-budget.js';
 import { NodeExchange } from './http-exchange.js';
 import { HttpLane } from './http-lane.js';
 import { HttpService, type HttpServiceOptions } from './http-service.js';
+import { refusal } from './refusal.js';
 
 export interface HttpApiOptions extends HttpServiceOptions {
   /** How long a client may take, in milliseconds: for the headers, for a whole request. Default 60,000 and 300,000. */
@@ -55,14 +57,22 @@ export class HttpApi {
       connectionsCheckingInterval: Math.min(30_000, headersTimeout),
       keepAliveTimeout: 60_000,
       noDelay: true,
+      // It is required all the same, with an answer that says so.
+      requireHostHeader: false,
     });
     this.#server.timeout = 120_000;
     // `printf 'GET /k HTTP/1.1…' | nc` ends its side before the answer is there.
     Object.assign(this.#server, { httpAllowHalfOpen: true });
     // A server that does not listen itself looks after its clients' time only when it is told that it does.
     this.#server.emit('listening');
-    this.#server.on('request', (request, response) => this.#queue(request, response));
+    this.#server.on('request', (request, response) => {
+      if (!refusesHost(request, response)) this.#queue(request, response);
+    });
+    this.#server.on('checkExpectation', (_request, response) =>
+      refuseWhole(response, 417, 'Expect takes 100-continue and nothing else'),
+    );
     this.#server.on('checkContinue', (request, response) => {
+      if (refusesHost(request, response)) return;
       // Who asks before sending a body that is too large is told at once and need not send it.
       if (Number(request.headers['content-length'] ?? 0) <= options.limits.maxValueBytes) response.writeContinue();
       this.#queue(request, response);
@@ -133,16 +143,39 @@ export class HttpApi {
 }
 
 function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
-  const [status, text] = brokenStatus[error.code ?? ''] ?? [
+  const [status, code, text] = brokenStatus[error.code ?? ''] ?? [
     '400 Bad Request',
+    'bad-argument',
     `this is not a valid HTTP/1.1 request: ${error.message}`,
   ];
-  socket.end(
-    `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(text) + 1}\r\n\r\n${text}\n`,
-  );
+  socket.end(refusal(status, code, text));
 }
 
-const brokenStatus: Readonly<Record<string, readonly [status: string, text: string]>> = {
-  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'the request line and headers are too large'],
-  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'the request did not come in time'],
+const brokenStatus: Readonly<Record<string, readonly [status: string, code: ErrorCode, text: string]>> = {
+  HPE_HEADER_OVERFLOW: [
+    '431 Request Header Fields Too Large',
+    'too-large',
+    'the request line and headers are too large',
+  ],
+  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'timeout', 'the request did not come in time'],
 };
+
+/** RFC 9112 §3.2. */
+function refusesHost(request: IncomingMessage, response: ServerResponse): boolean {
+  if (request.headers.host !== undefined || request.httpVersion !== '1.1') return false;
+  refuseWhole(response, 400, 'a request of HTTP/1.1 needs a Host header');
+  return true;
+}
+
+/** What node:http would answer without a word: the request was read, and is none that may be served. */
+function refuseWhole(response: ServerResponse, status: number, text: string): void {
+  const body = `${text}\n`;
+  response.writeHead(status, {
+    'content-type': 'text/plain; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    'dcache-error': 'bad-argument',
+    connection: 'close',
+  });
+  response.end(response.req.method === 'HEAD' ? undefined : body);
+  response.req.resume();
+}

@@ -36,7 +36,9 @@ export async function answerInternal(path: string, self: SelfKnowledge): Promise
       return { status: 200, body: { live: true } };
     case '/-/ready': {
       const { isReady } = self;
-      return { status: isReady ? 200 : 503, body: { ready: isReady } };
+      if (isReady) return { status: 200, body: { ready: true } };
+      // Not text as errors are: probes and people that read the body find the same in it either way.
+      return { status: 503, body: { ready: false }, headers: { 'dcache-error': 'not-ready', 'retry-after': '1' } };
     }
     case '/-/servers':
       return { status: 200, body: self.servers() };

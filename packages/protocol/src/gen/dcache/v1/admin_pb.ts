@@ -6,13 +6,15 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Consistency } from "./cache_pb.js";
+import { file_dcache_v1_cache } from "./cache_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file dcache/v1/admin.proto.
  */
 export const file_dcache_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChVkY2FjaGUvdjEvYWRtaW4ucHJvdG8SCWRjYWNoZS52MSIPCg1TdGF0dXNSZXF1ZXN0IsoCCg5TdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgdyYWZ0X2lkGAIgASgEEhAKCHJwY19hZGRyGAMgASgJEg8KB2NsdXN0ZXIYBCABKAkSDAoEcm9sZRgFIAEoCRIMCgR0ZXJtGAYgASgEEg4KBmxlYWRlchgHIAEoCRINCgVyZWFkeRgIIAEoCBIUCgxjb21taXRfaW5kZXgYCSABKAQSFQoNYXBwbGllZF9pbmRleBgKIAEoBBIQCghyZXZpc2lvbhgLIAEoBBIQCghzdGFtcF9tcxgMIAEoBBIPCgdlbnRyaWVzGA0gASgEEhIKCmxpdmVfYnl0ZXMYDiABKAQSEgoKc3RhdGVfaGFzaBgPIAEoCRIiCgdtZW1iZXJzGBAgAygLMhEuZGNhY2hlLnYxLk1lbWJlchIPCgd2ZXJzaW9uGBEgASgJIksKBk1lbWJlchIKCgJpZBgBIAEoCRIQCghycGNfYWRkchgCIAEoCRIOCgZsZWFkZXIYAyABKAgSEwoLdm90ZV9zdGF0dXMYBCABKAkiJwoZVHJhbnNmZXJMZWFkZXJzaGlwUmVxdWVzdBIKCgJ0bxgBIAEoCSIsChpUcmFuc2ZlckxlYWRlcnNoaXBSZXNwb25zZRIOCgZsZWFkZXIYASABKAkiGgoMTGVhdmVSZXF1ZXN0EgoKAmlkGAEgASgJIg8KDUxlYXZlUmVzcG9uc2UiFQoTU25hcHNob3RTYXZlUmVxdWVzdCJCCg1TbmFwc2hvdENodW5rEgwKBGRhdGEYASABKAwSDwoHZW50cmllcxgCIAEoBBISCgpsaXZlX2J5dGVzGAMgASgEIjcKFlNuYXBzaG90UmVzdG9yZVJlcXVlc3QSDAoEZGF0YRgBIAEoDBIPCgdyZXBsYWNlGAIgASgIIk0KF1NuYXBzaG90UmVzdG9yZVJlc3BvbnNlEhAKCHJlc3RvcmVkGAEgASgEEg8KB2V4cGlyZWQYAiABKAQSDwoHc2tpcHBlZBgDIAEoBDKNAwoFQWRtaW4SPQoGU3RhdHVzEhguZGNhY2hlLnYxLlN0YXR1c1JlcXVlc3QaGS5kY2FjaGUudjEuU3RhdHVzUmVzcG9uc2USYQoSVHJhbnNmZXJMZWFkZXJzaGlwEiQuZGNhY2hlLnYxLlRyYW5zZmVyTGVhZGVyc2hpcFJlcXVlc3QaJS5kY2FjaGUudjEuVHJhbnNmZXJMZWFkZXJzaGlwUmVzcG9uc2USOgoFTGVhdmUSFy5kY2FjaGUudjEuTGVhdmVSZXF1ZXN0GhguZGNhY2hlLnYxLkxlYXZlUmVzcG9uc2USSgoMU25hcHNob3RTYXZlEh4uZGNhY2hlLnYxLlNuYXBzaG90U2F2ZVJlcXVlc3QaGC5kY2FjaGUudjEuU25hcHNob3RDaHVuazABEloKD1NuYXBzaG90UmVzdG9yZRIhLmRjYWNoZS52MS5TbmFwc2hvdFJlc3RvcmVSZXF1ZXN0GiIuZGNhY2hlLnYxLlNuYXBzaG90UmVzdG9yZVJlc3BvbnNlKAFiBnByb3RvMw");
+  fileDesc("ChVkY2FjaGUvdjEvYWRtaW4ucHJvdG8SCWRjYWNoZS52MSIPCg1TdGF0dXNSZXF1ZXN0IsoCCg5TdGF0dXNSZXNwb25zZRIKCgJpZBgBIAEoCRIPCgdyYWZ0X2lkGAIgASgEEhAKCHJwY19hZGRyGAMgASgJEg8KB2NsdXN0ZXIYBCABKAkSDAoEcm9sZRgFIAEoCRIMCgR0ZXJtGAYgASgEEg4KBmxlYWRlchgHIAEoCRINCgVyZWFkeRgIIAEoCBIUCgxjb21taXRfaW5kZXgYCSABKAQSFQoNYXBwbGllZF9pbmRleBgKIAEoBBIQCghyZXZpc2lvbhgLIAEoBBIQCghzdGFtcF9tcxgMIAEoBBIPCgdlbnRyaWVzGA0gASgEEhIKCmxpdmVfYnl0ZXMYDiABKAQSEgoKc3RhdGVfaGFzaBgPIAEoCRIiCgdtZW1iZXJzGBAgAygLMhEuZGNhY2hlLnYxLk1lbWJlchIPCgd2ZXJzaW9uGBEgASgJIksKBk1lbWJlchIKCgJpZBgBIAEoCRIQCghycGNfYWRkchgCIAEoCRIOCgZsZWFkZXIYAyABKAgSEwoLdm90ZV9zdGF0dXMYBCABKAkiJwoZVHJhbnNmZXJMZWFkZXJzaGlwUmVxdWVzdBIKCgJ0bxgBIAEoCSIsChpUcmFuc2ZlckxlYWRlcnNoaXBSZXNwb25zZRIOCgZsZWFkZXIYASABKAkiGgoMTGVhdmVSZXF1ZXN0EgoKAmlkGAEgASgJIg8KDUxlYXZlUmVzcG9uc2UiQgoTU25hcHNob3RTYXZlUmVxdWVzdBIrCgtjb25zaXN0ZW5jeRgBIAEoDjIWLmRjYWNoZS52MS5Db25zaXN0ZW5jeSKeAQoNU25hcHNob3RDaHVuaxIMCgRkYXRhGAEgASgMEg8KB2VudHJpZXMYAiABKAQSEgoKbGl2ZV9ieXRlcxgDIAEoBBIKCgJpZBgEIAEoCRIPCgdjbHVzdGVyGAUgASgJEhUKDWFwcGxpZWRfaW5kZXgYBiABKAQSFAoMYXBwbGllZF90ZXJtGAcgASgEEhAKCHN0YW1wX21zGAggASgEIjcKFlNuYXBzaG90UmVzdG9yZVJlcXVlc3QSDAoEZGF0YRgBIAEoDBIPCgdyZXBsYWNlGAIgASgIIk0KF1NuYXBzaG90UmVzdG9yZVJlc3BvbnNlEhAKCHJlc3RvcmVkGAEgASgEEg8KB2V4cGlyZWQYAiABKAQSDwoHc2tpcHBlZBgDIAEoBDKNAwoFQWRtaW4SPQoGU3RhdHVzEhguZGNhY2hlLnYxLlN0YXR1c1JlcXVlc3QaGS5kY2FjaGUudjEuU3RhdHVzUmVzcG9uc2USYQoSVHJhbnNmZXJMZWFkZXJzaGlwEiQuZGNhY2hlLnYxLlRyYW5zZmVyTGVhZGVyc2hpcFJlcXVlc3QaJS5kY2FjaGUudjEuVHJhbnNmZXJMZWFkZXJzaGlwUmVzcG9uc2USOgoFTGVhdmUSFy5kY2FjaGUudjEuTGVhdmVSZXF1ZXN0GhguZGNhY2hlLnYxLkxlYXZlUmVzcG9uc2USSgoMU25hcHNob3RTYXZlEh4uZGNhY2hlLnYxLlNuYXBzaG90U2F2ZVJlcXVlc3QaGC5kY2FjaGUudjEuU25hcHNob3RDaHVuazABEloKD1NuYXBzaG90UmVzdG9yZRIhLmRjYWNoZS52MS5TbmFwc2hvdFJlc3RvcmVSZXF1ZXN0GiIuZGNhY2hlLnYxLlNuYXBzaG90UmVzdG9yZVJlc3BvbnNlKAFiBnByb3RvMw", [file_dcache_v1_cache]);
 
 /**
  * @generated from message dcache.v1.StatusRequest
@@ -251,6 +253,12 @@ export const LeaveResponseSchema: GenMessage<LeaveResponse> = /*@__PURE__*/
  * @generated from message dcache.v1.SnapshotSaveRequest
  */
 export type SnapshotSaveRequest = Message<"dcache.v1.SnapshotSaveRequest"> & {
+  /**
+   * Left out, what the metadata says, or else CONSISTENCY_LINEARIZABLE, whatever the server's own setting is.
+   *
+   * @generated from field: dcache.v1.Consistency consistency = 1;
+   */
+  consistency: Consistency;
 };
 
 /**
@@ -282,6 +290,36 @@ export type SnapshotChunk = Message<"dcache.v1.SnapshotChunk"> & {
    * @generated from field: uint64 live_bytes = 3;
    */
   liveBytes: bigint;
+
+  /**
+   * In the first chunk: the node that saves, its cluster, and how far it had applied the log. Of two nodes of one
+   * cluster the one with the higher index has everything that the other has.
+   *
+   * @generated from field: string id = 4;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string cluster = 5;
+   */
+  cluster: string;
+
+  /**
+   * @generated from field: uint64 applied_index = 6;
+   */
+  appliedIndex: bigint;
+
+  /**
+   * @generated from field: uint64 applied_term = 7;
+   */
+  appliedTerm: bigint;
+
+  /**
+   * Log time of the last applied entry, in milliseconds since 1970.
+   *
+   * @generated from field: uint64 stamp_ms = 8;
+   */
+  stampMs: bigint;
 };
 
 /**
@@ -385,7 +423,8 @@ export const Admin: GenService<{
     output: typeof LeaveResponseSchema;
   },
   /**
-   * All entries as of one moment, with every write that was acknowledged before the call. Any node answers.
+   * All entries as of one moment, with every write that was acknowledged before the call. Any node answers. At
+   * CONSISTENCY_LOCAL: what the asked node has applied, which needs no majority and may lack the last of those writes.
    *
    * @generated from rpc dcache.v1.Admin.SnapshotSave
    */

@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { connect, type IncomingHttpHeaders } from 'node:http2';
+import { createServer } from 'node:net';
+import { test } from 'node:test';
+import { Server } from './server.js';
+
+/** A port on which nobody listens now. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+test('without a leader a gRPC call is over when its client says so, long before the server would give up', async () => {
+  const server = new Server({
+    ...{ id: 'alone', grpc: true, rpcPort: 0, addr: `127.0.0.1:${await freePort()}` },
+    // It never finds the others, and would wait an hour for them.
+    ...{ join: [`127.0.0.1:${await freePort()}`], requestTimeoutMs: 3_600_000 },
+  });
+  await server.start();
+  const session = connect(`http://${server.rpcAddr}`);
+  try {
+    const call = (path: string, hex: string, headers: Record<string, string>): Promise<IncomingHttpHeaders> =>
+      new Promise((resolve, reject) => {
+        const type = { ':method': 'POST', 'content-type': 'application/grpc', te: 'trailers' };
+        const request = session.request({ ...type, ':path': path, ...headers });
+        request.on('response', resolve).on('error', reject).resume();
+        const body = Buffer.from(hex, 'hex');
+        request.end(Buffer.concat([Buffer.from([0, 0, 0, 0, body.length]), body]));
+      });
+    const set = ['/pb.Cache/Set', '0a016b12020102'] as const;
+    const get = ['/pb.Cache/Get', '0a016b'] as const;
+    for (const [path, hex] of [set, get]) {
+      const headers = await call(path, hex, { 'grpc-timeout': '300m' });
+      assert.equal(headers['grpc-status'], '4', `${path}: ${headers['grpc-message']}`);
+    }
+    const local = await call(...get, { 'grpc-timeout': '10S', 'dcache-consistency': 'local' });
+    assert.equal(local['dcache-error'], 'not-ready', 'what need not wait is answered in time');
+  } finally {
+    session.destroy();
+    await server.stop();
+  }
+});
