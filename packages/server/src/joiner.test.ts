@@ -1,17 +1,28 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger } from '@dcache/base';
+import type { Seeker } from '@dcache/serf';
 import { HandClock, turn } from './hand-clock.test.helper.js';
 import { Joiner } from './joiner.js';
 
 function make(addresses: { host: string; port: number }[]) {
   const clock = new HandClock();
   const said = { warn: [] as string[], info: [] as string[] };
-  const state = { tries: [] as string[][], answer: (): Promise<number> => Promise.resolve(0), said: said.warn };
+  const state = {
+    tries: [] as string[][],
+    answer: (): Promise<number> => Promise.resolve(0),
+    said: said.warn,
+    sought: [] as (readonly string[])[],
+    searchesStopped: 0,
+  };
   const serf = {
     join: (names: readonly string[]) => {
       state.tries.push([...names]);
       return state.answer();
+    },
+    seek: (names: readonly string[]) => {
+      state.sought.push(names);
+      return { start: async () => [], stop: () => state.searchesStopped++, lost: () => {} } as unknown as Seeker;
     },
   };
   const logger = {
@@ -65,6 +76,17 @@ test('all addresses are tried together until somebody answers, with pauses from 
   // The try before this one failed; the one after it was answered, and then there are no more.
   assert.ok(state.tries.length <= length + 1);
   assert.equal(clock.pendingTimers, 0);
+});
+
+test('once somebody has answered, those that did not are looked for by themselves, until a stop', async () => {
+  const { state, joiner } = make(two);
+  state.answer = () => Promise.resolve(1);
+  joiner.start();
+  await turn();
+  assert.deepEqual(state.sought, [['127.0.0.1:9000', '[::1]:9001']]);
+  assert.equal(state.searchesStopped, 0);
+  joiner.stop();
+  assert.equal(state.searchesStopped, 1);
 });
 
 test('a pool that nobody is in counts as nobody', async () => {

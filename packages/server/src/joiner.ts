@@ -1,5 +1,5 @@
 import type { Clock, Logger } from '@dcache/base';
-import type { Serf } from '@dcache/serf';
+import type { Seeker, Serf } from '@dcache/serf';
 import { type Address, formatAddress } from './address.js';
 
 /** The first wait before the addresses are tried again; it doubles up to the second. */
@@ -8,13 +8,18 @@ const lastRetryMs = 5_000;
 /** Different faults that are said; one that was said is not said again. */
 const maxFaults = 8;
 
-/** Joins the gossip pool, and keeps trying while nobody answers: the others may start later. */
+/**
+ * Joins the gossip pool, and keeps trying while nobody answers: the others may start later. Then it looks for those that
+ * did not answer, until each was reached: nodes that found only each other would wait for a cluster for ever, while its
+ * founder, who may have been given nobody's address, starts last.
+ */
 export class Joiner {
-  readonly #serf: Pick<Serf, 'join'>;
+  readonly #serf: Pick<Serf, 'join' | 'seek'>;
   readonly #addresses: readonly string[];
   readonly #clock: Clock;
   readonly #logger: Logger;
   #cancel: (() => void) | undefined;
+  #seeker: Pick<Seeker, 'start' | 'stop'> | undefined;
   #retryMs = firstRetryMs;
   /** What was said to be wrong. */
   readonly #said = new Set<string>();
@@ -22,7 +27,7 @@ export class Joiner {
   /** Ends a try that is under way. */
   readonly #stopping = new AbortController();
 
-  constructor(serf: Pick<Serf, 'join'>, addresses: readonly Address[], clock: Clock, logger: Logger) {
+  constructor(serf: Pick<Serf, 'join' | 'seek'>, addresses: readonly Address[], clock: Clock, logger: Logger) {
     this.#serf = serf;
     this.#addresses = addresses.map((address) => formatAddress(address.host, address.port));
     this.#clock = clock;
@@ -56,7 +61,7 @@ export class Joiner {
     }
   }
 
-  /** Tries in the background until somebody answers. */
+  /** Tries in the background until somebody answers, and then until all were reached. */
   start(): void {
     if (this.#addresses.length > 0 && !this.#stopping.signal.aborted) void this.#loop();
   }
@@ -64,13 +69,32 @@ export class Joiner {
   stop(): void {
     this.#stopping.abort();
     this.#cancel?.();
+    this.#seeker?.stop();
   }
 
   async #loop(): Promise<void> {
-    if (await this.tryOnce()) return;
+    const isAnswered = await this.tryOnce();
     if (this.#stopping.signal.aborted) return;
+    if (isAnswered) {
+      await this.#seekRest();
+      return;
+    }
     this.#cancel = this.#clock.after(this.#retryMs, () => void this.#loop());
     this.#retryMs = Math.min(lastRetryMs, this.#retryMs * 2);
+  }
+
+  /** Members that gossip has told of meanwhile count as reached, and a member that is gone Serf itself looks for. */
+  async #seekRest(): Promise<void> {
+    try {
+      this.#seeker = this.#serf.seek(this.#addresses, {
+        again: false,
+        onFault: (address, fault) =>
+          this.#logger.info({ address, fault }, 'an address is not joined; it is tried again'),
+      });
+      await this.#seeker.start();
+    } catch (error) {
+      this.#logger.debug({ err: error }, 'gossip has stopped: nobody is looked for');
+    }
   }
 
   #say(fault: string): void {

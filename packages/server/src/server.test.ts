@@ -162,6 +162,30 @@ test('two that bootstrap and join each other at the same moment found one cluste
   }
 });
 
+test('two that found only each other at first join the founder, who starts last and was given nobody', async () => {
+  const addrs = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
+  const [founder, second, third] = addrs as [string, string, string];
+  const early = [
+    (await make('n2', { addr: second, join: [founder, third] })).server,
+    (await make('n3', { addr: third, join: [founder, second] })).server,
+  ];
+  await Promise.all(early.map((server) => server.start()));
+  const pools = ['', ''];
+  await until('they found each other', () => {
+    for (const [i, server] of early.entries())
+      server.metrics().then(
+        ({ text }) => (pools[i] = text),
+        () => {},
+      );
+    return pools.every((text) => /serf_members\{[^}]*alive[^}]*\} 2$/m.test(text));
+  });
+  const { server: last } = await make('n1', { bootstrap: true, addr: founder });
+  await last.start();
+  await until('three voters', () =>
+    [last, ...early].every((server) => server.servers().filter((one) => one.voteStatus === 'Voter').length === 3),
+  );
+});
+
 test('a founder that finds a larger cluster beside it ends and says what to do; the cluster goes on', async () => {
   const { server: first, addr } = await make('n1', { bootstrap: true });
   await first.start();
