@@ -252,12 +252,23 @@ test('there are metrics, probes, tokens, and limits on keys, values and requests
     const headers = { authorization: 'Bearer the-only-token-1' };
     const metrics = await http(node.rpcPort, 'GET', '/-/metrics', { headers });
     assert.match(metrics.text, /^# TYPE dcache_\w+ histogram$/m);
-    const sent = async (path: string, body: string) =>
-      (await http(node.rpcPort, 'POST', path, { body, headers })).status;
-    assert.equal(await sent('/k', 'x'.repeat(1_000)), 200);
-    assert.equal(await sent('/k', 'x'.repeat(1_001)), 413);
-    assert.equal(await sent(`/${'k'.repeat(65_536)}`, 'x'), 200);
-    assert.equal(await sent(`/${'k'.repeat(65_537)}`, 'x'), 413);
+    const sent = (path: string, body: string) => http(node.rpcPort, 'POST', path, { body, headers });
+    assert.equal((await sent('/k', 'x'.repeat(1_000))).status, 200);
+    assert.equal((await sent(`/${'k'.repeat(65_536)}`, 'x')).status, 200);
+    // By whom it is refused matters: before anything of it is in the log.
+    const refused: [path: string, body: string, message: RegExp][] = [
+      ['/k', 'x'.repeat(1_001), /^the value has 1001 bytes; at most 1000 are allowed \(--max-value-bytes\)\n$/],
+      [`/${'k'.repeat(65_537)}`, 'x', /^the key has 65537 bytes; at most 65536 are allowed\n$/],
+    ];
+    const revision = async (): Promise<number> =>
+      JSON.parse((await http(node.rpcPort, 'GET', '/-/status', { headers })).text).revision;
+    const before = await revision();
+    for (const [path, body, message] of refused) {
+      const answer = await sent(path, body);
+      assert.equal(answer.status, 413);
+      assert.match(answer.text, message);
+    }
+    assert.equal(await revision(), before);
     const long = await http(node.rpcPort, 'GET', '/k', { headers: { ...headers, 'x-long': 'x'.repeat(300_000) } });
     assert.equal(long.status, 431);
   } finally {

@@ -31,6 +31,7 @@ test("the server's own code goes before the status", () => {
   assert.deepEqual(failure(status.UNAVAILABLE, 'x', 'no-leader'), ['undone', 'unavailable', false]);
   assert.deepEqual(failure(status.UNAVAILABLE, 'x', 'stopping'), ['undone', 'unavailable', true]);
   assert.deepEqual(failure(status.UNAVAILABLE, 'x', 'not-leader'), ['undone', 'not-leader', false]);
+  assert.deepEqual(failure(status.DEADLINE_EXCEEDED, 'x', 'timeout'), ['undone', 'unavailable', false]);
   assert.deepEqual(failure(status.DEADLINE_EXCEEDED, 'x', 'unknown-outcome'), ['unknown', 'unknown-outcome', false]);
   assert.deepEqual(failure(status.ABORTED, 'x', 'session-expired'), ['session-expired', 'unknown-outcome', false]);
   assert.deepEqual(failure(status.RESOURCE_EXHAUSTED, 'x', 'full'), ['final', 'full', false]);

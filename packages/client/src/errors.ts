@@ -68,7 +68,7 @@ export interface Failure {
 }
 
 /** What the server's own codes mean for a client that could ask again. */
-const undone: ReadonlySet<string> = new Set(['no-leader', 'not-leader', 'not-ready', 'stopping']);
+const undone: ReadonlySet<string> = new Set(['no-leader', 'not-leader', 'not-ready', 'stopping', 'timeout']);
 
 const statuses: Partial<Record<number, ClientErrorCode>> = {
   [status.NOT_FOUND]: 'not-found',
@@ -129,7 +129,8 @@ function fromServer(code: ErrorCode, error: ServiceError, address: string): Fail
     isLinkDown: code === 'stopping',
     error: new ClientError(ours, isOfAll(code) ? error.details : `${address}: ${error.details}`, {
       cause: error,
-      reason: code === 'no-leader' ? 'no-leader' : undefined,
+      // `timeout`: no leader took it within the time of this attempt.
+      reason: code === 'no-leader' || code === 'timeout' ? 'no-leader' : undefined,
     }),
   });
   if (undone.has(code)) return fail('undone', code === 'not-leader' ? 'not-leader' : 'unavailable');
@@ -138,9 +139,8 @@ function fromServer(code: ErrorCode, error: ServiceError, address: string): Fail
   // Only HTTP carries such keys.
   if (code === 'key-reused') return fail('final', 'bad-argument');
   if (code === 'method-not-allowed') return fail('final', 'unsupported');
-  if (code === 'no-leader' || code === 'not-ready' || code === 'stopping') return fail('undone', 'unavailable');
-  // No leader took it in the time of this attempt, and nothing was done: another server may know one.
-  if (code === 'timeout') return fail('undone', 'timeout');
+  if (code === 'no-leader' || code === 'not-ready' || code === 'stopping' || code === 'timeout')
+    return fail('undone', 'unavailable');
   if (code === 'overloaded') return fail('final', 'busy');
   return fail('final', code);
 }

@@ -13,6 +13,23 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+test('a node that is not ready says so with a code, as an error does, and its state in the body', async () => {
+  const server = new Server({
+    ...{ id: 'alone', http: true, rpcPort: 0, addr: `127.0.0.1:${await freePort()}` },
+    ...{ join: [`127.0.0.1:${await freePort()}`] },
+  });
+  await server.start();
+  try {
+    const response = await fetch(`http://${server.rpcAddr}/-/ready`);
+    assert.equal(response.status, 503);
+    assert.equal(response.headers.get('dcache-error'), 'not-ready');
+    assert.equal(response.headers.get('retry-after'), '1');
+    assert.deepEqual(await response.json(), { ready: false });
+  } finally {
+    await server.stop();
+  }
+});
+
 test('without a leader a gRPC call is over when its client says so, long before the server would give up', async () => {
   const server = new Server({
     ...{ id: 'alone', grpc: true, rpcPort: 0, addr: `127.0.0.1:${await freePort()}` },
