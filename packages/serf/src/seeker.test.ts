@@ -158,6 +158,27 @@ test('an address whose member has gone is tried again, for it may be back withou
   assert.deepEqual(world.poolsOf(), ['a b c']);
 });
 
+test('an answer of a member that is just leaving does not end the search for it', async () => {
+  const world = new World();
+  let answers = 0;
+  const seeker = new Seeker({
+    addresses: ['a'],
+    resolve: async (address) => [address],
+    join: async () => answers++,
+    // Gone for the others, it still answers; then it is back.
+    isMember: () => answers === 0 || answers > 3,
+    again: true,
+    onFault: () => {},
+    clock: world.clock,
+    random: new SeededRandom(1),
+  });
+  await seeker.start();
+  answers = 1;
+  seeker.lost('a');
+  await world.pass(60_000);
+  assert.equal(answers, 4);
+});
+
 test('an address is not tried again where that is not wanted', async () => {
   const world = new World();
   void world.start('a', []);

@@ -28,8 +28,8 @@ interface Place {
   endpoints: readonly string[];
   state: 'trying' | 'waiting' | 'reached';
   waitMs: number;
-  /** A member behind it has gone since the try began. */
-  isLost: boolean;
+  /** Endpoints where a member was that has gone: an answer of one that is just leaving does not count. */
+  readonly lost: Set<string>;
   isTold: boolean;
   cancel: () => void;
 }
@@ -61,7 +61,7 @@ export class Seeker {
       endpoints: [],
       state: 'waiting',
       waitMs: firstWaitMs,
-      isLost: false,
+      lost: new Set(),
       isTold: false,
       cancel: () => {},
     }));
@@ -82,8 +82,8 @@ export class Seeker {
     if (!this.#options.again) return;
     for (const place of this.#places) {
       if (!place.endpoints.includes(endpoint)) continue;
+      place.lost.add(endpoint);
       if (place.state === 'reached') this.#wait(place);
-      else place.isLost = true;
     }
   }
 
@@ -95,7 +95,6 @@ export class Seeker {
   /** Undefined when the address is reached, otherwise why not. */
   async #try(place: Place): Promise<string | undefined> {
     place.state = 'trying';
-    place.isLost = false;
     const abort = new AbortController();
     const cancelTimeout = this.#options.clock.after(tryMs, () =>
       abort.abort(new Error(`${place.address} did not answer within ${tryMs} ms`)),
@@ -109,9 +108,13 @@ export class Seeker {
     if (this.#isStopped) return fault;
     if (fault === undefined) {
       place.state = 'reached';
-      place.waitMs = firstWaitMs;
       place.isTold = false;
-      if (place.isLost) this.#wait(place);
+      const { isMember } = this.#options;
+      if (place.endpoints.some((endpoint) => place.lost.has(endpoint) && !isMember(endpoint))) this.#wait(place);
+      else {
+        place.lost.clear();
+        place.waitMs = firstWaitMs;
+      }
       return undefined;
     }
     if (!place.isTold) this.#options.onFault(place.address, fault);
