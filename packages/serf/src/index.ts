@@ -28,8 +28,9 @@ export type { Coordinate, Endpoint, PushPullState, SwimMessage, Tags } from './c
 export type { Member, MemberStatus } from './core/roster.js';
 export { SerfCore, type SerfCoreSetup } from './core/serf.js';
 export { SerfError, type SerfErrorCode } from './errors.js';
+export type { JoinOptions } from './join.js';
 export type { KeyManager, KeyReport } from './keys.js';
-export { type JoinOptions, Serf, type SerfEvents } from './node.js';
+export { Serf, type SerfEvents } from './node.js';
 export type { SerfOptions } from './options.js';
 export type { IncomingQuery, QueryAck, QueryAnswer, QueryHandle, QueryOptions } from './query.js';
 export { type AgentRpc, type AgentRpcOptions, startAgentRpc } from './rpc/server.js';

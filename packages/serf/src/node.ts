@@ -4,12 +4,12 @@ import { type ConflictReport, ConflictVote } from './conflict.js';
 import { parseAddress } from './core/address.js';
 import { maxMetaBytes } from './core/config.js';
 import type { SerfEvent, UserEvent } from './core/effects.js';
-import { sameEndpoint } from './core/members.js';
 import type { Coordinate } from './core/message.js';
 import type { Member } from './core/roster.js';
 import { SerfError } from './errors.js';
 import { describe, resolveEndpoints } from './host.js';
 import { answerInternalQuery, isInternal } from './internal-query.js';
+import { type JoinOptions, joinAddress } from './join.js';
 import type { KeyManager } from './keys.js';
 import { checkTags, type ResolvedOptions, resolveOptions, type SerfOptions } from './options.js';
 import { assemble, type Parts } from './parts.js';
@@ -34,12 +34,6 @@ export interface SerfEvents {
   conflict: [report: ConflictReport];
   /** The node stopped by itself; so far only because it lost its name (`SerfError` code `conflict`). */
   shutdown: [reason: SerfError];
-}
-
-export interface JoinOptions {
-  readonly signal?: AbortSignal;
-  /** Also deliver user events that were sent before the join, as far as members remember them. Default false. */
-  readonly replay?: boolean;
 }
 
 /** So long after a join a member whose name is taken counts as the one that came second. */
@@ -100,10 +94,11 @@ export class Serf extends EventEmitter<SerfEvents> {
    * last of them; what had answered before an abort counts.
    */
   async join(addresses: readonly string[], options: JoinOptions = {}): Promise<number> {
-    const { driver, core } = this.#use();
+    const parts = this.#use();
+    const { driver, core } = parts;
     this.#joins++;
     try {
-      const faults = await Promise.all(addresses.map((address) => this.#joinOne(address, options)));
+      const faults = await Promise.all(addresses.map((address) => joinAddress(address, parts, options)));
       const told = faults.filter((fault) => fault !== undefined);
       const reached = addresses.length - told.length;
       if (reached === 0) {
@@ -337,31 +332,6 @@ export class Serf extends EventEmitter<SerfEvents> {
     });
     if (!isInternal(query.name)) this.emit('query', incoming);
     else answerInternalQuery(incoming, { core, keys, logger: this.#options.logger, responseBytes: limit });
-  }
-
-  /** Undefined when the address answered, otherwise its fault. Of a name with several addresses all are joined. */
-  async #joinOne(address: string, { signal, replay = false }: JoinOptions): Promise<string | undefined> {
-    const { driver, endpoint } = this.#use();
-    const faults: string[] = [];
-    let isReached = false;
-    try {
-      for (const target of await resolveEndpoints(address, endpoint.port)) {
-        if (sameEndpoint(target, endpoint)) faults.push('it is this member itself');
-        else
-          await driver.pushPull(target, true, !replay, signal).then(
-            () => {
-              isReached = true;
-            },
-            (error: Error) => faults.push(error.message),
-          );
-        if (signal?.aborted === true) break;
-      }
-    } catch (error) {
-      faults.push((error as Error).message);
-    }
-    if (isReached) return undefined;
-    const told = faults.join(', ');
-    return told.startsWith(address) ? told : `${address}: ${told}`;
   }
 
   /** Waits until something was gossiped, though not longer than `broadcastTimeoutMs`. */
