@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -149,11 +149,16 @@ test('a member goes on looking for those it seeks, whoever else answers, until i
   const { port } = free.address() as { port: number };
   await new Promise((resolve) => free.close(resolve));
   const told: string[] = [];
+  const faults = new EventEmitter();
   const seeker = two.seek([one.address, two.address, `localhost:${port}`], {
-    onFault: (address) => told.push(address),
+    onFault: (address) => {
+      told.push(address);
+      faults.emit('told');
+    },
   });
+  const isTold = once(faults, 'told');
   assert.deepEqual(await seeker.start(), []);
-  await sees(two, 'one', 'alive');
+  await Promise.all([sees(two, 'one', 'alive'), isTold]);
   const three = await start('three', { bind: `127.0.0.1:${port}` });
   await Promise.all([sees(two, 'three', 'alive'), sees(three, 'one', 'alive')]);
   assert.deepEqual(told, [`localhost:${port}`]);
