@@ -216,11 +216,11 @@ test('the client says in one line what is wrong', async () => {
   assert.equal(nobody.code, 5, 'unavailable');
   assert.match(
     nobody.stderr,
-    /^dcache-client: no server answers at 127\.0\.0\.1:\d+ \(it refuses connections, ECONNREFUSED\)[^\n]*\n$/,
+    /^dcache-client: no server answers at 127\.0\.0\.1:\d+ \(it refuses connections, ECONNREFUSED\)[^\n]* \[refused\]\n$/,
   );
   const empty = await client('--addr', `127.0.0.1:${node.rpcPort}`, '--key', '');
   assert.equal(empty.code, 1);
-  assert.match(empty.stderr, /^dcache-client: the key is empty; a key has 1 to 65536 bytes\n$/);
+  assert.match(empty.stderr, /^dcache-client: the key is empty; a key has 1 to 65536 bytes \[bad-argument\]\n$/);
   const address = await client('--addr', 'nonsense', '--get-servers');
   assert.match(address.stderr, /^dcache-client: address is "nonsense"; it takes host:port/);
   assert.match((await client()).stderr, /either --get-servers or --key KEY/);
