@@ -222,7 +222,7 @@ test('the client says in one line what is wrong', async () => {
   assert.equal(empty.code, 1);
   assert.match(empty.stderr, /^dcache-client: the key is empty; a key has 1 to 65536 bytes \[bad-argument\]\n$/);
   const address = await client('--addr', 'nonsense', '--get-servers');
-  assert.match(address.stderr, /^dcache-client: address is "nonsense"; it takes host:port/);
+  assert.match(address.stderr, /^dcache-client: --addr is "nonsense"; it takes host:port/);
   assert.match((await client()).stderr, /either --get-servers or --key KEY/);
 });
 
