@@ -20,7 +20,7 @@ async function host(security: PeerSecurity) {
     open.push(socket);
     ends.push(
       acceptPeer(socket, other, security).then(
-        (hello) => hello?.name ?? 'refused',
+        ({ hello, refusal }) => (refusal === undefined ? hello.name : 'refused'),
         (error: Error) => error.message,
       ),
     );

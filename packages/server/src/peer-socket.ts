@@ -121,12 +121,17 @@ async function introduce(
   socket.write(withLength(prove(keys, 'dial', nonce, answer.nonce, concatBytes([said, body]))));
 }
 
-/** Answers a peer that dialled. Resolves with who it is, or undefined where it was refused and the socket is ended. */
-export async function acceptPeer(
-  socket: Socket,
-  self: PeerIdentity,
-  security: PeerSecurity = {},
-): Promise<Hello | undefined> {
+/** Who dialled, as it says, and why it was refused, where it was. */
+export interface Accepted {
+  readonly hello: Hello;
+  readonly refusal: string | undefined;
+}
+
+/**
+ * Answers a peer that dialled. Where it is refused it is told why, and the socket is ended; rejects where the handshake
+ * comes to no end, or the other side does not prove itself.
+ */
+export async function acceptPeer(socket: Socket, self: PeerIdentity, security: PeerSecurity = {}): Promise<Accepted> {
   // A peer may go away at any moment, also between its refusal and the end of this socket.
   socket.on('error', ignore);
   try {
@@ -137,13 +142,13 @@ export async function acceptPeer(
     const keys = security.keys?.();
     if (answer.status !== HelloStatus.ok || keys === undefined) {
       socket.write(encodeHelloAnswer(encodeAnswerFields(answer), new Uint8Array()));
-      if (answer.status === HelloStatus.ok) return hello;
+      if (answer.status === HelloStatus.ok) return { hello, refusal: undefined };
       // Nobody reads this socket any more, so nobody would see the other side end it.
       socket.destroySoon();
-      return undefined;
+      return { hello, refusal: answer.message };
     }
     await demandProof(socket, said, hello, { ...answer, nonce: newNonce() }, keys);
-    return hello;
+    return { hello, refusal: undefined };
   } catch (error) {
     socket.destroy();
     throw error;

@@ -261,6 +261,19 @@ test('a foreign cluster, another node’s id and another protocol are refused wi
   assert.deepEqual(a.events, []);
 });
 
+test('who is refused is said by name and reason, once however often it comes back', async () => {
+  const warnings: unknown[] = [];
+  const logger = { ...silentLogger, warn: (fields: object) => void warnings.push(fields) };
+  const a = await new Host(1, new Map(), { logger }).start();
+  for (let i = 0; i < 3; i++) await greet(a.port, { cluster: 'other', name: 'lost' });
+  await greet(a.port, { to: 5, name: 'late' });
+  await until('all are gone', () => a.mux.stats().open === 0);
+  assert.deepEqual(warnings, [
+    { from: '127.0.0.1', fault: 'lost: this node belongs to cluster c, not to other' },
+    { from: '127.0.0.1', fault: "late: this node's Raft id is 1, not 5: it was started anew" },
+  ]);
+});
+
 test('a refused peer that neither reads nor ends its side does not keep the connection', async () => {
   const a = await new Host(1, new Map()).start();
   const socket = connect({ port: a.port, host: '127.0.0.1', allowHalfOpen: true });
@@ -396,10 +409,10 @@ test('who was accepted is told by its hello, with what it sent right after', asy
   const accepted: Promise<string>[] = [];
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     accepted.push(
-      acceptPeer(socket, { id: 6, name: 'n6', cluster: 'c' }).then(async (hello) => {
+      acceptPeer(socket, { id: 6, name: 'n6', cluster: 'c' }).then(async ({ hello }) => {
         const [chunk] = await once(socket.resume(), 'data');
         socket.destroy();
-        return `${hello?.from} ${hello?.name} ${chunk}`;
+        return `${hello.from} ${hello.name} ${chunk}`;
       }),
     );
   });

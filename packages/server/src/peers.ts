@@ -14,6 +14,7 @@ import {
 import type { Address } from './address.js';
 import type { FrameSender } from './forwarder.js';
 import { acceptPeer, dialPeer, type PeerIdentity, type PeerSecurity } from './peer-socket.js';
+import { Repeats } from './repeats.js';
 
 export interface PeersOptions {
   /** Who this node is; asked anew at each handshake, because the cluster's id may be learnt later. */
@@ -58,6 +59,7 @@ export class Peers implements Transport, FrameSender {
   /** Open connections by Raft id, the newest last. */
   readonly #links = new Map<NodeId, PeerConnection[]>();
   readonly #dials = new Map<NodeId, Dial>();
+  readonly #refusals: Repeats;
   /** Ends the dials that are under way. */
   readonly #stopping = new AbortController();
   #handler: TransportHandler | undefined;
@@ -65,6 +67,7 @@ export class Peers implements Transport, FrameSender {
 
   constructor(options: PeersOptions) {
     this.#options = options;
+    this.#refusals = new Repeats(options.clock);
   }
 
   get dialsUnderWay(): number {
@@ -104,13 +107,18 @@ export class Peers implements Transport, FrameSender {
   /** Takes over a socket whose first bytes are the peer preface. */
   accept(socket: Socket, onProven: () => void = () => {}): void {
     acceptPeer(socket, this.#options.identity(), this.#options.security).then(
-      (hello) => {
-        if (hello) {
-          onProven();
-          this.#open(hello.from, socket);
-        } else this.#options.logger.info({ from: socket.remoteAddress }, 'a peer was refused');
+      ({ hello, refusal }) => {
+        if (refusal !== undefined) {
+          this.#sayRefused(socket, `${hello.name.slice(0, 64)}: ${refusal}`);
+          return;
+        }
+        onProven();
+        this.#open(hello.from, socket);
       },
-      (error) => this.#options.logger.warn({ err: error, from: socket.remoteAddress }, 'a peer handshake failed'),
+      (error: Error) => {
+        this.#sayRefused(socket, error.message);
+        this.#options.logger.debug({ err: error }, 'a handshake of a peer failed');
+      },
     );
   }
 
@@ -118,6 +126,11 @@ export class Peers implements Transport, FrameSender {
     this.#isStopped = true;
     this.#stopping.abort();
     for (const links of [...this.#links.values()]) for (const link of [...links]) link.close();
+  }
+
+  #sayRefused({ remoteAddress }: Socket, fault: string): void {
+    if (this.#refusals.isNew(`${remoteAddress} ${fault}`))
+      this.#options.logger.warn({ from: remoteAddress, fault }, 'a peer was refused');
   }
 
   #linkTo(id: NodeId): PeerConnection | undefined {
@@ -148,9 +161,11 @@ export class Peers implements Transport, FrameSender {
         dial.notBeforeMs = clock.monotonicMs() + dial.retryMs;
         dial.retryMs = Math.min(lastRetryMs, dial.retryMs * 2);
         // A peer that stays away is said once, not at every try.
+        const at = { peer: id, address: `${address.host}:${address.port}` };
         if (dial.lastFailure !== error.message)
-          logger.warn({ peer: id, address: `${address.host}:${address.port}`, err: error }, 'a peer cannot be reached');
+          logger.warn({ ...at, fault: error.message }, 'a peer cannot be reached');
         dial.lastFailure = error.message;
+        logger.debug({ ...at, err: error }, 'a dial of a peer failed');
       },
     );
   }
