@@ -362,7 +362,8 @@ test('every error is a line of text with its code in dcache-error, on a key, on 
     [line('PUT', '/k', 'Content-Length: 5000\r\n'), 413, 'too-large', /at most 1000 are allowed/],
     [line('GET', '/k', `X: ${'y'.repeat(300_000)}\r\n`), 431, 'too-large', /headers are too large\n$/],
     [line('PUT', '/k', 'Expect: the impossible\r\n'), 417, 'bad-argument', /^Expect takes 100-continue/],
-    ['GET /k HTTP/1.1\r\nAccept: */*\r\n\r\n', 400, 'bad-argument', /needs a Host header/],
+    ['GET /k HTTP/1.1\r\nAccept: */*\r\n\r\n', 400, 'bad-argument', /needs one Host header, this one has 0/],
+    [line('GET', '/k', 'Host: other\r\n'), 400, 'bad-argument', /needs one Host header, this one has 2/],
     ['GET /k HTTP/1.1\r\nno header\r\n\r\n', 400, 'bad-argument', /no valid|not a valid HTTP/],
     ['GET /k HTTP/1.1\r\nHost:', 408, 'timeout', /^the request did not come in time\n$/],
   ];

@@ -162,8 +162,9 @@ const brokenStatus: Readonly<Record<string, readonly [status: string, code: Erro
 
 /** RFC 9112 §3.2. */
 function refusesHost(request: IncomingMessage, response: ServerResponse): boolean {
-  if (request.headers.host !== undefined || request.httpVersion !== '1.1') return false;
-  refuseWhole(response, 400, 'a request of HTTP/1.1 needs a Host header');
+  const hosts = request.headersDistinct['host']?.length ?? 0;
+  if (hosts === 1 || (hosts === 0 && request.httpVersion !== '1.1')) return false;
+  refuseWhole(response, 400, `a request of HTTP/1.1 needs one Host header, this one has ${hosts}`);
   return true;
 }
 
