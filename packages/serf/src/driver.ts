@@ -22,6 +22,14 @@ export interface DriverSetup extends PacketOptions {
   readonly onEvent: (event: SerfEvent) => void;
 }
 
+interface PushPullOptions {
+  /** Default false. */
+  readonly ignoreOldEvents?: boolean;
+  readonly signal?: AbortSignal | undefined;
+  /** Called before the answer is taken in. */
+  readonly onAnswer?: () => void;
+}
+
 export interface DriverCounters {
   packetsIn: number;
   packetsOut: number;
@@ -132,7 +140,8 @@ export class Driver {
   }
 
   /** Swaps full states with a member; rejects with a `SerfError`. */
-  async pushPull(to: Endpoint, join: boolean, ignoreOldEvents: boolean, signal?: AbortSignal): Promise<void> {
+  async pushPull(to: Endpoint, join: boolean, options: PushPullOptions = {}): Promise<void> {
+    const { ignoreOldEvents = false, signal, onAnswer } = options;
     const { core, transport, streamTimeoutMs } = this.#setup;
     this.counters.streamsOut++;
     const answer = await transport.exchange(to, encodePushPull(core.localState(join)), 2 * streamTimeoutMs, signal);
@@ -140,15 +149,16 @@ export class Driver {
       throw new SerfError('protocol', `${describe(to)} answered a push/pull with ${answer.type}`);
     if (this.#stopped) throw new SerfError('not-running', 'the node has stopped');
     this.counters.pushPulls++;
-    this.#merge(answer.state, ignoreOldEvents);
+    this.#merge(answer.state, ignoreOldEvents, onAnswer);
   }
 
-  #merge(state: PushPullState, ignoreOldEvents: boolean): void {
+  #merge(state: PushPullState, ignoreOldEvents: boolean, onAnswer?: () => void): void {
     const fault = this.#setup.core.incompatible(state);
     if (fault !== undefined) {
       this.#setup.logger.error({ fault }, 'a push/pull was not merged');
       throw new SerfError('incompatible', fault);
     }
+    onAnswer?.();
     this.run((core, nowMs) => core.merge(nowMs, state, ignoreOldEvents));
   }
 
@@ -165,7 +175,7 @@ export class Driver {
       for (const ping of streamPings) this.#streamPing(ping);
       for (const { to, node, join } of pushPulls) {
         logger.debug({ node, to: describe(to) }, join ? 'trying to reach a failed member' : 'push/pull');
-        this.pushPull(to, join, false).catch((error: Error) =>
+        this.pushPull(to, join).catch((error: Error) =>
           logger.debug({ node, error: error.message }, 'a push/pull failed'),
         );
       }

@@ -10,13 +10,20 @@ export interface JoinOptions {
   readonly replay?: boolean;
 }
 
+interface JoinParts {
+  readonly driver: Driver;
+  readonly endpoint: Endpoint;
+  /** One has answered, and what it said is not known here yet. */
+  readonly onAnswer: () => void;
+}
+
 /**
  * Swaps what is known of the members with the node at an address; of a name with several addresses with all of them.
  * Undefined when one answered, otherwise every fault in one line. Never rejects.
  */
 export async function joinAddress(
   address: string,
-  { driver, endpoint }: { readonly driver: Driver; readonly endpoint: Endpoint },
+  { driver, endpoint, onAnswer }: JoinParts,
   { signal, replay = false }: JoinOptions,
 ): Promise<string | undefined> {
   const faults: string[] = [];
@@ -25,7 +32,7 @@ export async function joinAddress(
     for (const target of await resolveEndpoints(address, endpoint.port)) {
       if (sameEndpoint(target, endpoint)) faults.push('it is this member itself');
       else
-        await driver.pushPull(target, true, !replay, signal).then(
+        await driver.pushPull(target, true, { ignoreOldEvents: !replay, signal, onAnswer }).then(
           () => {
             isReached = true;
           },

@@ -339,6 +339,45 @@ test('a founder that looked for others in vain is no newcomer, and keeps its nam
   founder.userEvent('still here');
 });
 
+test('a founder that keeps looking for somebody silent is no newcomer; who finds it by looking is one', async (t) => {
+  const founder = await start('founder');
+  const silent = createServer();
+  silent.listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const asked = once(silent, 'connection');
+  const seeker = founder.seek([`127.0.0.1:${(silent.address() as { port: number }).port}`]);
+  void seeker.start();
+  const [stream] = await asked;
+  t.after(() => {
+    stream.destroy();
+    silent.close();
+  });
+  const intruder = await start('founder');
+  const signal = AbortSignal.timeout(20_000);
+  const [shutdown, conflict] = [once(intruder, 'shutdown', { signal }), once(founder, 'conflict', { signal })];
+  void intruder.seek([founder.address]).start();
+  await Promise.all([conflict, shutdown]);
+  for await (const item of founder.query('after')) assert.ok(item);
+  founder.userEvent('still here');
+  seeker.stop();
+});
+
+test('a search that was stopped is not kept', async () => {
+  const [one, two] = [await start('one'), await start('two')];
+  const heard: string[] = [];
+  const [stopped, going] = ['stopped', 'going'].map((name) => {
+    const seeker = two.seek([one.address]);
+    seeker.lost = () => void heard.push(name);
+    return seeker;
+  });
+  await Promise.all([stopped!.start(), going!.start()]);
+  await sees(two, 'one', 'alive');
+  stopped!.stop();
+  await one.leave();
+  await sees(two, 'one', 'left');
+  assert.deepEqual(heard, ['going']);
+});
+
 test('garbage over packets and streams is dropped and counted, and the node goes on', async () => {
   const one = await start('one');
   const two = await start('two');

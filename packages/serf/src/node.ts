@@ -47,14 +47,13 @@ export class Serf extends EventEmitter<SerfEvents> {
   readonly #codec = new CachingCodec();
   readonly #queries = new Map<string, QueryHandle>();
   readonly #coordinates = new Map<string, Coordinate>();
-  readonly #seekers: Seeker[] = [];
+  readonly #seekers = new Set<Seeker>();
   readonly #vote: ConflictVote;
   #tags: ReadonlyMap<string, string>;
   #state: State = 'new';
   #running: Parts | undefined;
   #onLeft: (() => void) | undefined;
-  /** Calls of `join` that are under way, and when one last reached somebody. */
-  #joins = 0;
+  /** When a join last reached somebody; those that reach nobody make no newcomer of a member, however old. */
   #joinedMs = Number.NEGATIVE_INFINITY;
 
   /** A `TypeError` names the option that cannot be. */
@@ -66,7 +65,7 @@ export class Serf extends EventEmitter<SerfEvents> {
     this.#vote = new ConflictVote({
       ask: (name, payload) => this.query(name, payload),
       endpoint: () => this.#use().endpoint,
-      isNewcomer: () => this.#joins > 0 || this.#options.clock.monotonicMs() - this.#joinedMs < newcomerMs,
+      isNewcomer: () => this.#options.clock.monotonicMs() - this.#joinedMs < newcomerMs,
       report: (report) => this.emit('conflict', report),
       lost: (reason) => this.#loseName(reason),
       logger: this.#options.logger,
@@ -96,23 +95,21 @@ export class Serf extends EventEmitter<SerfEvents> {
   async join(addresses: readonly string[], options: JoinOptions = {}): Promise<number> {
     const parts = this.#use();
     const { driver, core } = parts;
-    this.#joins++;
-    try {
-      const faults = await Promise.all(addresses.map((address) => joinAddress(address, parts, options)));
-      const told = faults.filter((fault) => fault !== undefined);
-      const reached = addresses.length - told.length;
-      if (reached === 0) {
-        options.signal?.throwIfAborted();
-        throw new SerfError('join-failed', `no address answered: ${told.join('; ') || 'none was given'}`);
-      }
+    const onAnswer = (): void => {
+      // Before what was answered is known: a conflict over this member's name may be in it.
       this.#joinedMs = this.#options.clock.monotonicMs();
-      for (const fault of told) this.#options.logger.warn({ fault }, 'an address could not be joined');
-      // Stopped meanwhile: whoever was reached hears nothing more from here.
-      if (this.#state === 'running') driver.run((_, nowMs) => core.announceJoin(nowMs));
-      return reached;
-    } finally {
-      this.#joins--;
+    };
+    const faults = await Promise.all(addresses.map((address) => joinAddress(address, { ...parts, onAnswer }, options)));
+    const told = faults.filter((fault) => fault !== undefined);
+    const reached = addresses.length - told.length;
+    if (reached === 0) {
+      options.signal?.throwIfAborted();
+      throw new SerfError('join-failed', `no address answered: ${told.join('; ') || 'none was given'}`);
     }
+    for (const fault of told) this.#options.logger.warn({ fault }, 'an address could not be joined');
+    // Stopped meanwhile: whoever was reached hears nothing more from here.
+    if (this.#state === 'running') driver.run((_, nowMs) => core.announceJoin(nowMs));
+    return reached;
   }
 
   /**
@@ -124,14 +121,15 @@ export class Serf extends EventEmitter<SerfEvents> {
     const { core, endpoint } = this.#use();
     const { clock, random } = this.#options;
     const { again = true, onFault = () => {} } = options;
-    const seeker = new Seeker({
+    const seeker: Seeker = new Seeker({
       ...{ addresses, again, onFault, clock, random },
       resolve: async (address) => (await resolveEndpoints(address, endpoint.port)).map(describe),
       join: (target, signal) => this.join([target], { signal }),
+      onStop: () => this.#seekers.delete(seeker),
       isMember: (target) =>
         target === describe(endpoint) || core.roster.withStatus('alive').some((member) => placeOf(member) === target),
     });
-    this.#seekers.push(seeker);
+    this.#seekers.add(seeker);
     return seeker;
   }
 
@@ -366,7 +364,7 @@ export class Serf extends EventEmitter<SerfEvents> {
   }
 
   #stopSeekers(): void {
-    for (const seeker of this.#seekers.splice(0)) seeker.stop();
+    for (const seeker of this.#seekers) seeker.stop();
   }
 
   #checkMeta(tags: ReadonlyMap<string, string>): void {

@@ -53,6 +53,7 @@ class World {
       join: (endpoint) => this.#join(node, endpoint),
       isMember: (endpoint) => this.pools.get(node)!.has(endpoint),
       again: true,
+      onStop: () => {},
       onFault: (address, fault) => this.faults.push(`${node} ${address}: ${fault}`),
       clock: this.clock,
       random: this.#random,
@@ -169,6 +170,7 @@ test('an answer of a member that is just leaving does not end the search for it'
     isMember: () => answers === 0 || answers > 3,
     again: true,
     onFault: () => {},
+    onStop: () => {},
     clock: world.clock,
     random: new SeededRandom(1),
   });

@@ -19,6 +19,8 @@ export interface SeekerOptions {
   readonly isMember: (endpoint: string) => boolean;
   readonly again: boolean;
   readonly onFault: (address: string, fault: string) => void;
+  /** It was stopped, and needs to hear of nobody. */
+  readonly onStop: () => void;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -90,6 +92,7 @@ export class Seeker {
   stop(): void {
     this.#isStopped = true;
     for (const { cancel } of this.#places) cancel();
+    this.#options.onStop();
   }
 
   /** Undefined when the address is reached, otherwise why not. */
