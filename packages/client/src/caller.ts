@@ -34,6 +34,8 @@ const firstWaitMs = 25;
 const lastWaitMs = 1_000;
 /** How long a client that no server has ever answered tries them anew where none can be reached, in milliseconds. */
 const firstContactMs = 1_000;
+/** How long a connection may take while there is another server to ask, in milliseconds. */
+const connectMs = 1_000;
 /** More than a timer takes, and than anybody waits: a day. */
 const maxTimeoutMs = 86_400_000;
 /** How long one server may take to tell who the servers are. */
@@ -103,20 +105,26 @@ export class Caller {
       const link = this.#pick(target, tried);
       const beganMs = performance.now();
       const attemptMs = Math.min(deadlineMs, beganMs + this.#options.attemptTimeoutMs);
+      tried.add(link);
+      // One that takes connections and says nothing must leave time for those that answer.
+      const isLast = link.isConnected || !this.#topology.hasOther(tried);
+      const connectByMs = isLast ? undefined : beganMs + Math.min(connectMs, (attemptMs - beganMs) / 2);
       try {
-        const response = await link.call(method, request, { deadlineMs: attemptMs, signal });
+        const response = await link.call(method, request, { deadlineMs: attemptMs, signal, connectByMs });
         this.#hasHeard = true;
         return { response, link };
       } catch (error) {
         if (!(error instanceof AttemptError)) throw error;
         const { failure } = error;
-        const tookMs = performance.now() - beganMs;
-        this.#hasHeard ||= !failure.isNobody;
+        // How long it takes to reach nobody says nothing of how long another takes to answer.
+        const tookMs = failure.isNobody ? 0 : performance.now() - beganMs;
+        if (!signal?.aborted && !this.isClosed) this.#hasHeard ||= !failure.isNobody;
         if (failure.isNobody) nobodies.set(link, failure);
         if (!this.#hasHeard && !signal?.aborted && !this.isClosed) {
           // Nobody waits for what only another configuration mends.
           const isHopeless = !this.#topology.hasOther(new Set(nobodies.keys())) && isLasting(nobodies);
-          if (isHopeless || performance.now() - startMs >= firstContactMs) throw this.#nobody(nobodies, failure);
+          const isAllTried = !this.#topology.hasOther(tried) && performance.now() - startMs >= firstContactMs;
+          if (isHopeless || isAllTried) throw this.#nobody(nobodies, failure);
         }
         isLeaderless ||= failure.error.reason === 'no-leader';
         if (failure.kind === 'session-expired' && !mayBeApplied) return { response: again, link };
@@ -139,7 +147,6 @@ export class Caller {
             throw this.#noLeader(failure.error);
           throw verdict(failure, isInDoubt);
         }
-        tried.add(link);
         const isNews = failure.error.code === 'not-leader';
         if (isNews) await this.refresh();
         else if (failure.isLinkDown) void this.refresh();
@@ -233,11 +240,15 @@ export class Caller {
       const link = this.#topology.pick('any', tried);
       tried.add(link);
       try {
-        const deadlineMs = performance.now() + refreshTimeoutMs;
-        this.learn(toServers(await link.call(cacheService.getServers, grpcEmpty(), { deadlineMs, signal: undefined })));
+        const nowMs = performance.now();
+        const limit = { deadlineMs: nowMs + refreshTimeoutMs, connectByMs: nowMs + connectMs, signal: undefined };
+        const response = await link.call(cacheService.getServers, grpcEmpty(), limit);
+        this.#hasHeard = true;
+        this.learn(toServers(response));
         return;
       } catch (error) {
         if (!(error instanceof AttemptError)) throw error;
+        if (!this.isClosed) this.#hasHeard ||= !error.failure.isNobody;
       }
     }
   }
