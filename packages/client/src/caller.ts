@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { assert } from '@dcache/base';
 import { cacheService, type GrpcMethod, grpcEmpty, type ServerInfo } from '@dcache/protocol';
 import { ClientError, type ClientErrorCode, type Failure } from './errors.js';
-import { AttemptError, Link } from './link.js';
+import { AttemptError, Link, stopped } from './link.js';
 import type { ResolvedOptions } from './options.js';
 import { again } from './session.js';
 import { type Target, Topology } from './topology.js';
@@ -99,6 +99,9 @@ export class Caller {
     let isLeaderless = false;
     let mayBeApplied = false;
     let waitMs = firstWaitMs;
+    // Timers may be early by less than a millisecond, and nothing is answered in one.
+    const isLate = (): boolean => deadlineMs - performance.now() < 1;
+    let last: Failure;
     const startMs = performance.now();
     for (;;) {
       this.#checkOpen();
@@ -127,6 +130,8 @@ export class Caller {
           if (isHopeless || isAllTried) throw this.#nobody(nobodies, failure);
         }
         isLeaderless ||= failure.error.reason === 'no-leader';
+        // Who leads is asked before the next is chosen, within the time of this call.
+        if (failure.error.code === 'not-leader') await this.#refreshed(limit);
         if (failure.kind === 'session-expired' && !mayBeApplied) return { response: again, link };
         mayBeApplied ||= failure.kind === 'unknown';
         // Refused now, it may have been taken before; asked later, the session will tell.
@@ -139,23 +144,27 @@ export class Caller {
           (repeat === 'once' && deadlineMs - performance.now() < Math.max(leastOnceMs, tookMs * 1.5)) ||
           signal?.aborted ||
           this.isClosed ||
-          performance.now() >= deadlineMs;
-        if (isOver) {
-          const isInDoubt = mayBeApplied && repeat !== 'read';
-          const isLate = failure.kind !== 'final' && !signal?.aborted && !this.isClosed;
-          if (isLate && !isInDoubt && limit.needsLeader && (isLeaderless || this.#isLeaderless))
-            throw this.#noLeader(failure.error);
-          throw verdict(failure, isInDoubt);
-        }
-        const isNews = failure.error.code === 'not-leader';
-        if (isNews) await this.refresh();
-        else if (failure.isLinkDown) void this.refresh();
+          isLate();
+        if (isOver) throw this.#conclude(failure, mayBeApplied && repeat !== 'read', isLeaderless, limit);
+        last = failure;
+        if (failure.isLinkDown) void this.refresh();
       }
       if (this.#topology.hasOther(tried)) continue;
       tried.clear();
       await this.#pause(Math.min(waitMs * (0.5 + Math.random()), deadlineMs - performance.now()), signal);
+      if (isLate()) throw this.#conclude(last, mayBeApplied && repeat !== 'read', isLeaderless, limit);
       waitMs = Math.min(this.#hasHeard ? lastWaitMs : firstContactMs / 5, waitMs * 2);
     }
+  }
+
+  /** What the caller hears of a call that ends with `failure`. */
+  #conclude(failure: Failure, isInDoubt: boolean, isLeaderless: boolean, limit: CallLimit): ClientError {
+    const { signal, needsLeader } = limit;
+    const isEnded = signal?.aborted || this.isClosed;
+    const isLate = failure.kind !== 'final' && !isEnded;
+    if (isLate && !isInDoubt && needsLeader && (isLeaderless || this.#isLeaderless))
+      return this.#noLeader(failure.error);
+    return verdict(failure.kind === 'undone' && isEnded ? { ...failure, error: stopped(signal) } : failure, isInDoubt);
   }
 
   /** What a call with these options may take from now on. Throws a `TypeError`. */
@@ -251,6 +260,14 @@ export class Caller {
         if (!this.isClosed) this.#hasHeard ||= !error.failure.isNobody;
       }
     }
+  }
+
+  /** Asks who the servers are, and waits for it as long as the limit allows. */
+  async #refreshed(limit: CallLimit): Promise<void> {
+    const waiting = new AbortController();
+    const late = this.#pause(limit.deadlineMs - performance.now(), limit.signal, waiting.signal);
+    await Promise.race([this.refresh(), late]);
+    waiting.abort();
   }
 
   async #hear(limit: CallLimit): Promise<{ readonly servers: ServerInfo[]; readonly link: Link }> {

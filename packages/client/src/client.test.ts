@@ -215,6 +215,30 @@ test('where no leader is, a call that needs one says so, and a local read that i
   assert.equal(first.sets.length + second.sets.length, 0);
 });
 
+test('who leads is asked within the time of the call, and until its signal', async () => {
+  for (const reason of ['time', 'signal', 'close'] as const) {
+    const [one] = (await servers(1)) as [FakeServer];
+    const client = await connect(one.address);
+    const aborting = new AbortController();
+    one.onServers.push('silence');
+    one.onTransfer.push('not-leader');
+    one.onGet.push('not-leader');
+    const { signal } = aborting;
+    const options = { signal, timeoutMs: reason === 'time' ? 300 : 60_000 };
+    const calls = [client.get('k', options), client.admin.transferLeadership('n', options)];
+    const code = { time: 'not-leader', signal: 'aborted', close: 'closed' }[reason];
+    const ends = calls.map((call) => assert.rejects(call, { code }));
+    while (one.pendingServers === 0) await new Promise((resolve) => setImmediate(resolve));
+    if (reason === 'signal') aborting.abort();
+    if (reason === 'close') await client.close();
+    await Promise.all(ends);
+    if (reason === 'close') continue;
+    // A question that had been given up would have been so before this call, on the same connection.
+    await client.get('k');
+    assert.equal(one.pendingServers, 1, 'its answer was not waited for');
+  }
+});
+
 test('what may be done only once is not begun anew where there is no time for it, so that it is not in doubt', async () => {
   const [one] = (await servers(1)) as [FakeServer];
   const client = await connect(one.address, { timeoutMs: 450 });
