@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { type Clock, systemClock } from '@dcache/base';
 import fastify from 'fastify';
 import { fastifyBcache } from './adapters/fastify.js';
 import { ArgumentError, type CacheOptions, createCache, type Namespace } from './index.js';
@@ -176,16 +177,30 @@ test('times beyond all bounds are for ever, here and on other nodes', async () =
 });
 
 test('a timeout of Infinity waits for the filler, however stale a value there is', async () => {
-  // The machine's own timers: one that waits for longer than 24 days fires at once.
-  const cache = await createCache<string>();
+  // The machine's own timers, of which one that waits for longer than 24 days fires at once.
+  const waits: number[] = [];
+  const after: Clock['after'] = (delayMs, run) => {
+    waits.push(delayMs);
+    return systemClock.after(delayMs, run);
+  };
+  const cache = await createCache<string>({ clock: { ...systemClock, after } });
   await cache.getOrSet('k', () => 'old', { ttl: 1, grace: '1d' });
   await until('it is stale', () => !cache.has('k'));
+  waits.length = 0;
   const infinite = Number.POSITIVE_INFINITY;
-  const filler = async (): Promise<string> => {
-    for (let turns = 0; turns < 10; turns++) await new Promise((resolve) => setTimeout(resolve, 1));
-    return 'new';
-  };
-  assert.equal(await cache.getOrSet('k', filler, { timeout: infinite, hardTimeout: infinite }), 'new');
+  let settle: ((value: string) => void) | undefined;
+  const filler = (): Promise<string> =>
+    new Promise((resolve) => {
+      settle = resolve;
+    });
+  const answer = cache.getOrSet('k', filler, { timeout: infinite, hardTimeout: infinite });
+  await until('the filler is asked', () => settle !== undefined);
+  settle?.('new');
+  assert.equal(await answer, 'new');
+  assert.ok(
+    waits.every((ms) => ms < 2 ** 31),
+    `${waits} ms`,
+  );
   await cache.close();
 });
 

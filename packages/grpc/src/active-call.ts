@@ -16,8 +16,14 @@ const okStatus: FixedHeader = { name: 'grpc-status', value: '0' };
 const answerHeaders: readonly FixedHeader[] = [contentType];
 const okTrailers: Trailers = { fixed: [okStatus], others: [] };
 
-/** A time that was over before the call began, too. */
-export const late: StatusError = {
+/** Its time was over before a handler saw it. */
+export const tooLate: StatusError = {
+  code: Status.deadlineExceeded,
+  details: 'the time that the client gave the call (grpc-timeout) is over; nothing was done',
+};
+
+/** Its time was over while its handler was at work. */
+const unfinished: StatusError = {
   code: Status.deadlineExceeded,
   details: 'the time that the client gave the call (grpc-timeout) is over; what it asked for may still be done',
 };
@@ -119,13 +125,19 @@ export class ActiveCall implements Dated {
   expire(): void {
     if (this.#isOver) return;
     if (!this.#unary) {
-      this.end(late);
+      this.end(this.#streaming ? unfinished : tooLate);
       this.#streaming?.cancel();
       return;
     }
-    // As with one that was given up: the handler is counted until it answers, which nobody hears then.
-    this.#unary.cancelled = true;
-    this.#session.connection.respond(this.#stream, 200, answerHeaders, statusHeaders(late), true);
+    // Who works for it and watched the time as well may know more: after a pause all timers are due at once, in whatever
+    // order they were asked for. All of them run before this does.
+    const unary = this.#unary;
+    setImmediate(() => {
+      if (this.#isOver || unary.cancelled) return;
+      // As with one that was given up: the handler is counted until it answers, which nobody hears then.
+      unary.cancelled = true;
+      this.#session.connection.respond(this.#stream, 200, answerHeaders, statusHeaders(unfinished), true);
+    });
   }
 
   drained(): void {

@@ -599,6 +599,19 @@ test('a call whose time is over is answered DEADLINE_EXCEEDED, and counts until 
   assert.deepEqual([next.trailers['grpc-status'], next.body.subarray(5).toString()], ['0', 'y']);
 });
 
+test('a handler that gives up at the same moment as the server is heard', async () => {
+  const clock = new HandClock();
+  const { port, held } = await start({ clock });
+  const session = http2(port);
+  const answered = raw(session, { ':path': '/test.Echo/Hold', 'grpc-timeout': '500m' }, message(Buffer.from('x')));
+  await until(() => held.length === 1);
+  // Its timer is the later of the two, and its answer comes a promise after it.
+  clock.after(500, () => void Promise.resolve().then(() => held[0]!.answer({ code: 4, details: 'no leader' })));
+  clock.pass(500);
+  const { response } = await answered;
+  assert.deepEqual([response['grpc-status'], response['grpc-message']], ['4', 'no leader']);
+});
+
 test('a call that is answered in its time, or has none, is left alone, and leaves no timer', async () => {
   const clock = new HandClock();
   const { port, held, server } = await start({ clock });
@@ -638,10 +651,12 @@ test('a call whose message has not come in its time, and one that streams, end w
     request.on('error', () => undefined);
     request.write(bytes);
     request.resume();
-    return new Promise<string | undefined>((resolve) => {
+    return new Promise<string>((resolve) => {
       for (const event of ['response', 'trailers'] as const)
         request.on(event, (got: IncomingHttpHeaders) => {
-          if (got['grpc-status'] !== undefined) resolve(String(got['grpc-status']));
+          if (got['grpc-status'] === undefined) return;
+          const outcome = /nothing was done|may still be done/.exec(String(got['grpc-message']))?.[0];
+          resolve(`${got['grpc-status']} ${outcome}`);
         });
     });
   };
@@ -650,7 +665,9 @@ test('a call whose message has not come in its time, and one that streams, end w
   await until(() => streams.length === 2);
   await new Promise((resolve) => session.ping(resolve));
   clock.pass(2_000);
-  assert.deepEqual(await Promise.all(statuses), ['4', '4', '4']);
+  const undone = '4 nothing was done';
+  const unknown = '4 may still be done';
+  assert.deepEqual(await Promise.all(statuses), [undone, unknown, unknown]);
   assert.ok(streams.every((call) => call.cancelled));
 });
 
@@ -668,7 +685,9 @@ test('a time that is over already starts nothing, and one that is none is an err
     await until(() => answered !== undefined || held.length > 0);
     return answered ?? assert.fail(`with ${timeout} the handler began`);
   };
-  assert.equal((await status('0m'))['grpc-status'], '4');
+  const over = await status('0m');
+  assert.equal(over['grpc-status'], '4');
+  assert.match(String(over['grpc-message']), /nothing was done/);
   for (const timeout of ['5', '5s', '-1S', '123456789S', '1.5S', 'S']) {
     const got = await status(timeout);
     assert.equal(got['grpc-status'], '13', timeout);

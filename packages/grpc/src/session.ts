@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Clock, Logger } from '@dcache/base';
-import { ActiveCall, late, refuse, refuseHttp } from './active-call.js';
+import { ActiveCall, refuse, refuseHttp, tooLate } from './active-call.js';
 import { acceptedEncodings, isAcceptedEncoding } from './compression.js';
 import { Connection, type ConnectionEvents } from './core/connection.js';
 import { type HeaderList, tooLong } from './core/header-decoder.js';
@@ -138,7 +138,7 @@ export class Session implements ConnectionEvents<ActiveCall> {
     const { route, encoding, timeoutMs } = target;
     const refusal = this.#parts.authorize?.(route.method.path, new CallMetadata(headers));
     if (refusal) return refuse(this, stream, refusal);
-    if (timeoutMs === 0) return refuse(this, stream, late);
+    if (timeoutMs === 0) return refuse(this, stream, tooLate);
     const isTimed = timeoutMs !== Number.POSITIVE_INFINITY;
     const nowMs = isTimed ? this.#parts.clock.monotonicMs() : 0;
     this.#calls++;

@@ -5,6 +5,7 @@ import http2client from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { afterEach, test } from 'node:test';
+import { type Clock, silentLogger, systemClock } from '@dcache/base';
 import { firstByte, http1, http2, preface } from './matchers.js';
 import { Mux, type MuxOptions } from './mux.js';
 
@@ -195,12 +196,15 @@ test('on a full port a new connection takes the place of the oldest that has sai
 });
 
 test('on a port full of known connections a new one is closed, and there is room again when one of them goes', async () => {
-  const { mux, port, peers } = await start({ maxConnections: 3 });
+  const told: string[] = [];
+  const logger = { ...silentLogger, debug: (_: unknown, text?: string) => void told.push(String(text)) };
+  const { mux, port, peers } = await start({ maxConnections: 3, logger });
   const talkers = await visit(port, 3);
   for (const { socket } of talkers) socket.write(peerPreface);
   await until('all are known', () => peers.length === 3);
   const [surplus] = await visit(port, 1);
   await until('one too many', () => surplus!.isClosed);
+  assert.match(told.join(), /the newest connection, as all others are known/);
   assert.equal(closed(talkers), 0);
   talkers[0]!.socket.destroy();
   await until('it is gone', () => mux.stats().open === 2);
@@ -247,10 +251,20 @@ test('what a provisional route took over gives way too, until it is settled, its
 });
 
 test('connections that come all at once are bounded as well, and each that gave way is counted once', async () => {
-  const { mux, port } = await start({ maxConnections: 10, sniffTimeoutMs: 2_000 });
+  const timers = new Set<() => void>();
+  const clock: Clock = {
+    ...systemClock,
+    after: (_ms, run) => {
+      timers.add(run);
+      return () => timers.delete(run);
+    },
+  };
+  const { mux, port } = await start({ maxConnections: 10, clock });
   const silent = Array.from({ length: 60 }, () => new Visitor(port));
   await until('fifty gave way', () => closed(silent) >= 50 && mux.stats().dropped >= 50);
   assert.equal(mux.stats().open, 10);
+  await until('those that gave way wait for no time', () => timers.size === 10);
+  for (const run of [...timers]) run();
   await until('the others were too late', () => mux.stats().open === 0);
   const { dropped, timedOut } = mux.stats();
   assert.deepEqual({ dropped, timedOut }, { dropped: 50, timedOut: 10 });

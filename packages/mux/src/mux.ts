@@ -1,5 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import { type Logger, silentLogger } from '@dcache/base';
+import { type Clock, type Logger, silentLogger, systemClock } from '@dcache/base';
 import { MuxError } from './errors.js';
 import type { Matcher } from './matchers.js';
 
@@ -35,6 +35,8 @@ export interface MuxOptions {
   /** Sent to a connection that nobody wants before it is closed. Default nothing. */
   readonly refusal?: Uint8Array;
   readonly logger?: Logger;
+  /** Measures `sniffTimeoutMs`. Default the machine's. */
+  readonly clock?: Clock;
 }
 
 /** Counters since the start. */
@@ -60,6 +62,7 @@ export class Mux {
   readonly #sniffTimeoutMs: number;
   readonly #refusal: Uint8Array | undefined;
   readonly #logger: Logger;
+  readonly #clock: Clock;
   readonly #server: Server;
   readonly #maxConnections: number;
   readonly #sockets = new Set<Socket>();
@@ -81,6 +84,7 @@ export class Mux {
     this.#sniffTimeoutMs = options.sniffTimeoutMs ?? 10_000;
     this.#refusal = options.refusal;
     this.#logger = options.logger ?? silentLogger;
+    this.#clock = options.clock ?? systemClock;
     for (const route of this.#routes) this.#accepted.set(route.name, 0);
     // Half-open is for the routes to allow: HTTP clients may end their side after the request.
     this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 });
@@ -161,10 +165,9 @@ export class Mux {
     if (this.#sockets.size <= this.#maxConnections) return;
     const [oldest = socket] = this.#newcomers;
     this.#dropped++;
-    this.#logger.debug(
-      { from: oldest.remoteAddress },
-      'the port is full: a connection that has said nothing is closed',
-    );
+    const which =
+      oldest === socket ? 'the newest connection, as all others are known,' : 'the oldest unknown connection';
+    this.#logger.debug({ from: oldest.remoteAddress }, `the port is full: ${which} is closed`);
     // At once, and not when it is closed: the next one may be here before.
     this.#forget(oldest);
     oldest.destroy();
@@ -178,7 +181,7 @@ export class Mux {
   #sniff(socket: Socket, routes: readonly Route[]): void {
     let prefix: Buffer = Buffer.alloc(0);
     const done = (): void => {
-      clearTimeout(timer);
+      cancelTimeout();
       socket.off('readable', look);
       socket.off('end', leave);
       socket.off('error', leave);
@@ -188,10 +191,10 @@ export class Mux {
       done();
       socket.destroy();
     };
-    const timer = setTimeout(() => {
+    const cancelTimeout = this.#clock.after(this.#sniffTimeoutMs, () => {
       this.#timedOut++;
       leave();
-    }, this.#sniffTimeoutMs);
+    });
     const look = (): void => {
       const chunk = socket.read() as Buffer | null;
       if (chunk === null) return;

@@ -37,7 +37,10 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   /** Known, but not allowed to; also a browser's cross-origin write. */
   forbidden: { grpc: 7, http: 403, resp: 'NOPERM' },
   'not-found': { grpc: 5, http: 404, resp: 'ERR' },
-  /** A request that did not come whole in its time; nothing was done. */
+  /**
+   * HTTP: the request did not come whole in its time. gRPC: the time that the client gave the call was over before
+   * a leader took it. Nothing was done.
+   */
   timeout: { grpc: 4, http: 408, resp: 'ERR' },
   'method-not-allowed': { grpc: 12, http: 405, resp: 'ERR' },
   'precondition-failed': { grpc: 9, http: 412, resp: 'ERR' },

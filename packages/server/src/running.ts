@@ -67,7 +67,7 @@ export async function run(parts: RunningParts): Promise<Running> {
     serf,
     directory: () => stateMachine.directory,
     cluster: () => home.cluster,
-    reaches: (id) => peers.reaches(id),
+    reaches: (id, name) => peers.reaches(id, name),
     clock,
     logger,
     removeFailedAfterMs: options.removeFailedAfterMs,

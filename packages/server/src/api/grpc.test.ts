@@ -21,6 +21,7 @@ import { until } from '../until.test.helper.js';
 import { FakeCache } from './fake-cache.test.helper.js';
 import { GrpcApi, maxCalls } from './grpc.js';
 import type { AdminHandler } from './grpc-admin.js';
+import { unary } from './grpc-answer.js';
 
 const cleanups: (() => void)[] = [];
 
@@ -182,6 +183,18 @@ test('every call tells the cache how long its client waits', async () => {
     const deadlineMs = cache.deadlineMs ?? assert.fail(`${method.path} does not tell`);
     assert.ok(Math.abs(deadlineMs - aboutMs) < 15_000, `${method.path}: ${deadlineMs}`);
   }
+});
+
+test('who works for a call stops waiting before the call is ended without it, however long it may take', async () => {
+  const heard: number[] = [];
+  const handle = unary(async (_request, { deadlineMs }) => void heard.push(deadlineMs), silentLogger);
+  for (const deadlineMs of [100, 60_000, Number.POSITIVE_INFINITY]) {
+    const call: unknown = { deadlineMs, metadata: new Metadata() };
+    await new Promise((resolve) => handle(call as Parameters<typeof handle>[0], resolve));
+  }
+  // Timers count whole milliseconds: one alone would be none.
+  assert.ok(heard[0]! <= 98 && heard[1]! <= 59_998, heard.join());
+  assert.equal(heard[2], Number.POSITIVE_INFINITY);
 });
 
 test('garbage behind the HTTP/2 preface ends that connection, and no other', async () => {

@@ -397,6 +397,21 @@ test('HEAD of a missing key and page has the headers of GET and no text; Allow n
   );
 });
 
+test('who may not write hears that, whatever the condition of the write', async () => {
+  const { cache, port } = await start({
+    authorize: () => {
+      throw new DcacheError('unauthenticated', 'no token');
+    },
+  });
+  for (const etag of ['"1"', 'W/"1"', '"abc"', '*']) {
+    const client = new Client(port);
+    client.send(post('k', 'v', `If-Match: ${etag}\r\n`) + `DELETE /k HTTP/1.1\r\nHost: h\r\nIf-Match: ${etag}\r\n\r\n`);
+    await client.answers(1);
+    assert.equal(client.statuses[0], 401, etag);
+  }
+  assert.equal(cache.commands.length, 0);
+});
+
 test('conditions are judged as RFC 9110 §13 says, in both lanes', async () => {
   const { cache, port } = await start();
   const reset = (): void => {
@@ -433,11 +448,16 @@ test('conditions are judged as RFC 9110 §13 says, in both lanes', async () => {
     ['PUT', 'k', 'If-Match: "7"\r\nIf-None-Match: *', 400],
     ['PUT', 'none', 'If-Match: *', 412],
     ['PUT', 'none', 'If-Match: "0"', 412],
+    ['PUT', 'k', 'If-Match: "abc"', 412],
+    ['PUT', 'k', 'If-Match: 7', 400],
     ['PUT', 'none', 'If-None-Match: *', 200],
     ['DELETE', 'k', 'If-Match: "1"', 412],
     ['DELETE', 'k', 'If-Match: "7"', 200],
     ['DELETE', 'none', 'If-Match: "7"', 404],
+    ['DELETE', 'k', 'If-Match: W/"7"', 412],
     ['DELETE', 'none', 'If-Match: *', 404],
+    ['DELETE', 'none', 'If-Match: W/"1"', 404],
+    ['DELETE', 'none', 'If-Match: "abc"', 404],
     ['DELETE', 'none', 'If-None-Match: *', 404],
   ];
   for (const [method, key, headers, status] of rows)
