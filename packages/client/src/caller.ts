@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { assert } from '@dcache/base';
 import { cacheService, type GrpcMethod, grpcEmpty, type ServerInfo } from '@dcache/protocol';
 import { ClientError, type ClientErrorCode, type Failure } from './errors.js';
-import { AttemptError, Link } from './link.js';
+import { AttemptError, Link, stopped } from './link.js';
 import type { ResolvedOptions } from './options.js';
 import { again } from './session.js';
 import { type Target, Topology } from './topology.js';
@@ -34,6 +34,8 @@ const firstWaitMs = 25;
 const lastWaitMs = 1_000;
 /** How long a client that no server has ever answered tries them anew where none can be reached, in milliseconds. */
 const firstContactMs = 1_000;
+/** How long a connection may take while there is another server to ask, in milliseconds. */
+const connectMs = 1_000;
 /** More than a timer takes, and than anybody waits: a day. */
 const maxTimeoutMs = 86_400_000;
 /** How long one server may take to tell who the servers are. */
@@ -97,28 +99,39 @@ export class Caller {
     let isLeaderless = false;
     let mayBeApplied = false;
     let waitMs = firstWaitMs;
+    // Timers may be early by less than a millisecond, and nothing is answered in one.
+    const isLate = (): boolean => deadlineMs - performance.now() < 1;
+    let last: Failure;
     const startMs = performance.now();
     for (;;) {
       this.#checkOpen();
       const link = this.#pick(target, tried);
       const beganMs = performance.now();
       const attemptMs = Math.min(deadlineMs, beganMs + this.#options.attemptTimeoutMs);
+      tried.add(link);
+      // One that takes connections and says nothing must leave time for those that answer.
+      const isLast = link.isConnected || !this.#topology.hasOther(tried);
+      const connectByMs = isLast ? undefined : beganMs + Math.min(connectMs, (attemptMs - beganMs) / 2);
       try {
-        const response = await link.call(method, request, { deadlineMs: attemptMs, signal });
+        const response = await link.call(method, request, { deadlineMs: attemptMs, signal, connectByMs });
         this.#hasHeard = true;
         return { response, link };
       } catch (error) {
         if (!(error instanceof AttemptError)) throw error;
         const { failure } = error;
-        const tookMs = performance.now() - beganMs;
-        this.#hasHeard ||= !failure.isNobody;
+        // How long it takes to reach nobody says nothing of how long another takes to answer.
+        const tookMs = failure.isNobody ? 0 : performance.now() - beganMs;
+        if (!signal?.aborted && !this.isClosed) this.#hasHeard ||= !failure.isNobody;
         if (failure.isNobody) nobodies.set(link, failure);
         if (!this.#hasHeard && !signal?.aborted && !this.isClosed) {
           // Nobody waits for what only another configuration mends.
           const isHopeless = !this.#topology.hasOther(new Set(nobodies.keys())) && isLasting(nobodies);
-          if (isHopeless || performance.now() - startMs >= firstContactMs) throw this.#nobody(nobodies, failure);
+          const isAllTried = !this.#topology.hasOther(tried) && performance.now() - startMs >= firstContactMs;
+          if (isHopeless || isAllTried) throw this.#nobody(nobodies, failure);
         }
         isLeaderless ||= failure.error.reason === 'no-leader';
+        // Who leads is asked before the next is chosen, within the time of this call.
+        if (failure.error.code === 'not-leader') await this.#refreshed(limit);
         if (failure.kind === 'session-expired' && !mayBeApplied) return { response: again, link };
         mayBeApplied ||= failure.kind === 'unknown';
         // Refused now, it may have been taken before; asked later, the session will tell.
@@ -131,24 +144,27 @@ export class Caller {
           (repeat === 'once' && deadlineMs - performance.now() < Math.max(leastOnceMs, tookMs * 1.5)) ||
           signal?.aborted ||
           this.isClosed ||
-          performance.now() >= deadlineMs;
-        if (isOver) {
-          const isInDoubt = mayBeApplied && repeat !== 'read';
-          const isLate = failure.kind !== 'final' && !signal?.aborted && !this.isClosed;
-          if (isLate && !isInDoubt && limit.needsLeader && (isLeaderless || this.#isLeaderless))
-            throw this.#noLeader(failure.error);
-          throw verdict(failure, isInDoubt);
-        }
-        tried.add(link);
-        const isNews = failure.error.code === 'not-leader';
-        if (isNews) await this.refresh();
-        else if (failure.isLinkDown) void this.refresh();
+          isLate();
+        if (isOver) throw this.#conclude(failure, mayBeApplied && repeat !== 'read', isLeaderless, limit);
+        last = failure;
+        if (failure.isLinkDown) void this.refresh();
       }
       if (this.#topology.hasOther(tried)) continue;
       tried.clear();
       await this.#pause(Math.min(waitMs * (0.5 + Math.random()), deadlineMs - performance.now()), signal);
+      if (isLate()) throw this.#conclude(last, mayBeApplied && repeat !== 'read', isLeaderless, limit);
       waitMs = Math.min(this.#hasHeard ? lastWaitMs : firstContactMs / 5, waitMs * 2);
     }
+  }
+
+  /** What the caller hears of a call that ends with `failure`. */
+  #conclude(failure: Failure, isInDoubt: boolean, isLeaderless: boolean, limit: CallLimit): ClientError {
+    const { signal, needsLeader } = limit;
+    const isEnded = signal?.aborted || this.isClosed;
+    const isLate = failure.kind !== 'final' && !isEnded;
+    if (isLate && !isInDoubt && needsLeader && (isLeaderless || this.#isLeaderless))
+      return this.#noLeader(failure.error);
+    return verdict(failure.kind === 'undone' && isEnded ? { ...failure, error: stopped(signal) } : failure, isInDoubt);
   }
 
   /** What a call with these options may take from now on. Throws a `TypeError`. */
@@ -233,13 +249,25 @@ export class Caller {
       const link = this.#topology.pick('any', tried);
       tried.add(link);
       try {
-        const deadlineMs = performance.now() + refreshTimeoutMs;
-        this.learn(toServers(await link.call(cacheService.getServers, grpcEmpty(), { deadlineMs, signal: undefined })));
+        const nowMs = performance.now();
+        const limit = { deadlineMs: nowMs + refreshTimeoutMs, connectByMs: nowMs + connectMs, signal: undefined };
+        const response = await link.call(cacheService.getServers, grpcEmpty(), limit);
+        this.#hasHeard = true;
+        this.learn(toServers(response));
         return;
       } catch (error) {
         if (!(error instanceof AttemptError)) throw error;
+        if (!this.isClosed) this.#hasHeard ||= !error.failure.isNobody;
       }
     }
+  }
+
+  /** Asks who the servers are, and waits for it as long as the limit allows. */
+  async #refreshed(limit: CallLimit): Promise<void> {
+    const waiting = new AbortController();
+    const late = this.#pause(limit.deadlineMs - performance.now(), limit.signal, waiting.signal);
+    await Promise.race([this.refresh(), late]);
+    waiting.abort();
   }
 
   async #hear(limit: CallLimit): Promise<{ readonly servers: ServerInfo[]; readonly link: Link }> {

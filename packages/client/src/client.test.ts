@@ -165,6 +165,39 @@ test('a client that no server has ever answered says so soon, with the addresses
   );
 });
 
+test('one address that answers is enough beside one that says nothing, whichever is asked first', async (context) => {
+  const { address: silent } = await mute();
+  const calls: ((client: Client) => Promise<unknown>)[] = [
+    (client) => client.get('k'),
+    (client) => client.servers(),
+    (client) => client.admin.transferLeadership(),
+    (client) => client.admin.restoreSnapshot(nothing()).catch((error) => assert.equal(error.code, 'unsupported')),
+    (client) => client.set('k', 'v'),
+  ];
+  const clients: Client[] = [];
+  const cases: Promise<void>[] = [];
+  for (const first of [0, 1])
+    for (const options of [{}, { discover: false }, { discover: false, timeoutMs: 4_000 }])
+      for (const call of calls) {
+        const [good] = (await servers(1)) as [FakeServer];
+        // Where the round over the addresses begins is drawn.
+        const draw = context.mock.method(Math, 'random', () => first / 1_000_000 + 1e-9);
+        const client = new Client({ address: [silent, good.address], ...options });
+        draw.mock.restore();
+        clients.push(client);
+        cases.push(
+          call(client).then(() => {
+            assert.ok(good.gets + good.transfers + good.sets.length <= 1, 'nothing is done twice');
+          }),
+        );
+      }
+  try {
+    await Promise.all(cases);
+  } finally {
+    await Promise.all(clients.map((client) => client.close()));
+  }
+});
+
 test('where no leader is, a call that needs one says so, and a local read that is late does not', async () => {
   const fakes = (await servers(2)) as [FakeServer, FakeServer];
   for (const fake of fakes) fake.servers = fakes.map((one) => one.info(false));
@@ -180,6 +213,30 @@ test('where no leader is, a call that needs one says so, and a local read that i
   for (const fake of fakes) fake.onGet.splice(0, 9, 'silence');
   await assert.rejects(client.get('k', { level: 'local' }), { code: 'timeout', reason: undefined });
   assert.equal(first.sets.length + second.sets.length, 0);
+});
+
+test('who leads is asked within the time of the call, and until its signal', async () => {
+  for (const reason of ['time', 'signal', 'close'] as const) {
+    const [one] = (await servers(1)) as [FakeServer];
+    const client = await connect(one.address);
+    const aborting = new AbortController();
+    one.onServers.push('silence');
+    one.onTransfer.push('not-leader');
+    one.onGet.push('not-leader');
+    const { signal } = aborting;
+    const options = { signal, timeoutMs: reason === 'time' ? 300 : 60_000 };
+    const calls = [client.get('k', options), client.admin.transferLeadership('n', options)];
+    const code = { time: 'not-leader', signal: 'aborted', close: 'closed' }[reason];
+    const ends = calls.map((call) => assert.rejects(call, { code }));
+    while (one.pendingServers === 0) await new Promise((resolve) => setImmediate(resolve));
+    if (reason === 'signal') aborting.abort();
+    if (reason === 'close') await client.close();
+    await Promise.all(ends);
+    if (reason === 'close') continue;
+    // A question that had been given up would have been so before this call, on the same connection.
+    await client.get('k');
+    assert.equal(one.pendingServers, 1, 'its answer was not waited for');
+  }
 });
 
 test('what may be done only once is not begun anew where there is no time for it, so that it is not in doubt', async () => {

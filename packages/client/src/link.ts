@@ -1,7 +1,7 @@
 import type { GrpcMethod } from '@dcache/protocol';
-import { Client as GrpcClient, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { connectivityState, Client as GrpcClient, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { splitAddress } from './address.js';
-import { type ConnectFault, speaksNoTls, wantsTls } from './connect-fault.js';
+import { type ConnectFault, noAnswer, speaksNoTls, wantsTls } from './connect-fault.js';
 import { LinkCredentials } from './credentials.js';
 import { ClientError, type Failure, noConnection, toFailure } from './errors.js';
 import { answersHttp2, answersTls } from './probe.js';
@@ -17,6 +17,8 @@ export interface AttemptOptions {
   /** On `performance.now()`'s clock. */
   readonly deadlineMs: number;
   readonly signal: AbortSignal | undefined;
+  /** On the same clock: without a connection by then it is over, with nothing sent. Default `deadlineMs`. */
+  readonly connectByMs?: number | undefined;
 }
 
 /** An attempt that failed, with what that means for the next. */
@@ -79,13 +81,19 @@ export class Link {
     return performance.now() < this.#downUntilMs;
   }
 
+  /** Whether a connection is there now. */
+  get isConnected(): boolean {
+    return !this.#isClosed && this.#grpc.getChannel().getConnectivityState(false) === connectivityState.READY;
+  }
+
   /** One attempt. Rejects with an `AttemptError`. */
-  call<Request, Response>(
+  async call<Request, Response>(
     method: GrpcMethod<Request, Response>,
     request: Request,
     options: AttemptOptions,
   ): Promise<Response> {
-    return this.#attempt(options, (settle) =>
+    if (options.connectByMs !== undefined) await this.#connect(options, options.connectByMs);
+    return await this.#attempt(options, (settle) =>
       this.#grpc.makeUnaryRequest(
         method.path,
         method.requestSerialize,
@@ -168,6 +176,41 @@ export class Link {
     this.#credentials.close();
   }
 
+  /**
+   * Waits for a connection, or until it is known that none comes, which the call then tells. One that is not there in time
+   * goes on being made, for a later call.
+   */
+  async #connect(options: AttemptOptions, byMs: number): Promise<void> {
+    const { signal } = options;
+    const channel = this.#grpc.getChannel();
+    let wake = (): void => {};
+    const waiting = { cancel: (): void => wake() };
+    this.#calls.add(waiting);
+    signal?.addEventListener('abort', waiting.cancel, { once: true });
+    try {
+      while (!this.#isClosed && !signal?.aborted) {
+        const state = channel.getConnectivityState(true);
+        if (state !== connectivityState.IDLE && state !== connectivityState.CONNECTING) return;
+        const leftMs = Math.ceil(byMs - performance.now());
+        if (leftMs <= 0) {
+          const cause = new Error('no connection in time');
+          throw await this.#down(
+            noConnection(this.address, cause, this.#credentials.fault ?? noAnswer),
+            cause,
+            options,
+          );
+        }
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          channel.watchConnectivityState(state, new Date(Date.now() + leftMs), () => resolve());
+        });
+      }
+    } finally {
+      signal?.removeEventListener('abort', waiting.cancel);
+      this.#settled(waiting);
+    }
+  }
+
   #attempt<Response>(
     options: AttemptOptions,
     start: (settle: (error: ServiceError | null, response?: Response) => void) => { cancel(): void },
@@ -199,14 +242,18 @@ export class Link {
     const { signal } = options;
     if (signal?.aborted || this.#isClosed)
       return new AttemptError({ kind: 'unknown', isLinkDown: false, error: stopped(signal) });
-    let failure = toFailure(error, this.address, this.#credentials.fault);
+    return this.#down(toFailure(error, this.address, this.#credentials.fault), error, options);
+  }
+
+  /** Remembers that the server could not be reached, where that is so, and looks for why where it is only guessed. */
+  async #down(failure: Failure, cause: Error, options: AttemptOptions): Promise<AttemptError> {
     if (failure.isLinkDown) {
       this.#downMs = Math.min(lastDownMs, Math.max(firstDownMs, this.#downMs * 2));
       this.#downUntilMs = performance.now() + this.#downMs;
     }
     if (failure.fault?.isGuess) {
       const known = await this.#probe(options);
-      if (known) failure = noConnection(this.address, error, known);
+      if (known) return new AttemptError(noConnection(this.address, cause, known));
     }
     return new AttemptError(failure);
   }
@@ -273,7 +320,8 @@ function drainedOrOver(call: NodeJS.EventEmitter): Promise<void> {
   });
 }
 
-function stopped(signal: AbortSignal | undefined): ClientError {
+/** What a call ends with once its signal or the close of the client has ended it. */
+export function stopped(signal: AbortSignal | undefined): ClientError {
   return signal?.aborted
     ? new ClientError('aborted', 'the call was aborted', { cause: signal.reason })
     : new ClientError('closed', 'the client was closed');

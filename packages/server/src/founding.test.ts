@@ -14,13 +14,13 @@ class Pool {
   isStopping = false;
 
   /** Starts to look for a cluster; `answers` tells whether its addresses lead anywhere. */
-  start(name: string, answers: () => boolean): Promise<boolean> {
+  start(name: string, answers: () => boolean, ask?: FoundingParts['ask']): Promise<boolean> {
     const member = ([other, founder]: [string, string | undefined]) =>
       ({ name: other, status: 'alive', tags: new Map(founder === undefined ? [] : [['founder', founder]]) }) as const;
     const parts: FoundingParts = {
       name,
       serf: { members: () => (answers() ? [...this.tags].map(member) : []) as unknown as Member[] },
-      ask: async () => answers() && this.tags.size > 1,
+      ask: ask ?? (async () => answers() && this.tags.size > 1),
       hasCluster: async () => this.isCluster,
       tell: (founder) => void this.tags.set(name, founder),
       isStopping: () => this.isStopping,
@@ -67,6 +67,17 @@ test('nobody answers: the addresses are asked for a bounded time before a cluste
   await pool.pass(askForMs - 100);
   assert.deepEqual(pool.founded, []);
   await pool.pass(1_000);
+  assert.deepEqual(pool.founded, ['a']);
+});
+
+test('an address that says nothing at all is waited for no longer than one that refuses', async () => {
+  const pool = new Pool();
+  const silent = (withinMs: number): Promise<boolean> =>
+    new Promise((resolve) => void pool.clock.after(withinMs, () => resolve(false)));
+  void pool.start('a', () => false, silent);
+  await pool.pass(askForMs - 100);
+  assert.deepEqual(pool.founded, []);
+  await pool.pass(200);
   assert.deepEqual(pool.founded, ['a']);
 });
 

@@ -6,8 +6,8 @@ export interface FoundingParts {
   readonly serf: Pick<Serf, 'members'>;
   /** This node's name. */
   readonly name: string;
-  /** Asks the `join` addresses once; whether anybody answered. */
-  readonly ask: () => Promise<boolean>;
+  /** Asks the `join` addresses once, so long at most; whether anybody answered. */
+  readonly ask: (withinMs: number) => Promise<boolean>;
   /** Looks for a cluster in the pool and takes it; whether this node belongs to one now. */
   readonly hasCluster: () => Promise<boolean>;
   /** Tells the pool by the tag `founder` what this node is about to do. */
@@ -55,8 +55,8 @@ export async function isToFound(parts: FoundingParts): Promise<boolean> {
 async function findsOthers(parts: FoundingParts): Promise<boolean> {
   const deadlineMs = parts.clock.monotonicMs() + askForMs;
   for (;;) {
-    // Somebody may as well have joined this node.
-    if ((await parts.ask()) || others(parts).length > 0) return true;
+    // An address that says nothing at all must not hold up the decision. Somebody may as well have joined this node.
+    if ((await parts.ask(Math.max(1, deadlineMs - parts.clock.monotonicMs()))) || others(parts).length > 0) return true;
     if (parts.isStopping() || parts.clock.monotonicMs() >= deadlineMs) return false;
     await pause(parts.clock, askAgainMs);
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger } from '@dcache/base';
-import type { Seeker } from '@dcache/serf';
+import type { Seeker, SeekOptions } from '@dcache/serf';
 import { HandClock, turn } from './hand-clock.test.helper.js';
 import { Joiner } from './joiner.js';
 
@@ -13,6 +13,7 @@ function make(addresses: { host: string; port: number }[]) {
     answer: (): Promise<number> => Promise.resolve(0),
     said: said.warn,
     sought: [] as (readonly string[])[],
+    seeksAgain: [] as (boolean | undefined)[],
     searchesStopped: 0,
   };
   const serf = {
@@ -20,8 +21,9 @@ function make(addresses: { host: string; port: number }[]) {
       state.tries.push([...names]);
       return state.answer();
     },
-    seek: (names: readonly string[]) => {
+    seek: (names: readonly string[], { again }: SeekOptions = {}) => {
       state.sought.push(names);
+      state.seeksAgain.push(again);
       return { start: async () => [], stop: () => state.searchesStopped++, lost: () => {} } as unknown as Seeker;
     },
   };
@@ -78,12 +80,13 @@ test('all addresses are tried together until somebody answers, with pauses from 
   assert.equal(clock.pendingTimers, 0);
 });
 
-test('once somebody has answered, those that did not are looked for by themselves, until a stop', async () => {
+test('once somebody has answered, each that is not there or leaves is looked for by itself, until a stop', async () => {
   const { state, joiner } = make(two);
   state.answer = () => Promise.resolve(1);
   joiner.start();
   await turn();
   assert.deepEqual(state.sought, [['127.0.0.1:9000', '[::1]:9001']]);
+  assert.deepEqual(state.seeksAgain, [true]);
   assert.equal(state.searchesStopped, 0);
   joiner.stop();
   assert.equal(state.searchesStopped, 1);
@@ -95,6 +98,24 @@ test('a pool that nobody is in counts as nobody', async () => {
   assert.equal(await joiner.tryOnce(), false);
   state.answer = () => Promise.resolve(1);
   assert.equal(await joiner.tryOnce(), true);
+});
+
+test('an address that says nothing at all holds up neither the next try nor a decision', async () => {
+  const { clock, state, joiner } = make(two);
+  state.answer = () => new Promise(() => {});
+  const decision = joiner.tryOnce(3_000, true);
+  clock.pass(3_000);
+  assert.equal(await decision, false);
+  assert.deepEqual(state.said, []);
+  joiner.start();
+  clock.pass(5_000);
+  await turn();
+  assert.match(state.said[0]!, /nobody answers at .* \(no answer within 5 s\)$/);
+  clock.pass(500);
+  assert.equal(state.tries.length, 3);
+  joiner.stop();
+  await turn();
+  assert.equal(clock.pendingTimers, 0);
 });
 
 test('after a stop nothing is tried and nothing is said, also by a try that was under way', async () => {

@@ -5,13 +5,16 @@ import { type Address, formatAddress } from './address.js';
 /** The first wait before the addresses are tried again; it doubles up to the second. */
 const firstRetryMs = 500;
 const lastRetryMs = 5_000;
+/** How long one try may take: a machine that is gone, or a process that is stopped, says nothing at all. */
+const tryMs = 5_000;
 /** Different faults that are said; one that was said is not said again. */
 const maxFaults = 8;
 
 /**
  * Joins the gossip pool, and keeps trying while nobody answers: the others may start later. Then it looks for those that
  * did not answer, until each was reached: nodes that found only each other would wait for a cluster for ever, while its
- * founder, who may have been given nobody's address, starts last.
+ * founder, who may have been given nobody's address, starts last. It looks again for those that are gone, also for those
+ * that left: a founder that left, came back and met nobody has founded another cluster, and nobody else would tell.
  */
 export class Joiner {
   readonly #serf: Pick<Serf, 'join' | 'seek'>;
@@ -43,11 +46,20 @@ export class Joiner {
     return this.#fault;
   }
 
-  /** One try. Whether anybody answered; says so when nobody did, once for each fault, unless `isQuiet`. */
-  async tryOnce(isQuiet = false): Promise<boolean> {
-    if (this.#addresses.length === 0) return false;
+  /**
+   * One try, of `withinMs` at most. Whether anybody answered; says so when nobody did, once for each fault, unless
+   * `isQuiet`.
+   */
+  async tryOnce(withinMs: number = tryMs, isQuiet = false): Promise<boolean> {
+    if (this.#addresses.length === 0 || this.#stopping.signal.aborted) return false;
+    const abort = new AbortController();
+    const stop = (): void => abort.abort(new Error('the try was stopped'));
+    this.#stopping.signal.addEventListener('abort', stop, { once: true });
+    const cancelTimeout = this.#clock.after(withinMs, () =>
+      abort.abort(new Error(`no answer within ${Math.ceil(withinMs / 1_000)} s`)),
+    );
     try {
-      const count = await this.#serf.join(this.#addresses, { signal: this.#stopping.signal });
+      const count = await this.#join(abort.signal);
       if (count === 0) return false;
       if (this.#said.size > 0) this.#logger.info({}, `somebody answers at ${this.#addresses.join(', ')}`);
       this.#fault = undefined;
@@ -58,10 +70,22 @@ export class Joiner {
       if (!isQuiet) this.#say(this.#fault);
       this.#logger.debug({ err: error }, 'a try to join the gossip pool failed');
       return false;
+    } finally {
+      cancelTimeout();
+      this.#stopping.signal.removeEventListener('abort', stop);
     }
   }
 
-  /** Tries in the background until somebody answers, and then until all were reached. */
+  /** Rejects as soon as the signal aborts: a name that is being resolved does not heed it. */
+  #join(signal: AbortSignal): Promise<number> {
+    return new Promise((resolve, reject) => {
+      // After those whom the join has reached by then: they count.
+      signal.addEventListener('abort', () => setImmediate(reject, signal.reason), { once: true });
+      this.#serf.join(this.#addresses, { signal }).then(resolve, reject);
+    });
+  }
+
+  /** Tries in the background until somebody answers, and from then on looks for each that is not there. */
   start(): void {
     if (this.#addresses.length > 0 && !this.#stopping.signal.aborted) void this.#loop();
   }
@@ -83,11 +107,11 @@ export class Joiner {
     this.#retryMs = Math.min(lastRetryMs, this.#retryMs * 2);
   }
 
-  /** Members that gossip has told of meanwhile count as reached, and a member that is gone Serf itself looks for. */
+  /** Members that gossip has told of meanwhile count as reached. */
   async #seekRest(): Promise<void> {
     try {
       this.#seeker = this.#serf.seek(this.#addresses, {
-        again: false,
+        again: true,
         onFault: (address, fault) =>
           this.#logger.info({ address, fault }, 'an address is not joined; it is tried again'),
       });

@@ -104,17 +104,22 @@ async function claimForName(dataDir: string, name: string): Promise<void> {
     await rename(`${path}.new`, path);
     return;
   }
-  const found = parseName(text);
-  if (found === undefined) throw new Error(`${path} is damaged; it should hold {"format":1,"name":"…"}`);
+  const { format, name: found } = parseName(text);
+  if (typeof format === 'number' && format > nameFormat)
+    throw new Error(
+      `${path} is of format ${format}; this version reads format ${nameFormat}, so a newer one wrote it: start that`,
+    );
+  if (format !== nameFormat || typeof found !== 'string')
+    throw new Error(`${path} is damaged; it should hold {"format":1,"name":"…"}`);
   if (found !== name)
     throw new Error(`${dataDir} belongs to node ${found}, not to ${name}; give --id ${found} or another --data-dir`);
 }
 
-function parseName(text: string): string | undefined {
+/** What the file says, whatever that is; nothing where it cannot be read. */
+function parseName(text: string): { readonly format?: unknown; readonly name?: unknown } {
   try {
-    const parsed = JSON.parse(text) as { format?: unknown; name?: unknown };
-    return parsed.format === nameFormat && typeof parsed.name === 'string' ? parsed.name : undefined;
+    return Object(JSON.parse(text)) as { format?: unknown; name?: unknown };
   } catch {
-    return undefined;
+    return {};
   }
 }

@@ -7,6 +7,8 @@ import { version } from './version.js';
 
 /** How long a stop may take before the process ends all the same, in milliseconds. */
 const stopTimeoutMs = 15_000;
+/** How long the line before the last may take to be written, in milliseconds. */
+const lineMs = 100;
 
 /**
  * Runs `dcache` with these arguments. Resolves with the exit code where there is nothing to run, or undefined once the
@@ -30,6 +32,7 @@ export async function main(args: readonly string[]): Promise<number | undefined>
       onFatal: (error) => end(logger, error),
       onLeft: () => process.exit(0),
     });
+    endByFault(logger);
     endBySignal(server, logger);
     process.on('SIGHUP', () => server.reload());
     await server.start();
@@ -59,7 +62,16 @@ function endBySignal(server: Server, logger: PinoLogger): void {
     });
 }
 
+/** A fault that nobody expected ends the node like one that was: who collects the log must find why. */
+function endByFault(logger: PinoLogger): void {
+  process.on('uncaughtException', (error) => end(logger, error));
+  process.on('unhandledRejection', (reason) => end(logger, reason));
+}
+
 function end(logger: PinoLogger, error: unknown): never {
+  // The log is written by another thread, the last line by this one. Nothing else may happen here meanwhile: a write that
+  // is acknowledged now would be lost.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, lineMs);
   sayLast(error, logger, process.stderr);
   process.exit(1);
 }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { silentLogger } from '@dcache/base';
+import { ByteReader, ByteWriter, silentLogger } from '@dcache/base';
 import type { ConfState, MembershipChange, RaftStatus } from '@dcache/raft';
 import type { Member } from '@dcache/serf';
-import { Directory } from './directory.js';
+import { Directory, readIdentity, writeIdentity } from './directory.js';
 import { HandClock, turn } from './hand-clock.test.helper.js';
 import { Membership, memberTags } from './membership.js';
 import type { ReplicatedLog } from './replicated-log.js';
@@ -58,6 +58,11 @@ class FakeLog {
   /** Lets the change under way succeed. */
   async apply(): Promise<void> {
     const change = this.changes.at(-1)!;
+    if (change.type === 'update') {
+      this.under.shift()!.resolve();
+      await turn();
+      return;
+    }
     this.voters = this.voters.filter((id) => id !== change.id);
     this.learners = this.learners.filter((id) => id !== change.id);
     if (change.type === 'add-learner') this.learners.push(change.id);
@@ -78,9 +83,9 @@ function make(members: Member[]) {
     serf: { members: () => state.members },
     directory: () => state.directory,
     cluster: () => state.cluster,
-    reaches: (id) => {
+    reaches: (id, name) => {
       knockedAt.add(id);
-      return !unproved.has(id);
+      return !unproved.has(id) && name === `n${id}`;
     },
     clock,
     logger: silentLogger,
@@ -134,6 +139,34 @@ test('nobody is taken in before it has proved who it is', async () => {
   unproved.delete(2);
   membership.look();
   assert.deepEqual(said(log).slice(2), ['add-learner 2']);
+});
+
+test('of two that claim one Raft id the one that has proved it is taken in', () => {
+  const { log, membership } = make([member('n1', 1), member('evil', 2), member('n2', 2)]);
+  membership.look();
+  assert.deepEqual(said(log), ['add-learner 2']);
+  const change = log.changes[0]!;
+  const { name, rpcAddr } = readIdentity(new ByteReader('context' in change ? change.context! : new Uint8Array()));
+  assert.deepEqual({ name, rpcAddr }, { name: 'n2', rpcAddr: 'n2:9200' });
+});
+
+test('a new address waits for the next interval, so that claims that contradict each other do not fill the log', async () => {
+  const { log, clock, state, membership } = make([member('n1', 1), member('n2', 2)]);
+  log.voters = [1, 2];
+  for (const [id, rpcAddr] of [
+    [1, 'n1:9200'],
+    [2, 'elsewhere:1'],
+  ] as const) {
+    const writer = new ByteWriter();
+    writeIdentity(writer, { name: `n${id}`, rpcAddr });
+    state.directory.learn(id, writer.copy());
+  }
+  membership.look();
+  await log.apply();
+  await turn();
+  assert.deepEqual(said(log), ['update 2']);
+  clock.pass(250);
+  assert.deepEqual(said(log), ['update 2', 'update 2'], 'the directory of this test never learns it');
 });
 
 test('a node that is no member yet shows itself to the members of its cluster, and a member need not', () => {

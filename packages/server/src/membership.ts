@@ -15,8 +15,11 @@ export interface MembershipOptions {
   readonly serf: Pick<Serf, 'members'>;
   readonly directory: () => Directory;
   readonly cluster: () => string | undefined;
-  /** Whether a connection to that Raft id is open, on which both sides have proved who they are; dials where none is. */
-  readonly reaches: (id: number) => boolean;
+  /**
+   * Whether a connection to that Raft id is open, on which it has proved that it is the node of that name; dials where
+   * none is.
+   */
+  readonly reaches: (id: number, name: string) => boolean;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly removeFailedAfterMs: number;
@@ -88,14 +91,14 @@ export class Membership {
     const change = this.#next();
     if (!change) return;
     this.#isChanging = true;
-    logger.info(
-      { change: change.type, id: change.id, ...(change.type === 'remove' ? { why: change.why } : {}) },
-      'members',
-    );
+    const name = 'identity' in change ? change.identity.name : this.#options.directory().get(change.id)?.name;
+    const why = change.type === 'remove' ? { why: change.why } : {};
+    logger.info({ change: change.type, name, id: change.id, ...why }, 'members');
     this.#make(change).then(
       () => {
         this.#isChanging = false;
-        this.look();
+        // Addresses may wait for the interval: two claims that contradict each other must not fill the log.
+        if (change.type !== 'update') this.look();
       },
       (error) => {
         // The comparison is made again at the next interval, here or by the next leader.
@@ -127,12 +130,11 @@ export class Membership {
   }
 
   /** Those of the cluster that are alive and have proved who they are; dials the others. */
-  #proved(gossip: readonly GossipMember[]): Set<number> {
+  #proved(gossip: readonly GossipMember[]): Set<GossipMember> {
     const { log, cluster, reaches } = this.#options;
-    const proved = new Set([log.id]);
-    for (const { raftId, status, cluster: theirs } of gossip)
-      if (raftId !== log.id && status === 'alive' && theirs === cluster() && reaches(raftId)) proved.add(raftId);
-    return proved;
+    const isProved = ({ raftId, name, status, cluster: theirs }: GossipMember): boolean =>
+      raftId === log.id || (status === 'alive' && theirs === cluster() && reaches(raftId, name));
+    return new Set(gossip.filter(isProved));
   }
 
   #next(): MembershipChange | undefined {

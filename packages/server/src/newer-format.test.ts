@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,6 +28,8 @@ async function durable(
     readonly start: () => Promise<Server>;
     readonly open: () => Promise<LogHome>;
     readonly files: () => Promise<string>;
+    /** Where it lies. */
+    readonly folder: string;
   }) => Promise<void>,
 ): Promise<void> {
   const dataDir = await mkdtemp(join(tmpdir(), 'dcache-format-'));
@@ -59,7 +61,7 @@ async function durable(
     const server = await start();
     await server.write({ type: CommandType.set, key: utf8('kept'), value: utf8('v'), ttlMs: 0, flags: 0 });
     await server.stop();
-    await run({ start, open, files });
+    await run({ start, open, files, folder: dataDir });
   } finally {
     await Promise.all(servers.map((server) => server.stop().catch(() => undefined)));
     await rm(dataDir, { recursive: true, force: true });
@@ -110,6 +112,22 @@ test('a node whose snapshot has a newer format does not start, says so in one li
       /restore of snapshot \d+ threw: snapshot of format 3; this version reads formats 1 to 2, so/,
     );
     assert.equal(await files(), before);
+  });
+});
+
+test('a node whose name file has a newer format does not start and says so; one that cannot be read is damaged', async () => {
+  await durable(async ({ start, folder }) => {
+    const path = join(folder, 'dcache.json');
+    for (const [text, message] of [
+      ['{"format":2,"id":"n1"}', /dcache\.json is of format 2; this version reads format 1, so a newer one wrote it/],
+      ['{"format":1}', /dcache\.json is damaged/],
+      ['null', /dcache\.json is damaged/],
+      ['{"form', /dcache\.json is damaged/],
+    ] as const) {
+      await writeFile(path, text);
+      await assert.rejects(start(), message);
+      assert.equal(await readFile(path, 'utf8'), text);
+    }
   });
 });
 

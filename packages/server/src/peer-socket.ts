@@ -37,7 +37,7 @@ const closedEarly = 'the connection closed during the handshake';
 export interface PeerSecurity {
   /** Keys that every node shares, the one to prove with first. */
   readonly keys?: (() => PeerKeys | undefined) | undefined;
-  readonly tls?: Pick<Tls, 'dial' | 'peerFault'> | undefined;
+  readonly tls?: Pick<Tls, 'dial' | 'peerFault' | 'provesNames'> | undefined;
   /** The name of the node that a Raft id belongs to, as far as is known. */
   readonly nameOf?: (id: number) => string | undefined;
 }

@@ -24,10 +24,13 @@ export interface PeerWiringParts {
 /** The connections to the other nodes, and where what comes over them goes. */
 export function wirePeers(parts: PeerWiringParts): Peers {
   const { name, standing, security, stateMachine, forwarder, running, clock, logger } = parts;
-  const gossip = (id: number) =>
-    running()
+  /** What gossip says of a Raft id; of one that the log knows, under the name that it has there. */
+  const gossip = (id: number) => {
+    const known = stateMachine.directory.get(id)?.name;
+    return running()
       ?.membership.gossip()
-      .find((member) => member.raftId === id);
+      .find((member) => member.raftId === id && (known === undefined || member.name === known));
+  };
 
   /** Gossip knows best where a node is now; the log knows it of those that gossip has lost. */
   const addressOf = (id: number): Address | undefined => {

@@ -127,10 +127,12 @@ test('who only wants to know whether a peer is there dials it, and both hear whe
   const up: string[] = [];
   const hosts = new Map<number, Host>();
   const a = await new Host(1, hosts, { onLinkUp: (id) => void up.push(`1 to ${id}`) }).start();
-  await new Host(2, hosts, { onLinkUp: (id) => void up.push(`2 to ${id}`) }).start();
-  assert.equal(a.peers.reaches(2), false);
+  const b = await new Host(2, hosts, { onLinkUp: (id) => void up.push(`2 to ${id}`) }).start();
+  assert.equal(a.peers.reaches(2, 'n2'), false);
   await until('both are told', () => up.length === 2);
-  assert.equal(a.peers.reaches(2), true);
+  assert.equal(a.peers.reaches(2, 'n2'), true, 'dialled without certificates nobody proves a name');
+  assert.equal(b.peers.reaches(1, 'n1'), true);
+  assert.equal(b.peers.reaches(1, 'evil'), false, 'it came under a name of its own');
   assert.deepEqual(up.sort(), ['1 to 2', '2 to 1']);
 });
 

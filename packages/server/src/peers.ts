@@ -43,6 +43,9 @@ const lastRetryMs = 1_000;
 /** Connections of one peer at once: two where both dialled, and some that are half-open and not yet given up. */
 const maxLinks = 4;
 
+/** Peers whose dials are remembered before those of the past are looked for. */
+const maxDials = 64;
+
 interface Dial {
   isUnderWay: boolean;
   retryMs: number;
@@ -58,6 +61,8 @@ export class Peers implements Transport, FrameSender {
   readonly #options: PeersOptions;
   /** Open connections by Raft id, the newest last. */
   readonly #links = new Map<NodeId, PeerConnection[]>();
+  /** By what name the other side came, or had to prove to have; missing where it was dialled without such a proof. */
+  readonly #names = new WeakMap<PeerConnection, string>();
   readonly #dials = new Map<NodeId, Dial>();
   readonly #refusals: Repeats;
   /** Ends the dials that are under way. */
@@ -99,9 +104,13 @@ export class Peers implements Transport, FrameSender {
     return link ? sendOn(link, kind, payload) : 'no-link';
   }
 
-  /** Whether a connection to `id` is open, so that it has proved who it is. Dials it where there is none. */
-  reaches(id: NodeId): boolean {
-    return this.#linkTo(id) !== undefined;
+  /**
+   * Whether a connection to `id` is open on which it has proved to be the node of that name, as far as peers prove
+   * names here. Dials it where there is none.
+   */
+  reaches(id: NodeId, name: string): boolean {
+    if (this.#linkTo(id) === undefined) return false;
+    return this.#links.get(id)!.some((link) => link.isOpen && (this.#names.get(link) ?? name) === name);
   }
 
   /** Takes over a socket whose first bytes are the peer preface. */
@@ -113,7 +122,7 @@ export class Peers implements Transport, FrameSender {
           return;
         }
         onProven();
-        this.#open(hello.from, socket);
+        this.#open(hello.from, socket, hello.name);
       },
       (error: Error) => {
         this.#sayRefused(socket, error.message);
@@ -140,20 +149,22 @@ export class Peers implements Transport, FrameSender {
   }
 
   #dial(id: NodeId): void {
-    const { clock, addressOf, identity, logger } = this.#options;
+    const { clock, addressOf, identity, logger, security } = this.#options;
+    if (this.#dials.size > maxDials) this.#forgetDials();
     const dial = this.#dials.get(id) ?? { isUnderWay: false, retryMs: firstRetryMs, notBeforeMs: 0, lastFailure: '' };
     this.#dials.set(id, dial);
     if (this.#isStopped || dial.isUnderWay || clock.monotonicMs() < dial.notBeforeMs) return;
     const address = addressOf(id);
     if (!address) return;
     dial.isUnderWay = true;
-    dialPeer(address, id, identity(), this.#stopping.signal, this.#options.security).then(
+    const name = security?.tls?.provesNames ? security.nameOf?.(id) : undefined;
+    dialPeer(address, id, identity(), this.#stopping.signal, security).then(
       (socket) => {
         dial.isUnderWay = false;
         dial.retryMs = firstRetryMs;
         dial.lastFailure = '';
         if (this.#isStopped) socket.destroy();
-        else this.#open(id, socket);
+        else this.#open(id, socket, name);
       },
       (error: Error) => {
         dial.isUnderWay = false;
@@ -170,7 +181,14 @@ export class Peers implements Transport, FrameSender {
     );
   }
 
-  #open(id: NodeId, socket: Socket): void {
+  /** Forgets those that nobody has asked for since their last pause: each start of a node in memory has a new id. */
+  #forgetDials(): void {
+    const oldMs = this.#options.clock.monotonicMs() - 60 * lastRetryMs;
+    for (const [id, { isUnderWay, notBeforeMs }] of this.#dials)
+      if (!isUnderWay && notBeforeMs < oldMs) this.#dials.delete(id);
+  }
+
+  #open(id: NodeId, socket: Socket, name: string | undefined): void {
     const handler = this.#handler;
     if (!handler || this.#isStopped) {
       socket.destroy();
@@ -189,6 +207,7 @@ export class Peers implements Transport, FrameSender {
       },
       { clock: this.#options.clock, maxOutboundBytes: 64 * 1_048_576, ...this.#options.connection },
     );
+    if (name !== undefined) this.#names.set(link, name);
     const links = this.#links.get(id);
     if (links) links.push(link);
     else this.#links.set(id, [link]);

@@ -22,9 +22,12 @@ function view(change: Partial<MembershipView> & { voters?: number[]; learners?: 
       learnersNext: [],
       autoLeave: false,
     },
-    identityOf: (id) => ({ name: `n${id}`, rpcAddr: `127.0.0.1:${id}` }),
+    identityOf: (id) =>
+      [...(change.voters ?? [1]), ...(change.learners ?? [])].includes(id)
+        ? { name: `n${id}`, rpcAddr: `127.0.0.1:${id}` }
+        : undefined,
     gossip: [member(1)],
-    proved: new Set([1, 2, 3, 9]),
+    proved: new Set(change.gossip),
     caughtUp: new Set(),
     active: new Set(change.voters ?? []),
     nowMs: 1000,
@@ -46,12 +49,37 @@ test('a newcomer becomes a learner first, and a voter once it has caught up', ()
 });
 
 test('who has not proved that it is who gossip says is neither added nor moved', () => {
-  const proved = new Set([1, 3]);
   const gossip = [member(1), member(2), member(3)];
-  const change = nextChange(view({ gossip, proved }));
+  const change = nextChange(view({ gossip, proved: new Set([gossip[2]!]) }));
   assert.equal(change?.type === 'add-learner' && change.id, 3, 'the one that has is not kept waiting');
   const elsewhere = [member(1), { ...member(2), rpcAddr: '127.0.0.1:99' }];
-  assert.equal(nextChange(view({ voters: [1, 2], gossip: elsewhere, proved })), undefined);
+  assert.equal(nextChange(view({ voters: [1, 2], gossip: elsewhere, proved: new Set() })), undefined);
+});
+
+test('who claims the Raft id of a member under another name changes nothing of it, whatever it says', () => {
+  const voters = [1, 2, 3];
+  const active = new Set([1, 3]);
+  const own = [member(1), member(2), member(3)];
+  for (const id of voters)
+    for (const claim of [
+      { ...member(id, 'alive', 'evil'), rpcAddr: '66.6.6.6:9200' },
+      member(id, 'left', 'evil'),
+      member(id, 'failed', 'evil'),
+    ])
+      for (const gossip of [
+        [claim, ...own],
+        [...own, claim],
+      ])
+        assert.equal(nextChange(view({ voters, active, gossip, proved: new Set(gossip) })), undefined);
+  const learner = { voters: [1], learners: [2], caughtUp: new Set([2]), active: new Set([1, 2]) };
+  assert.equal(nextChange(view({ ...learner, gossip: [member(1), member(2, 'alive', 'evil')] })), undefined);
+});
+
+test('who takes the name of a member replaces it only once it has proved that name', () => {
+  const gossip = [member(1), member(9, 'alive', 'n2'), member(3)];
+  const claimed = { voters: [1, 2, 3], gossip, active: new Set([1, 2, 3]), nowMs: 1 };
+  assert.equal(nextChange(view({ ...claimed, proved: new Set([gossip[2]!]) })), undefined);
+  assert.equal(nextChange(view(claimed))?.type, 'remove');
 });
 
 test('a node of another cluster, or one without a cluster yet, is not added', () => {

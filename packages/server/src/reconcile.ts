@@ -19,8 +19,8 @@ export interface MembershipView {
   readonly confState: ConfState;
   readonly identityOf: (id: number) => Identity | undefined;
   readonly gossip: readonly GossipMember[];
-  /** Those that have proved to the leader, in the handshake of a connection, that they are who gossip says. */
-  readonly proved: ReadonlySet<number>;
+  /** Those of `gossip` that have proved to the leader, in the handshake of a connection, that they are who gossip says. */
+  readonly proved: ReadonlySet<GossipMember>;
   /** Learners that hold nearly all of the log and answer. */
   readonly caughtUp: ReadonlySet<number>;
   /** Members that answered the leader within the last election timeout. */
@@ -43,9 +43,16 @@ export type MembershipChange =
  * only while enough others answer, and the comparison is made anew each time, so that news heard while there was no
  * leader is not lost.
  */
-export function nextChange(view: MembershipView): MembershipChange | undefined {
-  if (view.confState.votersOutgoing.length > 0) return undefined;
+export function nextChange(heard: MembershipView): MembershipChange | undefined {
+  if (heard.confState.votersOutgoing.length > 0) return undefined;
+  const view = { ...heard, gossip: heard.gossip.filter((member) => isItself(heard, member)) };
   return departed(view) ?? readyLearner(view) ?? newcomer(view) ?? moved(view);
+}
+
+/** A Raft id keeps its name for good: who claims one under another name is not that node, whatever it says. */
+function isItself({ identityOf }: MembershipView, { raftId, name }: GossipMember): boolean {
+  const known = identityOf(raftId);
+  return known === undefined || known.name === name;
 }
 
 /** A member that left, was replaced under its name, or failed for longer than the grace time. */
@@ -63,7 +70,7 @@ function reasonToRemove(view: MembershipView, id: number): string | undefined {
   if (seen?.status === 'left') return 'it left';
   const name = view.identityOf(id)?.name;
   const successor = view.gossip.find(
-    (member) => member.name === name && member.raftId !== id && member.status === 'alive',
+    (member) => member.name === name && member.raftId !== id && member.status === 'alive' && view.proved.has(member),
   );
   if (successor && !seen) return `it was started anew as ${successor.raftId}`;
   if (seen && seen.status !== 'failed') return undefined;
@@ -92,19 +99,22 @@ function readyLearner(view: MembershipView): MembershipChange | undefined {
 function newcomer(view: MembershipView): MembershipChange | undefined {
   const known = new Set([...view.confState.voters, ...view.confState.learners]);
   const member = view.gossip.find(
-    ({ status, cluster, raftId }) =>
-      status === 'alive' && cluster === view.cluster && !known.has(raftId) && view.proved.has(raftId),
+    (candidate) =>
+      candidate.status === 'alive' &&
+      candidate.cluster === view.cluster &&
+      !known.has(candidate.raftId) &&
+      view.proved.has(candidate),
   );
   if (!member) return undefined;
   return { type: 'add-learner', id: member.raftId, identity: { name: member.name, rpcAddr: member.rpcAddr } };
 }
 
-/** A durable node that came back at another address, or under another name. */
+/** A durable node that came back at another address. */
 function moved(view: MembershipView): MembershipChange | undefined {
   for (const member of view.gossip) {
     const known = view.identityOf(member.raftId);
-    if (!known || member.status !== 'alive' || !view.proved.has(member.raftId)) continue;
-    if (known.name === member.name && known.rpcAddr === member.rpcAddr) continue;
+    if (!known || member.status !== 'alive' || !view.proved.has(member)) continue;
+    if (known.rpcAddr === member.rpcAddr) continue;
     return { type: 'update', id: member.raftId, identity: { name: member.name, rpcAddr: member.rpcAddr } };
   }
   return undefined;

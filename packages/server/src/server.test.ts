@@ -8,7 +8,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
-import { fromUtf8, utf8 } from '@dcache/base';
+import { fromUtf8, silentLogger, utf8 } from '@dcache/base';
 import { CommandType, ReadLevel, ReplyType, type SetCommand } from '@dcache/protocol';
 import type { ServerOptions } from './options.js';
 import { Server } from './server.js';
@@ -213,6 +213,72 @@ test('a founder that finds a larger cluster beside it ends and says what to do; 
   assert.match(ended[0]!.message, /Start it without --bootstrap and with --join, or with both/);
   assert.equal((await first.write(set('k', 'v'))).type, ReplyType.ok);
   assert.equal(ended.length, 1);
+});
+
+test('a founder goes on looking for its addresses: one that starts there later, and was told nothing, is found', async () => {
+  const late = `127.0.0.1:${await freePort()}`;
+  const { server: founder } = await make('n1', { bootstrap: true, join: [late] });
+  await founder.start();
+  const { server: second } = await make('n2', { addr: late });
+  await second.start();
+  await until('it is a voter', () => second.servers().filter((one) => one.voteStatus === 'Voter').length === 2);
+  assert.equal(second.status().cluster, founder.status().cluster);
+});
+
+test('a founder that left and founds anew, having met nobody, is found by those it left, and ends', async () => {
+  const addrs = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
+  const [addr, g, h] = addrs as [string, string, string];
+  const others = [
+    (await make('g', { addr: g, join: [addr, h] })).server,
+    (await make('h', { addr: h, join: [addr, g] })).server,
+  ];
+  const { server: founder } = await make('f', { bootstrap: true, addr, join: [g, h] });
+  await Promise.all([founder, ...others].map((server) => server.start()));
+  await until('three voters', () =>
+    [founder, ...others].every((one) => one.servers().filter((each) => each.voteStatus === 'Voter').length === 3),
+  );
+  await founder.write(set('k', 'v'));
+  const { cluster } = founder.status();
+  await founder.stop();
+  await until('it has left', () => others.every((one) => one.servers().length === 2));
+  // Without --join it founds at once, as it does where nobody answers it.
+  const ended: Error[] = [];
+  const again = new Server(
+    { http: true, id: 'f', rpcPort: 0, addr, bootstrap: true },
+    { onFatal: (error) => void ended.push(error) },
+  );
+  servers.push(again);
+  await again.start();
+  await until('it ends', () => ended.length > 0);
+  assert.match(ended[0]!.message, new RegExp(`alone, but cluster ${cluster} of . nodes was there already`));
+  assert.equal(await read(others[0]!, 'k', ReadLevel.linearizable), 'v');
+});
+
+test('a founder with data does not end for strangers that bring another cluster into its pool', async () => {
+  const { server: first, addr } = await make('n1', { bootstrap: true });
+  await first.start();
+  const { server: second } = await make('n2', { join: [addr] });
+  await second.start();
+  await until('two members', () => first.servers().length === 2);
+  const ended: Error[] = [];
+  const said: string[] = [];
+  const ownAddr = `127.0.0.1:${await freePort()}`;
+  const own = new Server(
+    { http: true, id: 'own', rpcPort: 0, addr: ownAddr, bootstrap: true },
+    {
+      logger: { ...silentLogger, error: (_: object, message: string) => void said.push(message) },
+      onFatal: (error) => void ended.push(error),
+    },
+  );
+  servers.push(own);
+  await own.start();
+  await own.write(set('k', 'kept'));
+  const { server: third } = await make('n3', { join: [addr, ownAddr] });
+  await third.start();
+  await until('it has seen them', () => said.some((line) => /keeps it, because clients have written to it/.test(line)));
+  await until('all of them', () => third.servers().length === 3);
+  assert.deepEqual(ended, []);
+  assert.equal(await read(own, 'k', ReadLevel.linearizable), 'kept');
 });
 
 test('a node whose data directory is of another cluster ends, changes nothing, and is well again among its own', async () => {

@@ -40,6 +40,8 @@ import { Waiting } from './waiting.js';
 
 /** How long requests that are under way may take when the node stops, in milliseconds. */
 const drainMs = 1_000;
+/** The revision once the founder has written how the cache is bounded: all that follow are writes of clients. */
+const foundingRevision = 1;
 
 /**
  * One node of a dcache cluster: the composition root. The constructor makes the parts, `start` wakes them from the log
@@ -99,7 +101,10 @@ export class Server implements CommandHandler {
         onFatal(new Error(`another live node of the cluster is called ${id}; give this one another --id`)),
     });
     this.#serf = serf;
-    const standing = new Standing({ options: resolved, serf, isStopping, onFatal, clock, logger });
+    const standing = new Standing({
+      ...{ options: resolved, serf, isStopping, onFatal, clock, logger },
+      isWrittenTo: () => stateMachine.revision > foundingRevision,
+    });
     this.#standing = standing;
 
     const peers = wirePeers({
@@ -232,7 +237,8 @@ export class Server implements CommandHandler {
     this.#running = await this.#run(founds);
     this.#goOn();
     if (founds) await this.#configure(this.#running);
-    else standing.joiner.start();
+    // A founder too: those whom it could not reach may be a cluster, and then the pool must hear of it.
+    standing.joiner.start();
     const { id, serfAddress } = this.#options;
     this.#logger.info(
       { id, rpc: this.rpcAddr, serf: formatAddress(serfAddress.host, serfAddress.port) },
@@ -268,7 +274,7 @@ export class Server implements CommandHandler {
   async #stop(): Promise<void> {
     this.#isStopping = true;
     this.#waiting.stop();
-    this.#standing.joiner.stop();
+    this.#standing.stop();
     this.#front.close();
     try {
       await this.#starting;

@@ -50,7 +50,7 @@ export async function depart(parts: ShutdownParts, leavesForGood: boolean): Prom
 export async function takeDown(parts: ShutdownParts): Promise<void> {
   const { standing, running, front, security, serfRpc, serf, peers, logger } = parts;
   running?.rest();
-  standing.joiner.stop();
+  standing.stop();
   front.close();
   security.stop();
   await attempt('serf rpc', () => serfRpc?.stop(), logger);

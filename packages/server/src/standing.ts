@@ -13,6 +13,8 @@ export interface StandingParts {
   readonly options: ResolvedOptions;
   readonly serf: Serf;
   readonly isStopping: () => boolean;
+  /** Whether a client's write was acknowledged here, so that this node has something to lose. */
+  readonly isWrittenTo: () => boolean;
   readonly onFatal: (error: Error) => void;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -48,7 +50,7 @@ export class Standing {
 
   /** Opens the log. Rejects with an error that names the folder where it is of another node, in use, or damaged. */
   async open(): Promise<void> {
-    const { options, serf, clock, logger, onFatal } = this.#parts;
+    const { options, serf, isWrittenTo, clock, logger, onFatal } = this.#parts;
     const { inMemory, dataDir, id } = options;
     if (!inMemory && dataDir === defaultDataDir)
       logger.warn(
@@ -57,7 +59,8 @@ export class Standing {
       );
     this.#home = await LogHome.open({ inMemory, dataDir, name: id, clock, logger });
     this.#watch = new ClusterWatch({
-      ...{ serf, home: this.#home, name: id, joins: this.joiner.addresses.length > 0, onFatal, clock, logger },
+      ...{ serf, home: this.#home, name: id, joins: this.joiner.addresses.length > 0, isWrittenTo },
+      ...{ onFatal, clock, logger },
       adopt: (cluster) => this.#belongTo(cluster),
     });
   }
@@ -84,6 +87,12 @@ export class Standing {
     return true;
   }
 
+  /** Nobody is looked for any more, and the pool is not watched. */
+  stop(): void {
+    this.joiner.stop();
+    this.#watch?.stop();
+  }
+
   /** What a founder writes about itself into the first configuration. */
   identity(): Uint8Array {
     const writer = new ByteWriter();
@@ -97,7 +106,7 @@ export class Standing {
     const { options, serf, isStopping, clock, logger } = this.#parts;
     return isToFound({
       ...{ serf, name: options.id, isStopping, clock, logger },
-      ask: () => this.joiner.tryOnce(true),
+      ask: (withinMs) => this.joiner.tryOnce(withinMs, true),
       hasCluster: async () => (await this.#watch?.seesCluster()) ?? false,
       tell: (founder) => {
         serf.setTags({ ...this.#tags(), [memberTags.founder]: founder }).catch((error: unknown) => {

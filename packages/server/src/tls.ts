@@ -112,6 +112,11 @@ export class Tls {
     });
   }
 
+  /** Whether a peer that was dialled has proved its name, not only that it is at its address. */
+  get provesNames(): boolean {
+    return this.#material.peerRoots.size > 0;
+  }
+
   /** Why the other side is not the peer it says it is, or undefined where it is. */
   peerFault(socket: Socket, name: string): string | undefined {
     const { peerRoots } = this.#material;

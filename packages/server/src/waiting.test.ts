@@ -104,7 +104,7 @@ test('after a while it names what it has and has not seen', () => {
   );
   assert.match(
     later({ cluster: 'c', isMember: true, pool: [['n2', 'failed', 'c']] }),
-    /cluster c has no leader, for that a majority must be alive; gossip knows n2 \(failed\)$/,
+    /cluster c has no leader: more than half of its members must run and reach each other; gossip knows n2 \(failed\)$/,
   );
   assert.match(
     later({ addresses, cluster: 'c', pool: [['n2', 'alive', 'c']] }),

@@ -71,7 +71,8 @@ export class Waiting {
     const own = cluster();
     if (own === undefined) return `it belongs to no cluster; ${this.#seen()}${this.#advice()}`;
     if (hasLeader()) return undefined;
-    if (isMember()) return `cluster ${own} has no leader, for that a majority must be alive; ${this.#seen()}`;
+    if (isMember())
+      return `cluster ${own} has no leader: more than half of its members must run and reach each other; ${this.#seen()}`;
     return `no leader has taken it into cluster ${own}; ${this.#seen()}. The logs here and there say why: often one cannot reach the other, or its certificate or key is another`;
   }
 

@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import {
@@ -8,6 +9,7 @@ import {
   errorMetadata,
   errorTable,
   grpcServers,
+  grpcTransferred,
   ReplyType,
   type ServerInfo,
   v1CloseSessionResponse,
@@ -35,6 +37,9 @@ export class FakeServer {
   readonly onGet: Behaviour[] = [];
   readonly onOpen: Behaviour[] = [];
   readonly onTransfer: Behaviour[] = [];
+  readonly onServers: Behaviour[] = [];
+  /** Calls of who the servers are that wait for an answer. */
+  pendingServers = 0;
   /** What it tells of the servers. */
   servers: ServerInfo[] = [];
   readonly #grpc = new Server();
@@ -53,7 +58,14 @@ export class FakeServer {
       set: unanswered,
       get: unanswered,
       delete: unanswered,
-      getServers: (_: unknown, callback: sendUnaryData<unknown>) => callback(null, grpcServers(this.servers)),
+      getServers: (call: EventEmitter, callback: sendUnaryData<unknown>) => {
+        const behaviour = this.onServers.shift();
+        if (behaviour === 'silence') {
+          this.pendingServers++;
+          call.once('cancelled', () => this.pendingServers--);
+        }
+        this.#behave(behaviour, callback, grpcServers(this.servers));
+      },
     });
     this.#grpc.addService(cacheServiceV1, {
       get: (call: { metadata: Metadata }, callback: sendUnaryData<unknown>) => {
@@ -85,7 +97,7 @@ export class FakeServer {
       {
         transferLeadership: (_: unknown, callback: sendUnaryData<unknown>) => {
           this.transfers++;
-          this.#behave(this.onTransfer.shift(), callback, { leader: this.name });
+          this.#behave(this.onTransfer.shift(), callback, grpcTransferred(this.name));
         },
       },
     );
