@@ -26,34 +26,34 @@ type Of<Kind extends Action['kind']> = Action & { readonly kind: Kind };
 
 /** Does what the command line asks for; resolves with the exit code, rejects with a `ClientError`. */
 export async function run(client: Client, action: Action, surroundings: Surroundings): Promise<ExitCode> {
-  const { isJson } = surroundings;
+  const { isJson, signal } = surroundings;
   switch (action.kind) {
     case 'get':
-      return get(client, action, isJson);
+      return get(client, action, surroundings);
     case 'set':
       return set(client, action, surroundings);
     case 'delete': {
       const { key, ifRevision } = action;
-      const deleted = await client.delete(key, { ifRevision });
+      const deleted = await client.delete(key, { ifRevision, signal });
       if (isJson) json({ key, deleted });
       return deleted ? ExitCode.ok : ExitCode.notFound;
     }
     case 'servers': {
-      const servers = await client.servers();
+      const servers = await client.servers({ signal });
       if (isJson) json(servers);
       else for (const server of servers) line(formatServer(server));
       return ExitCode.ok;
     }
     case 'status':
-      return status(client, isJson);
+      return status(client, surroundings);
     case 'transfer-leadership': {
-      const leader = await client.admin.transferLeadership(action.to);
+      const leader = await client.admin.transferLeadership(action.to, { signal });
       if (isJson) json({ leader });
       else line(`${leader} leads`);
       return ExitCode.ok;
     }
     case 'leave':
-      await client.admin.leave(action.id);
+      await client.admin.leave(action.id, { signal });
       if (isJson) json({ left: action.id });
       else line(`${action.id} left`);
       return ExitCode.ok;
@@ -63,7 +63,6 @@ export async function run(client: Client, action: Action, surroundings: Surround
       return restore(client, action, surroundings);
     case 'bench': {
       const progress = new Progress(surroundings.progress);
-      const { signal } = surroundings;
       const result = await bench(client, { ...action, signal }, (share, text) => progress.show(text, share)).finally(
         () => progress.clear(),
       );
@@ -74,8 +73,8 @@ export async function run(client: Client, action: Action, surroundings: Surround
   }
 }
 
-async function get(client: Client, { key, level }: Of<'get'>, isJson: boolean): Promise<ExitCode> {
-  const entry = await client.getEntry(key, { level });
+async function get(client: Client, { key, level }: Of<'get'>, { isJson, signal }: Surroundings): Promise<ExitCode> {
+  const entry = await client.getEntry(key, { level, signal });
   if (!entry) {
     if (isJson) json({ key, found: false });
     return ExitCode.notFound;
@@ -84,12 +83,12 @@ async function get(client: Client, { key, level }: Of<'get'>, isJson: boolean): 
   if (isJson) json({ key, found: true, value: Buffer.from(value).toString('base64'), revision, ttlMs });
   else if (process.stdout.isTTY) {
     const { text, escaped } = formatValue(value);
-    await write(process.stdout, Buffer.from(text));
+    await write(process.stdout, Buffer.from(text), signal);
     if (escaped > 0)
       process.stderr.write(
         `dcache-client: ${escaped} bytes are no text and shown as \\xNN; a file or a pipe gets them as they are\n`,
       );
-  } else await write(process.stdout, value);
+  } else await write(process.stdout, value, signal);
   return ExitCode.ok;
 }
 
@@ -102,13 +101,14 @@ async function set(client: Client, action: Of<'set'>, { isJson, signal }: Surrou
 }
 
 /** Every server's own view; one that does not answer is told apart, and makes the exit code 5. */
-async function status(client: Client, isJson: boolean): Promise<ExitCode> {
-  const servers = await client.servers();
+async function status(client: Client, { isJson, signal }: Surroundings): Promise<ExitCode> {
+  const servers = await client.servers({ signal });
   const views = await Promise.all(
     servers.map(async (server) => {
       try {
-        return await client.admin.status(server.rpcAddr);
+        return await client.admin.status(server.rpcAddr, { signal });
       } catch (error) {
+        if (signal.aborted) throw error;
         return { id: server.id, rpcAddr: server.rpcAddr, error: (error as Error).message };
       }
     }),
@@ -141,7 +141,7 @@ async function save(client: Client, action: Of<'snapshot-save'>, surroundings: S
     }
   };
   try {
-    if (file === '-') await copyTo((chunk) => write(process.stdout, chunk));
+    if (file === '-') await copyTo((chunk) => write(process.stdout, chunk, surroundings.signal));
     else await replaceFile(file, copyTo);
   } catch (error) {
     if (!(error instanceof ClientError)) throw error;
@@ -215,8 +215,14 @@ function json(value: unknown): void {
 }
 
 /** Waits for room, so that a slow reader does not fill the memory. */
-async function write(target: NodeJS.WritableStream, chunk: Uint8Array): Promise<void> {
-  if (!target.write(chunk)) await once(target, 'drain');
+async function write(target: NodeJS.WritableStream, chunk: Uint8Array, signal: AbortSignal): Promise<void> {
+  if (target.write(chunk)) return;
+  try {
+    await once(target, 'drain', { signal });
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    throw new ClientError('aborted', 'the output was not read to its end', { cause: error });
+  }
 }
 
 /** A value from a file, or from standard input. No more is read than a server could take. */
