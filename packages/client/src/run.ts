@@ -7,6 +7,7 @@ import { type Action, ExitCode } from './command-line.js';
 import { ClientError } from './errors.js';
 import { FileError, isOfDisk } from './file-error.js';
 import { counted, formatBytes, formatSaved, formatServer, formatStatus, formatValue } from './format.js';
+import { faultOf } from './health.js';
 import { Progress } from './progress.js';
 
 export interface Surroundings {
@@ -101,7 +102,7 @@ async function set(client: Client, action: Of<'set'>, { isJson, signal }: Surrou
   return ExitCode.ok;
 }
 
-/** Every server's own view; one that does not answer is told apart, and makes the exit code 5. */
+/** Every server's own view; one that does not answer is told apart. */
 async function status(client: Client, isJson: boolean): Promise<ExitCode> {
   const servers = await client.servers();
   const views = await Promise.all(
@@ -115,7 +116,10 @@ async function status(client: Client, isJson: boolean): Promise<ExitCode> {
   );
   if (isJson) json(views.map((view) => ('error' in view ? view : { ...view, servers: undefined })));
   else for (const text of formatStatus(views)) line(text);
-  return views.some((view) => 'error' in view) ? ExitCode.unavailable : ExitCode.ok;
+  const fault = faultOf(servers, views);
+  if (fault === undefined) return ExitCode.ok;
+  process.stderr.write(`dcache-client: ${fault} [no-leader]\n`);
+  return ExitCode.unavailable;
 }
 
 async function save(client: Client, action: Of<'snapshot-save'>, surroundings: Surroundings): Promise<ExitCode> {
