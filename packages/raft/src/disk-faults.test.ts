@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SeededRandom } from '@dcache/base';
+import { SeededRandom, silentLogger } from '@dcache/base';
 import { ManualClock } from './clock.test.helper.js';
 import { codeOf } from './cluster.test.helper.js';
 import type { Entry, HardState } from './core/message.js';
@@ -152,10 +152,13 @@ test('the first failed sync is the end: it is not tried again though it would su
 test('a full disk shows before the write that matters; it recovers when space returns (pitfall 5)', async () => {
   const disk = new SimulatedDisk();
   const clock = new ManualClock();
-  const storage = await open(disk, { clock });
+  const said: string[] = [];
+  const say = (_: object, message: string): void => void said.push(message);
+  const storage = await open(disk, { clock, logger: { ...silentLogger, info: say, error: say } });
   await storage.append(entriesOf(1, 1, 1, 1000), undefined);
   await settle();
   assert.equal(storage.isFull, false);
+  said.length = 0;
   disk.capacityBytes = disk.usedBytes;
   let last = 1;
   // The first segment and its spare are there, so it shows when the spare is taken, with a whole segment of room left.
@@ -178,6 +181,7 @@ test('a full disk shows before the write that matters; it recovers when space re
   await waiting;
   await storage.append(entriesOf(1, last + 101, last + 101), undefined);
   assert.equal(storage.isFull, false);
+  assert.deepEqual(said, ['the disk is full', 'the disk takes the log again']);
   disk.crash();
   assert.equal((await open(disk)).lastIndex(), last + 101);
 });

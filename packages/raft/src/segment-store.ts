@@ -266,7 +266,7 @@ export class SegmentStore {
         }
       }
     } finally {
-      if (isStarved) this.#starved--;
+      if (isStarved && --this.#starved === 0) logger.info({ directory }, 'the disk takes the log again');
     }
   }
 

@@ -291,7 +291,7 @@ export class Works<Reply> {
     if (soft.leader === before.leader) return;
     this.#counts.leaderChanges++;
     const leader = soft.leader === noNode ? undefined : soft.leader;
-    this.#options.logger.info({ leader, term }, 'the leader changed');
+    this.#options.logger.debug({ leader, term }, 'the leader changed');
     this.#events.emit('leader-change', { leader, term });
   }
 

@@ -146,7 +146,7 @@ export class ClusterWatch {
     this.#said = said;
     const { home, clock, logger } = this.#parts;
     const own = keeps
-      ? `; this node is alone with cluster ${home.cluster} and keeps it, because clients have written to it: decide which of them is to stay, and stop the nodes of the other`
+      ? ` This node is alone with cluster ${home.cluster} and keeps it, because clients have written to it: decide which of them is to stay, and stop the nodes of the other`
       : '';
     logger.error(
       { cluster: home.cluster, seen },

@@ -39,7 +39,7 @@ export async function readConfigFile(path: string): Promise<SourceValues> {
   try {
     parsed = await parser(text, path);
   } catch (error) {
-    throw new TypeError(`--conf ${path} is broken: ${firstLine((error as Error).message)}`);
+    throw new TypeError(`--conf ${path} is broken: ${placeIn(text, error as ParseError)}`);
   }
   if (parsed === null && text.trim() === '') parsed = {};
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
@@ -88,6 +88,23 @@ function checkLines(text: string, allowed: RegExp): void {
   text.split(/\r?\n/).forEach((line, i) => {
     if (!allowed.test(line)) throw new TypeError(`line ${i + 1} is ${JSON.stringify(line)}, not key=value`);
   });
+}
+
+/** What TOML's parser says beside its message. */
+interface ParseError extends Error {
+  readonly line?: number;
+  readonly column?: number;
+}
+
+/** Where the fault is, as far as the parser tells, and what it is. */
+function placeIn(text: string, { message, line, column }: ParseError): string {
+  const told = firstLine(message);
+  if (line !== undefined) return `line ${line}, column ${column}: ${told}`;
+  const position = /\bposition (\d+)/.exec(told)?.[1];
+  const at = position === undefined && /^Unexpected end of JSON/.test(told) ? text.length : position;
+  if (at === undefined) return told;
+  const before = text.slice(0, Number(at)).split('\n');
+  return `line ${before.length}, column ${before.at(-1)!.length + 1}: ${told}`;
 }
 
 function firstLine(text: string): string {

@@ -99,8 +99,9 @@ test('the default that depends on the disk is the one that counts', async () => 
 
 test('a broken file of each format is one line that names it, with the line where it can be told', async () => {
   const broken: [string, string, RegExp][] = [
-    ['x.json', '{"http": tru}', /x\.json is broken: .*JSON/],
-    ['x.toml', 'http = true\nrpc-port = = 3\n', /x\.toml is broken: /],
+    ['x.json', '{"http": tru}', /x\.json is broken: Unexpected token .*tru.*JSON/],
+    ['x.json', '{\n  "http": true,\n', /x\.json is broken: line 3, column 1: .*JSON/],
+    ['x.toml', 'http = true\nrpc-port = = 3\n', /x\.toml is broken: line 2, column 12: /],
     ['x.yaml', 'http: true\n  rpc: [1,\n', /x\.yaml is broken: .*line \d/],
     ['x.hcl', 'http = \n', /x\.hcl is broken: .*1,8/],
     ['x.ini', 'http = true\nnonsense\n', /x\.ini is broken: line 2 is "nonsense", not key=value/],

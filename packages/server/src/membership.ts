@@ -91,10 +91,9 @@ export class Membership {
     const change = this.#next();
     if (!change) return;
     this.#isChanging = true;
-    logger.info(
-      { change: change.type, id: change.id, ...(change.type === 'remove' ? { why: change.why } : {}) },
-      'members',
-    );
+    const name = 'identity' in change ? change.identity.name : this.#options.directory().get(change.id)?.name;
+    const why = change.type === 'remove' ? { why: change.why } : {};
+    logger.info({ change: change.type, name, id: change.id, ...why }, 'members');
     this.#make(change).then(
       () => {
         this.#isChanging = false;

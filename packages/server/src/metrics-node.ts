@@ -7,6 +7,8 @@ import { counter, type Family, gauge, histogramSamples } from './metrics.js';
 /** What the parts of a node tell of themselves; undefined while they do not take part yet. */
 export interface NodeStats {
   readonly raft: { readonly stats: RaftStats; readonly status: RaftStatus } | undefined;
+  /** The name of the node with that Raft id. */
+  readonly nameOf: (id: number) => string | undefined;
   readonly serf: SerfStats;
   readonly store: StoreStats;
   readonly mux: MuxStats;
@@ -20,12 +22,7 @@ export interface NodeStats {
 
 /** Every metric of a node but its clients' requests. `docs/observability.md` tells what to watch. */
 export function nodeFamilies(node: NodeStats): Family[] {
-  return [
-    ...serverFamilies(node),
-    ...raftFamilies(node.raft),
-    ...serfFamilies(node.serf),
-    ...storeFamilies(node.store),
-  ];
+  return [...serverFamilies(node), ...raftFamilies(node), ...serfFamilies(node.serf), ...storeFamilies(node.store)];
 }
 
 function serverFamilies({ isReady, sessions, revision, stampMs, version, mux }: NodeStats): Family[] {
@@ -51,7 +48,7 @@ function serverFamilies({ isReady, sessions, revision, stampMs, version, mux }: 
   ];
 }
 
-function raftFamilies(raft: NodeStats['raft']): Family[] {
+function raftFamilies({ raft, nameOf }: NodeStats): Family[] {
   if (!raft) return [];
   const { stats, status } = raft;
   const latency = (name: string, help: string, kind: 'commitLatency' | 'appendLatency'): Family => ({
@@ -73,7 +70,7 @@ function raftFamilies(raft: NodeStats['raft']): Family[] {
       'raft_follower_lag_entries',
       "On the leader: how many entries a member's log is behind.",
       ...status.progress.map(({ id, matchIndex }) => ({
-        labels: { raft_id: String(id) },
+        labels: { node: nameOf(id) ?? '', raft_id: String(id) },
         value: Math.max(0, status.lastIndex - matchIndex),
       })),
     ),

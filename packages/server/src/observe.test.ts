@@ -43,6 +43,7 @@ test('the metrics of a node tell its requests, Raft, Serf, the store and the pro
     'store_entries 1',
   ])
     assert.ok(text.includes(`\n${line}\n`), `${line} is not in\n${text}`);
+  assert.match(text, /^raft_follower_lag_entries\{node="n1",raft_id="\d+"\} 0$/m, 'a number says nothing to people');
   assert.match(text, /\nraft_commit_latency_seconds_count [1-9]/);
   assert.match(text, /\nmux_connections_accepted_total\{protocol="http"\} [1-9]/);
   assert.match(text, /\nprocess_resident_memory_bytes \d/);

@@ -44,12 +44,15 @@ export class NotAppendedError extends Error {
 /** The embedded default: Raft in this process. Make it before the node starts, so that it hears of every leader. */
 export class RaftReplicatedLog implements ReplicatedLog {
   readonly #node: RaftNode<readonly Reply[]>;
+  readonly #name: string;
   /** 0 where none is known. */
   #leader = 0;
   #isHandingOver = false;
 
-  constructor(node: RaftNode<readonly Reply[]>) {
+  /** `name` is this node's, for messages that others read. */
+  constructor(node: RaftNode<readonly Reply[]>, name: string) {
     this.#node = node;
+    this.#name = name;
     node.on('leader-change', ({ leader }) => {
       this.#leader = leader ?? 0;
     });
@@ -68,6 +71,10 @@ export class RaftReplicatedLog implements ReplicatedLog {
       // Nothing is taken while leadership moves, and it moves within moments: the next leader is to be asked.
       if (this.#isHandingOver && error instanceof RaftError && error.code === 'busy')
         throw new NotAppendedError(error.message, { cause: error });
+      if (error instanceof RaftError && error.code === 'disk-full')
+        throw new DcacheError('disk-full', `${error.message} of the leader, ${this.#name}; nothing was done`, {
+          cause: error,
+        });
       rethrow(error);
     });
   }

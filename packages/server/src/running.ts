@@ -61,7 +61,7 @@ export async function run(parts: RunningParts): Promise<Running> {
     clock,
     logger,
   });
-  const log = new RaftReplicatedLog(node);
+  const log = new RaftReplicatedLog(node, options.id);
   const membership = new Membership({
     log,
     serf,
@@ -74,7 +74,9 @@ export async function run(parts: RunningParts): Promise<Running> {
   });
   node.on('snapshot-installed', (snapshot) => logger.info(snapshot, 'a snapshot was installed'));
   node.on('fatal', parts.onFatal);
-  node.on('leader-change', ({ leader }) => {
+  node.on('leader-change', ({ leader, term }) => {
+    const name = leader === undefined ? undefined : (stateMachine.directory.get(leader)?.name ?? String(leader));
+    logger.info({ leader: name, id: leader, term }, name === undefined ? 'there is no leader' : `${name} leads`);
     if (leader !== undefined) forwarder.leaderIs(leader);
     membership.look();
   });

@@ -90,6 +90,7 @@ export class SelfView implements SelfKnowledge {
     const { node, log } = running() ?? {};
     return {
       raft: node && log && { stats: node.stats(), status: log.status() },
+      nameOf: (id) => stateMachine.directory.get(id)?.name,
       serf: serf.stats(),
       store: stateMachine.store.stats(),
       mux: front().stats(),

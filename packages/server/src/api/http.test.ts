@@ -405,7 +405,7 @@ test('who may not write hears that, whatever the condition of the write', async 
   });
   for (const etag of ['"1"', 'W/"1"', '"abc"', '*']) {
     const client = new Client(port);
-    client.send(post('k', 'v', `If-Match: ${etag}\r\n`) + `DELETE /k HTTP/1.1\r\nHost: h\r\nIf-Match: ${etag}\r\n\r\n`);
+    client.send(`${post('k', 'v', `If-Match: ${etag}\r\n`)}DELETE /k HTTP/1.1\r\nHost: h\r\nIf-Match: ${etag}\r\n\r\n`);
     await client.answers(1);
     assert.equal(client.statuses[0], 401, etag);
   }
