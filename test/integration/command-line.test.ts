@@ -89,6 +89,26 @@ test('a wrong command line is exit code 2, a server that is not there 5, and hel
   assert.match(help, /Exit codes:/);
 });
 
+test('status ends well while a leader and a majority answer, and names who does not', async () => {
+  const three = await Cluster.start(3);
+  try {
+    const addresses = three.nodes.map((node) => `localhost:${node.rpcPort}`).join(',');
+    const status = () => run(process.execPath, [clientBin, '--addr', addresses, '--timeout', '4s', 'status']);
+    assert.equal((await status()).code, 0);
+    await three.nodes[2]!.kill();
+    await eventually('two of three are enough', async () => {
+      const { code, stdout } = await status();
+      return code === 0 && /^node3 .*no answer/m.test(stdout);
+    });
+    await three.nodes[1]!.kill();
+    const { code, stderr } = await status();
+    assert.equal(code, 5);
+    assert.match(stderr, /^dcache-client: 1 of 3 voters answer/);
+  } finally {
+    await three.destroy();
+  }
+});
+
 test('who stops reading the output ends the client without a word', async () => {
   await cli(['set', 'big'], Buffer.alloc(900_000, 'x'));
   const line = `"${process.execPath}" "${clientBin}" --addr localhost:${cluster.nodes[0]!.rpcPort} get big | head -c 1`;

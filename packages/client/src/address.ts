@@ -1,10 +1,10 @@
-/** Throws a `TypeError` for what is not `host:port`. */
-export function checkAddress(address: string): void {
-  const parts = /^(\[[0-9a-fA-F:.]+\]|[^\s:[\]/]+):(\d{1,5})$/.exec(address);
+import { ArgumentError, show } from './argument.js';
+
+/** Throws an `ArgumentError` for what is not `host:port`. */
+export function checkAddress(address: unknown): void {
+  const parts = typeof address === 'string' && /^(\[[0-9a-fA-F:.]+\]|[^\s:[\]/]+):(\d{1,5})$/.exec(address);
   if (!parts || Number(parts[2]) > 65_535)
-    throw new TypeError(
-      `address is ${JSON.stringify(address)}; it takes host:port of a server, such as localhost:9200`,
-    );
+    throw new ArgumentError(`address is ${show(address)}; it takes host:port of a server, such as localhost:9200`);
 }
 
 /** The parts of `host:port`; an IPv6 host without its brackets. */

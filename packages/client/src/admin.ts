@@ -14,6 +14,17 @@ import {
   v1StatusRequest,
   v1TransferLeadershipRequest,
 } from '@dcache/protocol';
+import { checkAddress } from './address.js';
+import {
+  ArgumentError,
+  callOptions,
+  checkBoolean,
+  checkBytes,
+  checkCall,
+  checkText,
+  type Known,
+  show,
+} from './argument.js';
 import type { Caller, CallLimit, CallOptions } from './caller.js';
 import { ClientError } from './errors.js';
 import { AttemptError } from './link.js';
@@ -40,6 +51,9 @@ export interface RestoreOptions {
   readonly timeoutMs?: number | undefined;
 }
 
+const knownOfSave: Known<SaveOptions> = { signal: true, level: true, address: true, onMoment: true };
+const knownOfRestore: Known<RestoreOptions> = { ...callOptions, replace: true };
+
 /** Bytes of one message to the server. */
 const pieceBytes = 256 * 1024;
 
@@ -53,6 +67,8 @@ export class Admin {
 
   /** A server's own view: of the one at `address`, or of any. */
   async status(address?: string, options: CallOptions = {}): Promise<NodeStatus & { readonly version: string }> {
+    checkCall('admin.status', options);
+    if (address !== undefined) checkAddress(address);
     const request = v1StatusRequest();
     if (address !== undefined)
       return fromGrpcStatus(
@@ -66,6 +82,8 @@ export class Admin {
 
   /** Hands leadership to the voter called `to`, or to the one that the leader chooses; gives who leads now. */
   async transferLeadership(to?: string, options: CallOptions = {}): Promise<string> {
+    checkCall('admin.transferLeadership', options);
+    if (to !== undefined) checkText('to', to, 'the name of a voter');
     const request = v1TransferLeadershipRequest(to);
     const response = await this.#caller.call(
       adminService.transferLeadership,
@@ -84,6 +102,8 @@ export class Admin {
    * dead. Rejects with `not-found` where no member has that name.
    */
   async leave(name: string, options: CallOptions = {}): Promise<void> {
+    checkCall('admin.leave', options);
+    checkText('name', name, 'the name of a member');
     const limit = this.#caller.limit(options, true);
     const member = (await this.#caller.servers(options)).find((server) => server.id === name);
     if (!member) throw new ClientError('not-found', `no member is called ${name}`);
@@ -100,7 +120,11 @@ export class Admin {
 
   /** The file of all entries as of one moment, as it comes from a server; it must be read to its end. */
   async *saveSnapshot(options: SaveOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
+    checkCall('admin.saveSnapshot', options, knownOfSave);
     const { level, address, signal } = options;
+    if (address !== undefined) checkAddress(address);
+    if (options.onMoment !== undefined && typeof options.onMoment !== 'function')
+      throw new ArgumentError(`onMoment is ${show(options.onMoment)}; it takes a function`);
     // The stream has no time of its own: it begins at a server that answered just now.
     if (address !== undefined) await this.status(address, { signal });
     const link = address === undefined ? await this.#caller.reach({ signal }) : this.#caller.linkTo(address);
@@ -118,6 +142,10 @@ export class Admin {
 
   /** Puts a saved file's entries into the cluster; nothing is written before the server has read it whole. */
   async restoreSnapshot(file: AsyncIterable<Uint8Array>, options: RestoreOptions = {}): Promise<RestoreResult> {
+    checkCall('admin.restoreSnapshot', options, knownOfRestore);
+    checkBoolean('replace', options.replace);
+    if (typeof (Object(file) as Partial<typeof file>)[Symbol.asyncIterator] !== 'function')
+      throw new ArgumentError(`file is ${show(file)}; it takes a stream of bytes, such as createReadStream gives`);
     const { replace = false, timeoutMs = 3_600_000, signal } = options;
     const limit = this.#caller.limit({ timeoutMs, signal }, true);
     const link = await this.#caller.reach({ signal });
@@ -170,7 +198,10 @@ async function* inPieces(
   replace: boolean,
 ): AsyncGenerator<ReturnType<typeof v1SnapshotRestoreRequest>> {
   yield v1SnapshotRestoreRequest(new Uint8Array(), replace);
-  for await (const chunk of file)
+  for await (const chunk of file) {
+    // A stream with an encoding gives text, from which the bytes cannot be had again.
+    checkBytes('a piece of file', chunk);
     for (let at = 0; at < chunk.length; at += pieceBytes)
       yield v1SnapshotRestoreRequest(chunk.subarray(at, at + pieceBytes), replace);
+  }
 }

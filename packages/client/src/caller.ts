@@ -36,8 +36,6 @@ const lastWaitMs = 1_000;
 const firstContactMs = 1_000;
 /** How long a connection may take while there is another server to ask, in milliseconds. */
 const connectMs = 1_000;
-/** More than a timer takes, and than anybody waits: a day. */
-const maxTimeoutMs = 86_400_000;
 /** How long one server may take to tell who the servers are. */
 const refreshTimeoutMs = 2_000;
 /** What may be sent once only is not begun anew with less time than this left, in milliseconds. */
@@ -170,8 +168,6 @@ export class Caller {
   /** What a call with these options may take from now on. Throws a `TypeError`. */
   limit(options: CallOptions, needsLeader: boolean): CallLimit {
     const { signal, timeoutMs = this.#options.timeoutMs } = options;
-    if (!(timeoutMs > 0 && timeoutMs <= maxTimeoutMs))
-      throw new TypeError(`timeoutMs is ${timeoutMs}; it takes a number above 0 and up to ${maxTimeoutMs}`);
     // One signal may well end a thousand calls.
     if (signal) setMaxListeners(0, signal);
     return { deadlineMs: performance.now() + timeoutMs, signal, needsLeader };

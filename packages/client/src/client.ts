@@ -1,4 +1,4 @@
-import { assert, utf8 } from '@dcache/base';
+import { assert } from '@dcache/base';
 import {
   type Condition,
   ConditionType,
@@ -20,12 +20,24 @@ import {
   type WriteInit,
 } from '@dcache/protocol';
 import { Admin } from './admin.js';
+import {
+  ArgumentError,
+  type Bytes,
+  callOptions,
+  checkArray,
+  checkBoolean,
+  checkCall,
+  checkInteger,
+  checkKnown,
+  type Known,
+  readOptions,
+  toBytes,
+} from './argument.js';
 import { Caller, type CallOptions } from './caller.js';
 import { type ClientOptions, type ResolvedOptions, resolveOptions } from './options.js';
 import { again, Session } from './session.js';
 
-/** A key or a value: text counts as UTF-8. */
-export type Bytes = Uint8Array | string;
+export type { Bytes } from './argument.js';
 
 export interface ReadOptions extends CallOptions {
   /** How fresh the answer must be. Default the client's `level`. */
@@ -57,6 +69,12 @@ export interface SetManyEntry extends EntryOptions {
   readonly value: Bytes;
 }
 
+const conditionOptions = { ifPresent: true, ifRevision: true } as const;
+const knownOfRead: Known<ReadOptions> = readOptions;
+const knownOfDelete: Known<DeleteOptions> = { ...conditionOptions, ...callOptions };
+const knownOfSet: Known<SetOptions> = { ttlMs: true, ifAbsent: true, ...conditionOptions, ...callOptions };
+const knownOfEntry: Known<SetManyEntry> = { key: true, value: true, ttlMs: true, ifAbsent: true, ...conditionOptions };
+
 /** How long `close` waits for the cluster to forget this client's session. */
 const closeMs = 1_000;
 
@@ -74,7 +92,7 @@ export class Client {
   /** What an operator asks. */
   readonly admin: Admin;
 
-  /** Throws a `TypeError` that names an option that is wrong. Connects with the first call. */
+  /** Throws an `ArgumentError` that names an option that is wrong. Connects with the first call. */
   constructor(options: ClientOptions) {
     this.#options = resolveOptions(options);
     this.#caller = new Caller(this.#options);
@@ -82,27 +100,33 @@ export class Client {
     this.admin = new Admin(this.#caller);
   }
 
-  /** The value of a key; undefined is a miss. Rejects with a `ClientError`. */
+  /**
+   * The value of a key; undefined is a miss. Rejects with a `ClientError`, and like every call with an `ArgumentError`,
+   * before anything is sent, for an argument or an option that is wrong.
+   */
   async get(key: Bytes, options: ReadOptions = {}): Promise<Uint8Array | undefined> {
-    return (await this.getEntry(key, options))?.value;
+    return (await this.#getEntry('get', key, options))?.value;
   }
 
   /** The value of a key with its revision and the time it has left; undefined is a miss. */
   async getEntry(key: Bytes, options: ReadOptions = {}): Promise<EntryView | undefined> {
-    const level = options.level ?? this.#options.level;
-    const request = v1GetRequest(toBytes(key), level);
-    return fromV1GetResponse(await this.#read(cacheServiceV1.get, request, level, options));
+    return this.#getEntry('getEntry', key, options);
   }
 
   /** Several keys as of one moment, in their order; undefined is a miss. At most 1,024. */
   async getMany(keys: readonly Bytes[], options: ReadOptions = {}): Promise<(EntryView | undefined)[]> {
+    checkCall('getMany', options, knownOfRead);
+    checkArray('keys', keys, 'keys');
     const level = options.level ?? this.#options.level;
-    const request = v1GetManyRequest(keys.map(toBytes), level);
+    // Not `map`, which passes over holes.
+    const bytes = Array.from(keys, (key, at) => toBytes(`keys[${at}]`, key));
+    const request = v1GetManyRequest(bytes, level);
     return (await this.#read(cacheServiceV1.getMany, request, level, options)).results.map(fromV1GetResponse);
   }
 
   /** Writes one key and gives its new revision. */
   async set(key: Bytes, value: Bytes, options: SetOptions = {}): Promise<number> {
+    checkCall('set', options, knownOfSet);
     const init = toInit({ ...options, key, value });
     const response = await this.#write(cacheServiceV1.set, (stamp) => v1SetRequest(init, stamp), options);
     return Number(response.revision);
@@ -110,14 +134,21 @@ export class Client {
 
   /** Writes several different keys, all or none, and gives their new revisions in order. At most 1,024. */
   async setMany(entries: readonly SetManyEntry[], options: CallOptions = {}): Promise<number[]> {
-    const inits = entries.map(toInit);
+    checkCall('setMany', options);
+    checkArray('entries', entries, '{ key, value }');
+    const inits = Array.from(entries, (entry, at) => {
+      const name = `entries[${at}]`;
+      checkKnown(name, entry, knownOfEntry);
+      return toInit(entry, `${name}.`);
+    });
     const response = await this.#write(cacheServiceV1.setMany, (stamp) => v1SetManyRequest(inits, stamp), options);
     return response.revisions.map(Number);
   }
 
   /** Deletes one key; whether it was there. */
   async delete(key: Bytes, options: DeleteOptions = {}): Promise<boolean> {
-    const bytes = toBytes(key);
+    checkCall('delete', options, knownOfDelete);
+    const bytes = toBytes('key', key);
     const condition = toCondition(options);
     const response = await this.#write(
       cacheServiceV1.delete,
@@ -128,7 +159,8 @@ export class Client {
   }
 
   /** Every server of the cluster, as the one asked knows them. */
-  servers(options: CallOptions = {}): Promise<ServerInfo[]> {
+  async servers(options: CallOptions = {}): Promise<ServerInfo[]> {
+    checkCall('servers', options);
     return this.#caller.servers(options);
   }
 
@@ -150,6 +182,13 @@ export class Client {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async #getEntry(of: string, key: Bytes, options: ReadOptions): Promise<EntryView | undefined> {
+    checkCall(of, options, knownOfRead);
+    const level = options.level ?? this.#options.level;
+    const request = v1GetRequest(toBytes('key', key), level);
+    return fromV1GetResponse(await this.#read(cacheServiceV1.get, request, level, options));
   }
 
   async #read<Request, Response>(
@@ -186,29 +225,26 @@ export class Client {
   }
 }
 
-function toBytes(text: Bytes): Uint8Array {
-  return typeof text === 'string' ? utf8(text) : text;
-}
-
-function toInit(entry: SetManyEntry): WriteInit {
+/** `of` is what the names of its members begin with in a message. */
+function toInit(entry: SetManyEntry, of = ''): WriteInit {
   const { ttlMs } = entry;
-  if (ttlMs !== undefined && (!Number.isSafeInteger(ttlMs) || ttlMs < 1 || ttlMs > maxDurationMs))
-    throw new TypeError(`ttlMs is ${ttlMs}; it takes an integer from 1 to ${maxDurationMs}, or is left out`);
+  checkInteger(`${of}ttlMs`, ttlMs, 1, maxDurationMs);
   return {
-    key: toBytes(entry.key),
-    value: toBytes(entry.value),
+    key: toBytes(`${of}key`, entry.key),
+    value: toBytes(`${of}value`, entry.value),
     ttlMs: ttlMs ?? 0,
-    condition: toCondition(entry),
+    condition: toCondition(entry, of),
   };
 }
 
-function toCondition({ ifAbsent, ifPresent, ifRevision }: ConditionOptions): Condition | undefined {
+function toCondition({ ifAbsent, ifPresent, ifRevision }: ConditionOptions, of = ''): Condition | undefined {
+  checkBoolean(`${of}ifAbsent`, ifAbsent);
+  checkBoolean(`${of}ifPresent`, ifPresent);
+  checkInteger(`${of}ifRevision`, ifRevision, 0, Number.MAX_SAFE_INTEGER);
   if (Number(ifAbsent ?? false) + Number(ifPresent ?? false) + Number(ifRevision !== undefined) > 1)
-    throw new TypeError('a write takes one of ifAbsent, ifPresent and ifRevision');
+    throw new ArgumentError('a write has several conditions; it takes one of ifAbsent, ifPresent and ifRevision');
   if (ifAbsent) return { type: ConditionType.absent, revision: 0 };
   if (ifPresent) return { type: ConditionType.present, revision: 0 };
   if (ifRevision === undefined) return undefined;
-  if (!Number.isSafeInteger(ifRevision) || ifRevision < 0)
-    throw new TypeError(`ifRevision is ${ifRevision}; it takes a revision as a read or a write gave it`);
   return { type: ConditionType.revision, revision: ifRevision };
 }

@@ -89,7 +89,8 @@ Exit codes:
   2  the command line is wrong, or a file that it names for TLS or the token
   3  no such key or member
   4  the condition of a write did not hold
-  5  no server could be reached, or none answered in time; nothing was done
+  5  no server could be reached, or none answered in time; nothing was done. Of status: no leader, or no majority of the
+     voters, answers; a server beyond that may be down
   6  the write may or may not have been applied
   130, 143  ended by SIGINT or SIGTERM
 

@@ -16,6 +16,8 @@ export class LinkCredentials extends ChannelCredentials {
   readonly #name: string;
   readonly #hasCertificate: boolean;
   readonly #sockets = new Set<Socket>();
+  /** Those whose TLS is not settled. */
+  readonly #inHandshake = new Set<Socket>();
   #isClosed = false;
   /** Why the last connection came to nothing, as far as it got beyond TCP. */
   fault: ConnectFault | undefined;
@@ -51,10 +53,10 @@ export class LinkCredentials extends ChannelCredentials {
     };
   }
 
-  /** Ends connections on which the server has not said a word: grpc-js leaves them open when it closes. */
+  /** Ends connections that never became useful: grpc-js leaves them open when it closes. */
   close(): void {
     this.#isClosed = true;
-    for (const socket of this.#sockets) if (socket.bytesRead === 0) socket.destroy();
+    for (const socket of this.#sockets) if (socket.bytesRead === 0 || this.#inHandshake.has(socket)) socket.destroy();
   }
 
   #keep(socket: Socket): void {
@@ -81,15 +83,20 @@ export class LinkCredentials extends ChannelCredentials {
           ...(isIP(name) === 0 ? { servername: name } : {}),
           checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate),
         },
-        () => resolve(socket),
+        () => {
+          this.#inHandshake.delete(socket);
+          resolve(socket);
+        },
       );
       this.#keep(socket);
+      this.#inHandshake.add(socket);
       // In TLS 1.3 a server refuses a client's certificate only after the client holds the handshake for done.
       socket.on('error', (error) => {
         this.fault = tlsFault(error, name, this.#hasCertificate);
         reject(error);
       });
       socket.once('close', () => {
+        this.#inHandshake.delete(socket);
         if (socket.bytesRead === 0) this.fault ??= this.#hasCertificate ? silenceAtCertificate : silence;
         reject(new Error('the connection was closed'));
       });

@@ -16,6 +16,7 @@
  */
 export type { EntryView, NodeStatus, ReadLevel, RestoreResult, SavedMoment, ServerInfo } from '@dcache/protocol';
 export type { Admin, RestoreOptions, SaveOptions } from './admin.js';
+export { ArgumentError } from './argument.js';
 export type { CallOptions } from './caller.js';
 export {
   type Bytes,

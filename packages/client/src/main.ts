@@ -89,6 +89,7 @@ function inFlags(message: string, { caFile, certFile, keyFile }: Connection): st
   return message
     .replace(/^address /, '--addr ')
     .replace(/^token /, '--token ')
+    .replace(/^timeoutMs /, '--timeout in milliseconds ')
     .replace(/^tls\.ca /, `--tls-ca-file ${caFile} `)
     .replace(/^tls\.cert /, `--tls-cert-file ${certFile} `)
     .replace(/^tls\.key /, `--tls-key-file ${keyFile} `);

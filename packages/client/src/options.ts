@@ -1,5 +1,15 @@
 import type { ReadLevel } from '@dcache/protocol';
 import { checkAddress } from './address.js';
+import {
+  ArgumentError,
+  checkBoolean,
+  checkInteger,
+  checkKnown,
+  checkLevel,
+  type Known,
+  maxTimeoutMs,
+  show,
+} from './argument.js';
 import { checkTls, type TlsOptions } from './tls.js';
 
 export interface ClientOptions {
@@ -44,35 +54,75 @@ export interface ResolvedOptions {
   readonly sessionTtlMs: number;
 }
 
-/** A full copy of the options. Throws a `TypeError` that names the option, what it got and what it takes. */
+const known: Known<ClientOptions> = {
+  address: true,
+  timeoutMs: true,
+  attemptTimeoutMs: true,
+  level: true,
+  token: true,
+  tls: true,
+  discover: true,
+  refreshMs: true,
+  maxPendingWrites: true,
+  sessionTtlMs: true,
+};
+
+/** A full copy of the options. Throws an `ArgumentError` that names the option, what it got and what it takes. */
 export function resolveOptions(options: ClientOptions): ResolvedOptions {
-  const addresses = typeof options.address === 'string' ? [options.address] : [...options.address];
-  if (addresses.length === 0) throw new TypeError('address is empty; it takes host:port of at least one server');
-  for (const address of addresses) checkAddress(address);
-  const tls = options.tls === true ? {} : options.tls || undefined;
-  if (tls) checkTls(tls);
-  if (options.token !== undefined && !/^[\x21-\x7e]+$/.test(options.token))
-    throw new TypeError('token is empty or has other characters; it takes visible ASCII characters without spaces');
+  checkKnown('new Client', options, known);
+  const addresses = resolveAddresses(options.address);
+  const { level, discover = true } = options;
+  checkLevel(level);
+  checkBoolean('discover', discover);
   return {
     addresses,
     timeoutMs: milliseconds('timeoutMs', options.timeoutMs ?? 10_000),
     attemptTimeoutMs: milliseconds('attemptTimeoutMs', options.attemptTimeoutMs ?? 6_000),
-    level: options.level,
-    token: options.token,
-    tls,
-    discover: options.discover ?? true,
+    level,
+    token: resolveToken(options.token),
+    tls: resolveTls(options.tls),
+    discover,
     refreshMs: milliseconds('refreshMs', options.refreshMs ?? 15_000),
     maxPendingWrites: integer('maxPendingWrites', options.maxPendingWrites ?? 2_000, 1, 4_000),
     sessionTtlMs: integer('sessionTtlMs', options.sessionTtlMs ?? 300_000, 1_000, 86_400_000),
   };
 }
 
+function resolveAddresses(address: ClientOptions['address']): string[] {
+  const addresses = typeof address === 'string' ? [address] : address;
+  if (!Array.isArray(addresses))
+    throw new ArgumentError(
+      `address is ${show(address)}; it takes host:port of a server, such as localhost:9200, or an array of several`,
+    );
+  if (addresses.length === 0) throw new ArgumentError('address is empty; it takes host:port of at least one server');
+  const copy = Array.from<string>(addresses);
+  for (const one of copy) checkAddress(one);
+  return copy;
+}
+
+/** The message does not show what was given: it may be a secret that is mistyped. */
+function resolveToken(token: string | undefined): string | undefined {
+  if (token === undefined) return undefined;
+  if (typeof token !== 'string') throw new ArgumentError(`token is no text; it takes visible ASCII characters`);
+  if (!/^[\x21-\x7e]+$/.test(token))
+    throw new ArgumentError('token is empty or has other characters; it takes visible ASCII characters without spaces');
+  return token;
+}
+
+function resolveTls(tls: ClientOptions['tls']): TlsOptions | undefined {
+  if (tls === undefined || tls === false) return undefined;
+  if (tls === true) return {};
+  if (tls === null || typeof tls !== 'object')
+    throw new ArgumentError(`tls is ${show(tls)}; it takes true, false or { ca, cert, key, serverName }`);
+  checkTls(tls);
+  return tls;
+}
+
 function milliseconds(name: string, value: number): number {
-  return integer(name, value, 1, 86_400_000);
+  return integer(name, value, 1, maxTimeoutMs);
 }
 
 function integer(name: string, value: number, least: number, most: number): number {
-  if (!Number.isSafeInteger(value) || value < least || value > most)
-    throw new TypeError(`${name} is ${value}; it takes an integer from ${least} to ${most}`);
+  checkInteger(name, value, least, most);
   return value;
 }

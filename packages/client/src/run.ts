@@ -1,12 +1,13 @@
 import { once } from 'node:events';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import type { SavedMoment } from '@dcache/protocol';
 import { bench, formatBench } from './bench.js';
 import type { Client } from './client.js';
 import { type Action, ExitCode } from './command-line.js';
 import { ClientError } from './errors.js';
 import { FileError, isOfDisk } from './file-error.js';
+import { openFor, replaceFile } from './files.js';
 import { counted, formatBytes, formatSaved, formatServer, formatStatus, formatValue } from './format.js';
+import { faultOf } from './health.js';
 import { Progress } from './progress.js';
 
 export interface Surroundings {
@@ -100,7 +101,7 @@ async function set(client: Client, action: Of<'set'>, { isJson, signal }: Surrou
   return ExitCode.ok;
 }
 
-/** Every server's own view; one that does not answer is told apart, and makes the exit code 5. */
+/** Every server's own view; one that does not answer is told apart. */
 async function status(client: Client, { isJson, signal }: Surroundings): Promise<ExitCode> {
   const servers = await client.servers({ signal });
   const views = await Promise.all(
@@ -115,7 +116,10 @@ async function status(client: Client, { isJson, signal }: Surroundings): Promise
   );
   if (isJson) json(views.map((view) => ('error' in view ? view : { ...view, servers: undefined })));
   else for (const text of formatStatus(views)) line(text);
-  return views.some((view) => 'error' in view) ? ExitCode.unavailable : ExitCode.ok;
+  const fault = faultOf(servers, views);
+  if (fault === undefined) return ExitCode.ok;
+  process.stderr.write(`dcache-client: ${fault} [no-leader]\n`);
+  return ExitCode.unavailable;
 }
 
 async function save(client: Client, action: Of<'snapshot-save'>, surroundings: Surroundings): Promise<ExitCode> {
@@ -156,25 +160,6 @@ async function save(client: Client, action: Of<'snapshot-save'>, surroundings: S
     : formatSaved(bytes, level, moment!);
   (file === '-' ? process.stderr : process.stdout).write(`${text}\n`);
   return ExitCode.ok;
-}
-
-/** Fills a file beside the one named, which takes its place only once it is whole and on the disk. */
-async function replaceFile(
-  file: string,
-  fill: (put: (chunk: Uint8Array) => Promise<unknown>) => Promise<void>,
-): Promise<void> {
-  const partial = `${file}.part-${process.pid}`;
-  const handle = await openFor('written', file, 'w', partial);
-  try {
-    await fill((chunk) => handle.writeFile(chunk));
-    await handle.sync();
-    await handle.close();
-    await rename(partial, file);
-  } catch (error) {
-    await handle.close().catch(() => {});
-    await rm(partial, { force: true });
-    throw isOfDisk(error) ? new FileError(file, 'written', error) : error;
-  }
 }
 
 async function restore(client: Client, action: Of<'snapshot-restore'>, surroundings: Surroundings): Promise<ExitCode> {
@@ -247,13 +232,4 @@ async function readValue(file: string | undefined, signal: AbortSignal): Promise
     throw isOfDisk(error) ? new FileError(file ?? 'standard input', 'read', error) : error;
   }
   return Buffer.concat(parts);
-}
-
-/** Opens a file; what fails is told by the name that the user gave. */
-async function openFor(purpose: 'read' | 'written', file: string, flags: string, path = file): Promise<FileHandle> {
-  try {
-    return await open(path, flags);
-  } catch (error) {
-    throw new FileError(file, purpose, error as NodeJS.ErrnoException);
-  }
 }

@@ -1,4 +1,5 @@
 import { createSecureContext, type SecureContext } from 'node:tls';
+import { ArgumentError, checkKnown, checkText, type Known, toBytes } from './argument.js';
 
 export interface TlsOptions {
   /** PEM of the authorities whose servers are trusted. Default the system's. */
@@ -10,6 +11,8 @@ export interface TlsOptions {
   readonly serverName?: string | undefined;
 }
 
+const known: Known<TlsOptions> = { ca: true, cert: true, key: true, serverName: true };
+
 /** Throws what OpenSSL says of certificates and keys that it does not take. */
 export function secureContext({ ca, cert, key }: TlsOptions): SecureContext {
   return createSecureContext({
@@ -20,17 +23,21 @@ export function secureContext({ ca, cert, key }: TlsOptions): SecureContext {
   });
 }
 
-/** Tries them once, so that what does not fit shows here and not with the first call. Throws a `TypeError` that names it. */
-export function checkTls({ ca, cert, key }: TlsOptions): void {
+/** Tries them once, so that what does not fit shows here and not with the first call. Throws an `ArgumentError` that names it. */
+export function checkTls(tls: TlsOptions): void {
+  checkKnown('tls', tls, known);
+  const { ca, cert, key, serverName } = tls;
+  for (const [name, pem] of Object.entries({ ca, cert, key })) if (pem !== undefined) toBytes(`tls.${name}`, pem);
+  if (serverName !== undefined) checkText('tls.serverName', serverName, "a name of the server's certificate");
   if ((cert === undefined) !== (key === undefined))
-    throw new TypeError('tls has one of cert and key; it takes both or neither');
+    throw new ArgumentError('tls has one of cert and key; it takes both or neither');
   // OpenSSL passes over what it does not know among authorities.
   if (ca !== undefined && !/-----BEGIN (TRUSTED |X509 )?CERTIFICATE-----/.test(text(ca)))
-    throw new TypeError('tls.ca holds no certificate; it takes PEM, -----BEGIN CERTIFICATE-----');
+    throw new ArgumentError('tls.ca holds no certificate; it takes PEM, -----BEGIN CERTIFICATE-----');
   if (cert !== undefined && !/-----BEGIN (TRUSTED |X509 )?CERTIFICATE-----/.test(text(cert)))
-    throw new TypeError('tls.cert holds no certificate; it takes PEM, -----BEGIN CERTIFICATE-----');
+    throw new ArgumentError('tls.cert holds no certificate; it takes PEM, -----BEGIN CERTIFICATE-----');
   if (key !== undefined && !/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text(key)))
-    throw new TypeError('tls.key holds no private key; it takes PEM, -----BEGIN PRIVATE KEY-----');
+    throw new ArgumentError('tls.key holds no private key; it takes PEM, -----BEGIN PRIVATE KEY-----');
   tryContext('tls.ca', 'certificates in PEM', { ca });
   tryContext('tls.cert', 'a certificate in PEM', { cert });
   tryContext('tls.key', 'a private key in PEM without a passphrase', { key });
@@ -41,7 +48,9 @@ function tryContext(name: string, takes: string, tls: TlsOptions): void {
   try {
     secureContext(tls);
   } catch (error) {
-    throw new TypeError(`${name} cannot be used (${(error as Error).message}); it takes ${takes}`, { cause: error });
+    throw new ArgumentError(`${name} cannot be used (${(error as Error).message}); it takes ${takes}`, {
+      cause: error,
+    });
   }
 }
 
