@@ -1,17 +1,8 @@
 import assert from 'node:assert/strict';
 import { connect, type IncomingHttpHeaders } from 'node:http2';
-import { createServer } from 'node:net';
 import { test } from 'node:test';
+import { freePort } from './free-port.test.helper.js';
 import { Server } from './server.js';
-
-/** A port on which nobody listens now. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 test('a node that is not ready says so with a code, as an error does, and its state in the body', async () => {
   const server = new Server({

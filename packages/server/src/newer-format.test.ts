@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -9,18 +8,11 @@ import { crc32 } from 'node:zlib';
 import { concatBytes, fromUtf8, silentLogger, systemClock, utf8 } from '@dcache/base';
 import { CommandType, encodeLogEntry, ReadLevel } from '@dcache/protocol';
 import { EntryType } from '@dcache/raft';
+import { freePort } from './free-port.test.helper.js';
 import { LogHome } from './log-home.js';
 import { Server } from './server.js';
 import { CacheStateMachine } from './state-machine.js';
 import { until } from './until.test.helper.js';
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** A durable node that holds one key, stopped; `spoil` then does to its disk what a newer version would. */
 async function durable(

@@ -1,15 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { request } from 'node:http';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
 import { fromUtf8, silentLogger, utf8 } from '@dcache/base';
 import { CommandType, ReadLevel, ReplyType, type SetCommand } from '@dcache/protocol';
+import { freePort } from './free-port.test.helper.js';
 import type { ServerOptions } from './options.js';
 import { Server } from './server.js';
 import { until } from './until.test.helper.js';
@@ -21,22 +20,6 @@ afterEach(async () => {
   await Promise.all(servers.splice(0).map((server) => server.stop()));
   await Promise.all(folders.splice(0).map((folder) => rm(folder, { recursive: true, force: true })));
 });
-
-/** A port that is free now for TCP and UDP. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const server = createServer();
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const { port } = server.address() as { port: number };
-    const isFree = await new Promise<boolean>((resolve) => {
-      const socket = createSocket('udp4');
-      socket.once('error', () => resolve(false));
-      socket.bind(port, '127.0.0.1', () => socket.close(() => resolve(true)));
-    });
-    await new Promise((resolve) => server.close(resolve));
-    if (isFree) return port;
-  }
-}
 
 async function make(name: string, options: ServerOptions = {}): Promise<{ server: Server; addr: string }> {
   const addr = options.addr ?? `127.0.0.1:${await freePort()}`;
