@@ -18,7 +18,7 @@ export async function replaceFile(
   await rm(partial, { force: true });
   const handle = await openFor('written', file, 'wx', partial, privateMode);
   try {
-    await handle.chmod(mode);
+    if (mode !== privateMode) await handle.chmod(mode);
     await fill((chunk) => handle.writeFile(chunk));
     await handle.sync();
     await handle.close();
@@ -63,12 +63,9 @@ async function targetOf(file: string): Promise<{ readonly target: string; readon
   return { target: linked === undefined ? file : resolve(dirname(file), linked), mode: privateMode };
 }
 
-/** So that the new name survives a power cut, too. */
+/** So that the new name survives a power cut, too, where the folder may be read and the file system knows of it. */
 async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+  const handle = await open(path, 'r').catch(() => undefined);
+  await handle?.sync().catch(() => {});
+  await handle?.close();
 }

@@ -255,7 +255,9 @@ export class SegmentStore {
     try {
       for (;;) {
         try {
-          return await write();
+          const result = await write();
+          if (isStarved && this.#starved === 1) logger.info({ directory }, 'the disk takes the log again');
+          return result;
         } catch (error) {
           const { code } = error as { code?: string };
           if ((code !== 'ENOSPC' && code !== 'EDQUOT') || !this.#maySpaceBeAwaited) throw error;
@@ -266,7 +268,7 @@ export class SegmentStore {
         }
       }
     } finally {
-      if (isStarved && --this.#starved === 0) logger.info({ directory }, 'the disk takes the log again');
+      if (isStarved) this.#starved--;
     }
   }
 

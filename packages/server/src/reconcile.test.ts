@@ -82,6 +82,14 @@ test('who takes the name of a member replaces it only once it has proved that na
   assert.equal(nextChange(view(claimed))?.type, 'remove');
 });
 
+test('a member that is silent goes once its name lives on in another cluster, where clients would be sent', () => {
+  const gossip = [member(1), { ...member(9, 'alive', 'n2'), cluster: 'other' }, member(3)];
+  const silent = { voters: [1, 2, 3], gossip, active: new Set([1, 3]), nowMs: 1, proved: new Set<GossipMember>() };
+  assert.deepEqual(nextChange(view(silent)), { type: 'remove', id: 2, why: 'it was started anew as 9' });
+  assert.equal(nextChange(view({ ...silent, active: new Set([1, 2, 3]) })), undefined, 'it answers');
+  assert.equal(nextChange(view({ ...silent, active: new Set([1]) })), undefined, 'too few are left');
+});
+
 test('a node of another cluster, or one without a cluster yet, is not added', () => {
   assert.equal(nextChange(view({ gossip: [member(1), { ...member(2), cluster: 'other' }] })), undefined);
   assert.equal(nextChange(view({ gossip: [member(1), { ...member(2), cluster: '' }] })), undefined);

@@ -69,8 +69,14 @@ function reasonToRemove(view: MembershipView, id: number): string | undefined {
   const seen = view.gossip.find((member) => member.raftId === id);
   if (seen?.status === 'left') return 'it left';
   const name = view.identityOf(id)?.name;
+  // Who takes the name of a member that still answers must have proved it; one that is silent and whose name lives on
+  // elsewhere, in another cluster too, must not be named to clients any longer.
   const successor = view.gossip.find(
-    (member) => member.name === name && member.raftId !== id && member.status === 'alive' && view.proved.has(member),
+    (member) =>
+      member.name === name &&
+      member.raftId !== id &&
+      member.status === 'alive' &&
+      (view.proved.has(member) || !view.active.has(id)),
   );
   if (successor && !seen) return `it was started anew as ${successor.raftId}`;
   if (seen && seen.status !== 'failed') return undefined;

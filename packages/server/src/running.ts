@@ -75,8 +75,13 @@ export async function run(parts: RunningParts): Promise<Running> {
   node.on('snapshot-installed', (snapshot) => logger.info(snapshot, 'a snapshot was installed'));
   node.on('fatal', parts.onFatal);
   node.on('leader-change', ({ leader, term }) => {
-    const name = leader === undefined ? undefined : (stateMachine.directory.get(leader)?.name ?? String(leader));
-    logger.info({ leader: name, id: leader, term }, name === undefined ? 'there is no leader' : `${name} leads`);
+    // A newcomer hears of its leader before the log tells it who that is.
+    const known = leader === undefined ? undefined : stateMachine.directory.get(leader)?.name;
+    const name = known ?? membership.gossip().find(({ raftId }) => raftId === leader)?.name;
+    logger.info(
+      { leader: name, id: leader, term },
+      leader === undefined ? 'there is no leader' : `${name ?? leader} leads`,
+    );
     if (leader !== undefined) forwarder.leaderIs(leader);
     membership.look();
   });
