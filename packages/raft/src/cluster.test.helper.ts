@@ -176,6 +176,11 @@ export async function until(condition: () => boolean): Promise<void> {
   }
 }
 
+/** Lets everything happen that waits for nothing: a message on the network takes one turn of the event loop. */
+export async function quiet(): Promise<void> {
+  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
 /** Runs until it does not reject, or gives up with what it rejected with last. */
 export async function retry<T>(run: () => Promise<T>): Promise<T> {
   const deadlineMs = performance.now() + patienceMs;

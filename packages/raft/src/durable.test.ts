@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom, utf8 } from '@dcache/base';
-import { codeOf, retry, TestCluster, until } from './cluster.test.helper.js';
+import { codeOf, quiet, retry, TestCluster, until } from './cluster.test.helper.js';
 import { MessageType } from './core/message.js';
 import { DiskStorage } from './disk-storage.js';
 import type { RaftError } from './errors.js';
@@ -56,18 +56,23 @@ test('a vote leaves, and is asked for, only when it is on disk (pitfall 2; Raft 
   for (const id of [2, 3]) disks.get(id)!.holdSyncs = true;
   cluster.network.isolate(1);
   // A poll for votes binds nobody. Who wins it wants a term of its own, and that must be on its disk first.
-  await until(() => [2, 3].some((id) => cluster.node(id).status().role === 'candidate'));
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  const holds = (id: number): boolean => disks.get(id)!.heldSyncs > 0;
+  const stands = (id: number): boolean => cluster.node(id).status().role === 'candidate' && holds(id);
+  await until(() => [2, 3].some(stands));
+  await quiet();
   assert.ok(count(MessageType.preVoteResponse) > 0);
   assert.equal(count(MessageType.vote), 0);
-  const candidate = [2, 3].find((id) => cluster.node(id).status().role === 'candidate')!;
+  const candidate = [2, 3].find(stands)!;
   const voter = 5 - candidate;
   disks.get(candidate)!.holdSyncs = false;
   disks.get(candidate)!.releaseSyncs();
   await until(
-    () => count(MessageType.vote) > 0 && cluster.node(voter).status().term === cluster.node(candidate).status().term,
+    () =>
+      count(MessageType.vote) > 0 &&
+      cluster.node(voter).status().term === cluster.node(candidate).status().term &&
+      holds(voter),
   );
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await quiet();
   assert.equal(count(MessageType.voteResponse), 0);
   disks.get(voter)!.holdSyncs = false;
   disks.get(voter)!.releaseSyncs();
@@ -118,10 +123,15 @@ test('a slow disk holds up no heartbeats: a follower whose disk hangs keeps its 
   const { term } = leader.status();
   const ticks = cluster.node(2).status().commitIndex;
   disks.get(2)!.holdSyncs = true;
-  // Far longer than an election timeout of 0.3 to 0.6 s.
+  let heartbeats = 0;
+  cluster.network.filter = (_, to, what) => {
+    if (to === 2 && 'from' in what && what.type === MessageType.heartbeat) heartbeats++;
+    return true;
+  };
+  // Thirty heartbeats of three ticks are longer than an election timeout of at most sixty ticks.
   for (let i = 0; i < 60; i++) {
     await cluster.write(`key${i}=${i}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await until(() => heartbeats >= i / 2);
   }
   const { role, leader: followed, term: after, commitIndex } = cluster.node(2).status();
   assert.deepEqual([role, followed, after], ['follower', 1, term]);
@@ -158,16 +168,19 @@ test('an append is acknowledged by the driver only when it is on disk (pitfall 3
   const followers = [1, 2, 3].filter((id) => id !== leader.id);
   const { lastIndex } = leader.status();
   const acknowledged = new Set<number>();
+  const answered = new Set<number>();
   cluster.network.filter = (from, _, what) => {
+    if ('from' in what && what.type === MessageType.heartbeatResponse && hasEntry(from)) answered.add(from);
     if (!('from' in what) || what.index <= lastIndex) return true;
     if (what.type === MessageType.appendResponse && !what.reject) acknowledged.add(from);
     return true;
   };
+  const hasEntry = (id: number): boolean => cluster.node(id).status().lastIndex > lastIndex;
   for (const id of followers) disks.get(id)!.holdSyncs = true;
   const written = codeOf(leader.propose(utf8('a=1')));
-  // Both have the entry in memory, and heartbeats go on; neither says that it has it.
-  await until(() => followers.every((id) => cluster.node(id).status().lastIndex > lastIndex));
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  // Both have the entry in memory, and answer heartbeats; neither says that it has it.
+  await until(() => followers.every((id) => answered.has(id) && disks.get(id)!.heldSyncs > 0));
+  await quiet();
   assert.deepEqual([...acknowledged], []);
   assert.equal(cluster.map(leader.id).values.get('a'), undefined);
   for (const id of followers) {

@@ -138,6 +138,11 @@ export class SimulatedDisk {
     this.#failSyncs += count;
   }
 
+  /** Syncs that wait for `releaseSyncs()`. */
+  get heldSyncs(): number {
+    return this.#held.length;
+  }
+
   /** Lets the syncs held by `holdSyncs` finish. */
   releaseSyncs(): void {
     const held = this.#held;
