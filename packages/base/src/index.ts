@@ -1,6 +1,6 @@
 /**
- * What every package of dcache stands on, and nothing more: assertions, bytes, time, randomness, and the shape of a
- * logger. No package of the workspace is imported here.
+ * What every package of dcache stands on, and nothing more: assertions, wrong arguments, bytes, time, randomness, and
+ * the shape of a logger. No package of the workspace is imported here.
  *
  * ```ts
  * import { ByteReader, ByteWriter } from '@dcache/base';
@@ -12,6 +12,7 @@
  *
  * Read next: `bytes.ts`, `clock.ts`, `random.ts`.
  */
+export { ArgumentError, type Known, show } from './argument.js';
 export { AssertionError, assert, unreachable } from './assert.js';
 export {
   ByteReader,

@@ -1,13 +1,4 @@
-/**
- * A key, a value or an option that is not allowed: a mistake of the calling program. The message names it, what was given
- * and what is allowed; nothing has changed.
- */
-export class ArgumentError extends TypeError {
-  readonly code = 'bad-argument';
-}
-
-/** The names of an interface's members, all of them: the compiler checks it. */
-export type Known<T> = Readonly<Record<keyof T, true>>;
+import { ArgumentError, show } from '@dcache/base';
 
 /** Refuses what is no object, and an object with a member that `known` does not list: it would do nothing. */
 export function checkKnown(options: object, known: Readonly<Record<string, true>>, of: string): void {
@@ -38,20 +29,4 @@ export function oneOf<T extends string>(option: string, value: unknown, allowed:
   if (!allowed.includes(value as T))
     throw new ArgumentError(`${option} takes ${allowed.join(', ')}, got ${show(value)}`);
   return value as T;
-}
-
-const shownCharacters = 80;
-
-/** A value as an error message shows it: short, and never an error itself. */
-export function show(value: unknown): string {
-  switch (typeof value) {
-    case 'string':
-      return value.length > shownCharacters ? `'${value.slice(0, shownCharacters)}…'` : `'${value}'`;
-    case 'function':
-      return 'a function';
-    case 'object':
-      return value === null ? 'null' : Array.isArray(value) ? `an array of ${value.length}` : 'an object';
-    default:
-      return String(value);
-  }
 }

@@ -101,7 +101,7 @@ test('options that are none are a TypeError that names them', async () => {
   const { cache } = await local<number>();
   assert.throws(() => cache.set('k', 1, { ttl: 'soon' }), /ttl takes/);
   assert.throws(() => cache.set(7 as never, 1), /a key is a string, got 7/);
-  await assert.rejects(cache.getOrSet('k', 'no filler' as never), /takes a function as its filler, got 'no filler'/);
+  await assert.rejects(cache.getOrSet('k', 'no filler' as never), /takes a function as its filler, got "no filler"/);
   assert.throws(
     () => cache.set('k', (() => 1) as never),
     (error) => error instanceof CacheError && error.code === 'not-cloneable',

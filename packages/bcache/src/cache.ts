@@ -1,4 +1,5 @@
-import { ArgumentError, checkKnown, type Known, oneOf, show } from './argument.js';
+import { ArgumentError, type Known, show } from '@dcache/base';
+import { checkKnown, oneOf } from './argument.js';
 import type { BusMember, BusStats } from './bus.js';
 import type { ReplicatorStats } from './core/effects.js';
 import { Driver } from './driver.js';

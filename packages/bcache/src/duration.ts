@@ -1,4 +1,4 @@
-import { ArgumentError, show } from './argument.js';
+import { ArgumentError, show } from '@dcache/base';
 
 /** Milliseconds, or a number with a unit: `'250ms'`, `'30s'`, `'5m'`, `'2h'`, `'1d'`, `'1w'`. */
 export type Duration = number | string;

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import type { Known } from './argument.js';
+import type { Known } from '@dcache/base';
 import type { BusMember } from './bus.js';
 
 /** A key and its namespace; the cache's own namespace is `''`. */

@@ -15,7 +15,7 @@
  * Read next: `cache.ts` (the surface), `driver.ts` (what turns the parts), `replica.ts` and `core/replicator.ts` (how
  * writes spread and are repaired), `local/store.ts` (where values are merged and evicted), `fill/loader.ts`.
  */
-export { ArgumentError } from './argument.js';
+export { ArgumentError } from '@dcache/base';
 export type { Bus, BusHandlers, BusMember, BusStats } from './bus.js';
 export { Cache, type CacheStats, createCache, Namespace, type NamespaceOptions } from './cache.js';
 export type { Duration } from './duration.js';

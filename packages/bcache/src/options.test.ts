@@ -28,24 +28,24 @@ const wrong: readonly (readonly [option: string, options: object, ...words: (str
   ['tags', { tags: ['a'] }],
   ['signal', { signal: AbortSignal.abort() }],
   ['peers', { peers: ['127.0.0.1:1'] }, 'listen', '192.168.0.1:12345'],
-  ['peers', { listen, peers: 'a:1' }, `'a:1'`],
-  ['peers', { listen, peers: ['a:1', 'a:65536'] }, `'a:65536'`, 'host:port'],
-  ['peers', { listen, peers: ['a:0'] }, `'a:0'`],
-  ['peers', { listen, peers: ['a'] }, `'a'`],
+  ['peers', { listen, peers: 'a:1' }, '"a:1"'],
+  ['peers', { listen, peers: ['a:1', 'a:65536'] }, '"a:65536"', 'host:port'],
+  ['peers', { listen, peers: ['a:0'] }, '"a:0"'],
+  ['peers', { listen, peers: ['a'] }, '"a"'],
   ['peers', { listen: '127.0.0.1:1', peers: [7] }, 7],
   ['peers', { bus, peers: ['a:1'] }, 'bus'],
-  ['listen', { listen: '127.0.0.1' }, `'127.0.0.1'`, 'host:port'],
-  ['listen', { listen: '127.0.0.1:65536' }, `'127.0.0.1:65536'`],
-  ['listen', { listen: '::1:80' }, `'::1:80'`],
+  ['listen', { listen: '127.0.0.1' }, '"127.0.0.1"', 'host:port'],
+  ['listen', { listen: '127.0.0.1:65536' }, '"127.0.0.1:65536"'],
+  ['listen', { listen: '::1:80' }, '"::1:80"'],
   ['listen', { listen: 7000 }, 7000],
   ['listen', { listen: null }, 'null'],
   ['listen', { listen, bus }, 'bus'],
-  ['listenAddr', { listen, listenAddr: '127.0.0.1:1' }, `'127.0.0.1:1'`],
-  ['advertise', { listen, advertise: 'a:b' }, `'a:b'`],
+  ['listenAddr', { listen, listenAddr: '127.0.0.1:1' }, '"127.0.0.1:1"'],
+  ['advertise', { listen, advertise: 'a:b' }, '"a:b"'],
   ['advertise', { advertise: 'a' }, 'listen'],
   ['streamPort', { listen, streamPort: 65_536 }, 65_536, 65_535],
   ['streamPort', { streamPort: 1 }, 'listen'],
-  ['cluster', { cluster: '' }, `''`, 128],
+  ['cluster', { cluster: '' }, '""', 128],
   ['cluster', { cluster: '€'.repeat(100) }, 248],
   ['keyring', { listen, keyring: 'secret' }, 'base64'],
   ['keyring', { listen, keyring: [] }, 'base64'],
@@ -55,29 +55,29 @@ const wrong: readonly (readonly [option: string, options: object, ...words: (str
   ['tls', { listen, tls: { key: 'k', cert: 'c', ca: 'a' } }, 'PEM'],
   ['tls', { listen, tls: true }, 'true'],
   ['bus', { bus: {} }, 'broadcast'],
-  ['peerId', { peerId: 'a/b' }, `'a/b'`, 128],
+  ['peerId', { peerId: 'a/b' }, '"a/b"', 128],
   ['maxKeys', { maxKeys: 1.5 }, 1.5, 16_777_214],
-  ['maxKeys', { maxKeys: '10' }, `'10'`],
+  ['maxKeys', { maxKeys: '10' }, '"10"'],
   ['maxBytes', { maxBytes: 0.5 }, 0.5, '64mb'],
-  ['maxBytes', { maxBytes: '64 megs' }, `'64 megs'`],
+  ['maxBytes', { maxBytes: '64 megs' }, '"64 megs"'],
   ['maxBytes', { maxBytes: Number.POSITIVE_INFINITY }, 'Infinity'],
   ['historyBytes', { historyBytes: -1 }, -1],
   ['maxQueueBytes', { maxQueueBytes: Number.NaN }, 'NaN'],
-  ['eviction', { eviction: 'random' }, `'random'`, 'sieve'],
+  ['eviction', { eviction: 'random' }, '"random"', 'sieve'],
   ['copy', { copy: true }, 'true', 'freeze'],
   ['deletionDelay', { deletionDelay: 999 }, 999, 1000],
-  ['maxClockSkew', { maxClockSkew: '0s' }, `'0s'`],
-  ['ttl', { ttl: 'soon' }, `'soon'`, `'30s'`],
+  ['maxClockSkew', { maxClockSkew: '0s' }, '"0s"'],
+  ['ttl', { ttl: 'soon' }, '"soon"', `'30s'`],
   ['ttl', { ttl: Number.NaN }, 'NaN'],
   ['ttl', { ttl: null }, 'null'],
   ['ttl', { ttl: 0 }, 0],
-  ['grace', { grace: '-1s' }, `'-1s'`],
+  ['grace', { grace: '-1s' }, '"-1s"'],
   ['jitter', { jitter: -1 }, -1],
-  ['timeout', { timeout: '25d' }, `'25d'`, '24 days'],
+  ['timeout', { timeout: '25d' }, '"25d"', '24 days'],
   ['hardTimeout', { hardTimeout: 0 }, 0],
-  ['hardTimeout', { hardTimeout: '30d' }, `'30d'`, 'Infinity'],
+  ['hardTimeout', { hardTimeout: '30d' }, '"30d"', 'Infinity'],
   ['negativeTtl', { negativeTtl: {} }, 'an object'],
-  ['refreshAhead', { refreshAhead: 'yes' }, `'yes'`],
+  ['refreshAhead', { refreshAhead: 'yes' }, '"yes"'],
   ['refreshAhead', { refreshAhead: Number.POSITIVE_INFINITY }, 'Infinity'],
   ['logger', { logger: { warn() {} } }, 'info'],
   ['clock', { clock: Date }, 'monotonicMs'],
@@ -120,35 +120,35 @@ test('wrong arguments and options of each method are refused, and nothing has ch
   assert.throws(() => cache.set('x'.repeat(16_385), 1), refuses(16_384, 16_385));
   assert.throws(set({ tll: '1h' }), refuses('set', 'tll', 'ttl, grace, tags'));
   assert.throws(set({ jitter: 1 }), refuses('set', 'jitter'));
-  assert.throws(set({ ttl: '1 year' }), refuses('ttl', `'1 year'`));
+  assert.throws(set({ ttl: '1 year' }), refuses('ttl', '"1 year"'));
   assert.throws(set({ grace: -1 }), refuses('grace', -1));
-  assert.throws(set({ tags: 'a' }), refuses('tags', `'a'`));
+  assert.throws(set({ tags: 'a' }), refuses('tags', '"a"'));
   assert.throws(set({ tags: [1] }), refuses('tags', 1));
   assert.throws(set({ tags: ['x'.repeat(1025)] }), refuses('tags', 1024));
-  assert.throws(set('soon'), refuses('ttl', `'soon'`));
+  assert.throws(set('soon'), refuses('ttl', '"soon"'));
   for (const options of [null, true, []]) assert.throws(set(options), refuses(options === true ? 'ttl' : 'set'));
 
   await assert.rejects(getOrSet({ tll: 1 }), refuses('getOrSet', 'tll', 'refreshAhead'));
   await assert.rejects(getOrSet({ signal: 1 }), refuses('signal', 1));
   await assert.rejects(getOrSet({ hardTimeout: '30d' }), refuses('hardTimeout'));
-  await assert.rejects(getOrSet('1h'), refuses('getOrSet', `'1h'`));
-  await assert.rejects(cache.getOrSet('k', 'v' as never), refuses('filler', `'v'`));
+  await assert.rejects(getOrSet('1h'), refuses('getOrSet', '"1h"'));
+  await assert.rejects(cache.getOrSet('k', 'v' as never), refuses('filler', '"v"'));
   await assert.rejects(
     cache.getOrSet('none', (_, { setTtl }) => setTtl('soon' as never)),
-    refuses('setTtl', `'soon'`),
+    refuses('setTtl', '"soon"'),
   );
 
-  assert.throws(() => cache.getMany('ab'), refuses('getMany', `'ab'`));
+  assert.throws(() => cache.getMany('ab'), refuses('getMany', '"ab"'));
   assert.throws(() => cache.setMany({ k: 1 } as never), refuses('setMany', 'an object'));
   assert.throws(() => cache.deleteMany(7 as never), refuses('deleteMany', 7));
   assert.throws(() => cache.invalidateTags(7 as never), refuses('tags', 7));
   assert.throws(() => cache.namespace('n', { maxKeys: 1 } as never), refuses('namespace', 'maxKeys', 'mode'));
-  assert.throws(() => cache.namespace('n', { mode: 'local' } as never), refuses('mode', `'local'`, 'invalidate'));
+  assert.throws(() => cache.namespace('n', { mode: 'local' } as never), refuses('mode', '"local"', 'invalidate'));
   assert.throws(() => cache.namespace('n', { ttl: 0 }), refuses('namespace', 'ttl'));
-  assert.throws(() => cache.namespace(''), refuses(`''`));
-  assert.throws(() => cache.wrap('f' as never), refuses('wrap', `'f'`));
+  assert.throws(() => cache.namespace(''), refuses('""'));
+  assert.throws(() => cache.wrap('f' as never), refuses('wrap', '"f"'));
   assert.throws(() => cache.wrap(function load() {}, { tll: 1 } as never), refuses('wrap', 'tll'));
-  assert.throws(() => cache.on('hits' as never, () => {}), refuses(`'hits'`, 'hit'));
+  assert.throws(() => cache.on('hits' as never, () => {}), refuses('"hits"', 'hit'));
   assert.throws(() => cache.on('hit', 7 as never), refuses('function', 7));
   await assert.rejects(cache.close({ timeout: -1 }), refuses('timeout', -1));
   await assert.rejects(cache.close({ timeoutMs: 1 } as never), refuses('close', 'timeoutMs'));

@@ -1,5 +1,15 @@
-import { type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom } from '@dcache/base';
-import { ArgumentError, checkInteger, checkKnown, checkMethods, type Known, oneOf, show } from './argument.js';
+import {
+  ArgumentError,
+  type Clock,
+  type Known,
+  type Logger,
+  type Random,
+  show,
+  silentLogger,
+  systemClock,
+  systemRandom,
+} from '@dcache/base';
+import { checkInteger, checkKnown, checkMethods, oneOf } from './argument.js';
 import type { Bus } from './bus.js';
 import { type Duration, toBytes, toSpanMs } from './duration.js';
 import { defaultNames, type FillDefaults, type FillOptions, noDefaults, resolveDefaults } from './fill/options.js';

@@ -138,7 +138,7 @@ test('a server of the example says in one line why it does not start, and how a 
     for (const wrong of ['set', 'set a', 'set a b c d', 'get', 'fill', 'delete a b', 'members x'])
       assert.match(await server.ask(wrong, /.*/), new RegExp(`^usage: ${wrong.split(' ')[0]}`));
     assert.match(await server.ask('constructor', /.*/), /^commands: /);
-    assert.match(await server.ask('set a b soon', /.*/), /^error: ttl takes .*'soon'/);
+    assert.match(await server.ask('set a b soon', /.*/), /^error: ttl takes .*"soon"/);
     assert.equal(await server.ask('get a', /.*/), '(none)');
   } finally {
     server.child.kill('SIGKILL');

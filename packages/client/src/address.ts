@@ -1,4 +1,4 @@
-import { ArgumentError, show } from './argument.js';
+import { ArgumentError, show } from '@dcache/base';
 
 /** Throws an `ArgumentError` for what is not `host:port`. */
 export function checkAddress(address: unknown): void {

@@ -1,4 +1,4 @@
-import { assert } from '@dcache/base';
+import { ArgumentError, assert, type Known, show } from '@dcache/base';
 import {
   adminService,
   fromGrpcSnapshotChunk,
@@ -15,16 +15,7 @@ import {
   v1TransferLeadershipRequest,
 } from '@dcache/protocol';
 import { checkAddress } from './address.js';
-import {
-  ArgumentError,
-  callOptions,
-  checkBoolean,
-  checkBytes,
-  checkCall,
-  checkText,
-  type Known,
-  show,
-} from './argument.js';
+import { callOptions, checkBoolean, checkBytes, checkCall, checkText } from './argument.js';
 import type { Caller, CallLimit, CallOptions } from './caller.js';
 import { ClientError } from './errors.js';
 import { AttemptError } from './link.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { runInNewContext } from 'node:vm';
-import { ArgumentError, show } from './argument.js';
+import { ArgumentError, show } from '@dcache/base';
 import { Client } from './client.js';
 import { FakeServer } from './testing/fake-server.js';
 

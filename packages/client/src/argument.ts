@@ -1,20 +1,9 @@
 import { types } from 'node:util';
-import { utf8 } from '@dcache/base';
+import { ArgumentError, show, utf8 } from '@dcache/base';
 import { ReadLevel } from '@dcache/protocol';
-
-/**
- * A key, a value or an option that is not allowed: a mistake of the calling program. The message names it, what was given
- * and what is allowed; nothing was sent.
- */
-export class ArgumentError extends TypeError {
-  readonly code = 'bad-argument';
-}
 
 /** A key or a value: text counts as UTF-8. */
 export type Bytes = Uint8Array | string;
-
-/** The names of an interface's members, all of them: the compiler checks it. */
-export type Known<T> = Readonly<Record<keyof T, true>>;
 
 /** What every call takes. */
 export const callOptions = { signal: true, timeoutMs: true } as const;
@@ -98,20 +87,4 @@ export function toBytes(name: string, value: unknown): Uint8Array {
   if (typeof value === 'string') return utf8(value);
   if (types.isUint8Array(value)) return value;
   throw new ArgumentError(`${name} is ${show(value)}; it takes bytes (a Uint8Array) or text`);
-}
-
-const shownCharacters = 80;
-
-/** A value as an error message shows it: short, and never an error itself. */
-export function show(value: unknown): string {
-  switch (typeof value) {
-    case 'string':
-      return JSON.stringify(value.length > shownCharacters ? `${value.slice(0, shownCharacters)}…` : value);
-    case 'function':
-      return 'a function';
-    case 'object':
-      return value === null ? 'null' : Array.isArray(value) ? `an array of ${value.length}` : 'an object';
-    default:
-      return String(value);
-  }
 }

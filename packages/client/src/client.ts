@@ -1,4 +1,4 @@
-import { assert } from '@dcache/base';
+import { ArgumentError, assert, type Known } from '@dcache/base';
 import {
   type Condition,
   ConditionType,
@@ -21,7 +21,6 @@ import {
 } from '@dcache/protocol';
 import { Admin } from './admin.js';
 import {
-  ArgumentError,
   type Bytes,
   callOptions,
   checkArray,
@@ -29,7 +28,6 @@ import {
   checkCall,
   checkInteger,
   checkKnown,
-  type Known,
   readOptions,
   toBytes,
 } from './argument.js';

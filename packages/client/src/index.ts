@@ -14,9 +14,10 @@
  * Read next: `client.ts`, then `caller.ts` (what is sent again, and to whom), `session.ts` (why that is applied once),
  * `topology.ts`, `link.ts` (one gRPC channel), `connect-fault.ts` (why it has no connection), `admin.ts`, and `main.ts` (the command line).
  */
+
+export { ArgumentError } from '@dcache/base';
 export type { EntryView, NodeStatus, ReadLevel, RestoreResult, SavedMoment, ServerInfo } from '@dcache/protocol';
 export type { Admin, RestoreOptions, SaveOptions } from './admin.js';
-export { ArgumentError } from './argument.js';
 export type { CallOptions } from './caller.js';
 export {
   type Bytes,

@@ -1,15 +1,7 @@
+import { ArgumentError, type Known, show } from '@dcache/base';
 import type { ReadLevel } from '@dcache/protocol';
 import { checkAddress } from './address.js';
-import {
-  ArgumentError,
-  checkBoolean,
-  checkInteger,
-  checkKnown,
-  checkLevel,
-  type Known,
-  maxTimeoutMs,
-  show,
-} from './argument.js';
+import { checkBoolean, checkInteger, checkKnown, checkLevel, maxTimeoutMs } from './argument.js';
 import { checkTls, type TlsOptions } from './tls.js';
 
 export interface ClientOptions {

@@ -1,5 +1,6 @@
 import { createSecureContext, type SecureContext } from 'node:tls';
-import { ArgumentError, checkKnown, checkText, type Known, toBytes } from './argument.js';
+import { ArgumentError, type Known } from '@dcache/base';
+import { checkKnown, checkText, toBytes } from './argument.js';
 
 export interface TlsOptions {
   /** PEM of the authorities whose servers are trusted. Default the system's. */

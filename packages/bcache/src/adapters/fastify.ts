@@ -1,4 +1,4 @@
-import { ArgumentError } from '../argument.js';
+import { ArgumentError } from '@dcache/base';
 import { type Cache, createCache } from '../cache.js';
 import type { CacheOptions } from '../options.js';
 

@@ -1,4 +1,5 @@
-import { ArgumentError, checkKnown, type Known, show } from '../argument.js';
+import { ArgumentError, type Known, show } from '@dcache/base';
+import { checkKnown } from '../argument.js';
 import { type Duration, toSpanMs, toTimerMs, toTtlMs } from '../duration.js';
 
 /** How a value is kept. */

@@ -1,4 +1,4 @@
-import { ArgumentError } from '../argument.js';
+import { ArgumentError } from '@dcache/base';
 import { type Change, ChangeKind, compareVersion, noBytes, noTags, rankOf, type Version } from '../core/change.js';
 import type { Grave, Holdings } from '../core/holdings.js';
 import { Entries } from './entries.js';

@@ -1,6 +1,7 @@
 import { createSecureContext } from 'node:tls';
+import { ArgumentError, type Known, show } from '@dcache/base';
 import { Keyring } from '@dcache/serf';
-import { ArgumentError, checkInteger, checkKnown, type Known, show } from '../argument.js';
+import { checkInteger, checkKnown } from '../argument.js';
 import { readHostPort } from './endpoint.js';
 import type { TlsMaterial } from './listener.js';
 
