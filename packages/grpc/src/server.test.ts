@@ -4,9 +4,9 @@ import { type ClientHttp2Session, connect as connectHttp2, type IncomingHttpHead
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterEach, test } from 'node:test';
 import { SeededRandom } from '@dcache/base';
+import { HandClock, turn, until } from '@dcache/testing';
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import type { StreamCall, UnaryCall } from './call.js';
-import { HandClock } from './clock.test.helper.js';
 import { frame, hello, literal, postHeaders, u32 } from './connection.test.helper.js';
 import { FrameType, Setting } from './core/frame.js';
 import { GrpcServer, type GrpcServerOptions } from './server.js';
@@ -65,7 +65,7 @@ async function start(options: GrpcServerOptions = {}) {
         const gathering = async (): Promise<Buffer> => {
           const parts: Buffer[] = [];
           for await (const part of call) parts.push(part as Buffer);
-          await new Promise((resolve) => setImmediate(resolve));
+          await turn(1);
           return Buffer.concat(parts);
         };
         gathering().then((all) => answer(null, all));
@@ -119,7 +119,7 @@ async function isStuck(from: Socket, to: Socket): Promise<boolean> {
   for (let still = 0, read = -1; from.writableLength > 0; still = to.bytesRead === read ? still + 1 : 0) {
     if (still > 500) return true;
     read = to.bytesRead;
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn(1);
   }
   return false;
 }
@@ -135,14 +135,6 @@ function room(call: StreamCall): Promise<void> {
     call.on('drain', done);
     call.on('cancelled', done);
   });
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 30_000;
-  while (!condition()) {
-    assert.ok(Date.now() < deadline, `within 30 s it did not come to: ${condition}`);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
 }
 
 function client(port: number, options: Record<string, number> = {}): Client {
@@ -445,7 +437,7 @@ test('calls that their client gave up count until their handler is done, so that
       frame(FrameType.data, 1, 1_001, message(Buffer.alloc(0))),
     ]),
   );
-  await until(() => held.length > 0);
+  await until('the call is there', () => held.length > 0);
 });
 
 test('a client that takes no answers gets no more of them, and others do not notice', async () => {
@@ -467,7 +459,7 @@ test('a client that takes no answers gets no more of them, and others do not not
   socket.write(
     Buffer.concat([hello([Setting.initialWindowSize, 2 ** 30]), frame(FrameType.windowUpdate, 0, 0, u32(2 ** 30))]),
   );
-  await until(() => sockets.size === 1);
+  await until('it is connected', () => sockets.size === 1);
   socket.pause();
   const body = message(Buffer.alloc(1_000_000));
   const before = process.memoryUsage().arrayBuffers;
@@ -505,18 +497,21 @@ test('answers that all come at once wait up to a bound; the calls beyond it are 
     socket.write(
       Buffer.concat([frame(FrameType.headers, 4, id, hold), frame(FrameType.data, 1, id, message(Buffer.alloc(0)))]),
     );
-  await until(() => held.length === 80);
+  await until('all eighty calls are there', () => held.length === 80);
   const large = Buffer.alloc(1_000_000);
   for (const { answer } of held) {
     answer(null, large);
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn(1);
   }
   // What comes before the answer to this is all there is.
   socket.write(frame(FrameType.ping, 0, 0, Buffer.from('all-read')));
   const parts: Buffer[] = [];
   socket.on('data', (part: Buffer) => parts.push(part));
   socket.resume();
-  await until(() => parts.length > 0 && Buffer.concat(parts.slice(-2)).includes('all-read'));
+  await until(
+    'the answer to the ping comes',
+    () => parts.length > 0 && Buffer.concat(parts.slice(-2)).includes('all-read'),
+  );
   const all = Buffer.concat(parts);
   assert.ok(all.length > 20_000_000 && all.length < 45_000_000, `${all.length} bytes were kept for who does not read`);
   assert.ok(all.includes('does not take the answers'));
@@ -526,13 +521,13 @@ test('close lets what is under way end, refuses what is new, and ends the connec
   const { port, held, server } = await start();
   const session = http2(port);
   const answered = raw(session, { ':path': '/test.Echo/Hold' }, message(Buffer.from('x')));
-  await until(() => held.length > 0);
+  await until('the call is there', () => held.length > 0);
   server.close(60_000);
   await once(session, 'goaway');
   held[0]!.answer(null, Buffer.from('done'));
   assert.equal((await answered).body.subarray(5).toString(), 'done');
   await once(session, 'close');
-  await until(() => server.connections === 0);
+  await until('the server let it go', () => server.connections === 0);
 });
 
 test('who is refused never reaches the handler', async () => {
@@ -546,7 +541,7 @@ test('who is refused never reaches the handler', async () => {
   const metadata = new Metadata();
   metadata.set('token', 'yes');
   const answer = unary(one, '/test.Echo/Hold', Buffer.alloc(0), metadata);
-  await until(() => held.length > 0);
+  await until('the call is there', () => held.length > 0);
   held[0]!.answer(null, Buffer.from('in'));
   assert.equal(String(await answer), 'in');
 });
@@ -583,9 +578,9 @@ test('a call whose time is over is answered DEADLINE_EXCEEDED, and counts until 
   const { port, held } = await start({ clock, maxCalls: 1 });
   const session = http2(port);
   const answered = raw(session, { ':path': '/test.Echo/Hold', 'grpc-timeout': '500m' }, message(Buffer.from('x')));
-  await until(() => held.length === 1);
+  await until('the call is there', () => held.length === 1);
   const { call, answer } = held[0]!;
-  assert.equal(call.deadlineMs, clock.nowMs + 500);
+  assert.equal(call.deadlineMs, clock.monotonicMs() + 500);
   clock.pass(499);
   assert.equal(call.cancelled, false);
   clock.pass(1);
@@ -604,7 +599,7 @@ test('a handler that gives up at the same moment as the server is heard', async 
   const { port, held } = await start({ clock });
   const session = http2(port);
   const answered = raw(session, { ':path': '/test.Echo/Hold', 'grpc-timeout': '500m' }, message(Buffer.from('x')));
-  await until(() => held.length === 1);
+  await until('the call is there', () => held.length === 1);
   // Its timer is the later of the two, and its answer comes a promise after it.
   clock.after(500, () => void Promise.resolve().then(() => held[0]!.answer({ code: 4, details: 'no leader' })));
   clock.pass(500);
@@ -616,28 +611,28 @@ test('a call that is answered in its time, or has none, is left alone, and leave
   const clock = new HandClock();
   const { port, held, server } = await start({ clock });
   const session = http2(port);
-  const idle = clock.pending;
+  const idle = clock.pendingTimers;
   for (const timeout of ['1S', '2S']) {
     const quick = await raw(session, { ':path': echo.path, 'grpc-timeout': timeout }, message(Buffer.from('x')));
     assert.equal(quick.trailers['grpc-status'], '0');
   }
   clock.pass(1_000);
-  assert.equal(clock.pending, idle, 'nothing is left that a timer would wait for');
+  assert.equal(clock.pendingTimers, idle, 'nothing is left that a timer would wait for');
   const endless = raw(session, { ':path': '/test.Echo/Hold' }, message(Buffer.from('x')));
-  await until(() => held.length === 1);
+  await until('the call is there', () => held.length === 1);
   assert.equal(held[0]!.call.deadlineMs, Number.POSITIVE_INFINITY);
   clock.pass(5_000);
   assert.equal(held[0]!.call.cancelled, false);
   held[0]!.answer(null, Buffer.from('done'));
   assert.equal((await endless).body.subarray(5).toString(), 'done');
   const gone = raw(session, { ':path': '/test.Echo/Hold', 'grpc-timeout': '1H' }, message(Buffer.from('x')));
-  await until(() => held.length === 2);
-  const timers = clock.pending;
+  await until('the second call is there', () => held.length === 2);
+  const timers = clock.pendingTimers;
   session.destroy();
   // A client that is gone hears nothing, however it ends.
   await gone.catch(() => undefined);
-  await until(() => server.connections === 0);
-  assert.equal(clock.pending, timers - 1);
+  await until('the server let it go', () => server.connections === 0);
+  assert.equal(clock.pendingTimers, timers - 1);
 });
 
 test('a call whose message has not come in its time, and one that streams, end with their time', async () => {
@@ -662,7 +657,7 @@ test('a call whose message has not come in its time, and one that streams, end w
   };
   const part = message(Buffer.alloc(10)).subarray(0, 12);
   const statuses = [begin(echo.path, part), begin(gather.path, part), begin(both.path, message(Buffer.from('x')))];
-  await until(() => streams.length === 2);
+  await until('both streams are there', () => streams.length === 2);
   await new Promise((resolve) => session.ping(resolve));
   clock.pass(2_000);
   const undone = '4 nothing was done';
@@ -682,7 +677,7 @@ test('a time that is over already starts nothing, and one that is none is an err
       },
       () => undefined,
     );
-    await until(() => answered !== undefined || held.length > 0);
+    await until('it is held or answered', () => answered !== undefined || held.length > 0);
     return answered ?? assert.fail(`with ${timeout} the handler began`);
   };
   const over = await status('0m');

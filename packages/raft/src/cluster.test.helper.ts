@@ -1,4 +1,5 @@
 import { fromUtf8, SeededRandom, utf8 } from '@dcache/base';
+import { turn, until as waitFor } from '@dcache/testing';
 import type { ConfChangeV2 } from './core/conf-change.js';
 import type { ConfState, NodeId, SnapshotMetadata } from './core/message.js';
 import { MemoryNetwork } from './memory-network.js';
@@ -169,16 +170,12 @@ const patienceMs = 30_000;
 
 /** Resolves when `condition` holds; looks after each turn of the event loop. Rejects when it never does. */
 export async function until(condition: () => boolean): Promise<void> {
-  const deadlineMs = performance.now() + patienceMs;
-  while (!condition()) {
-    if (performance.now() > deadlineMs) throw new Error(`not within ${patienceMs} ms: ${String(condition)}`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
+  await waitFor(String(condition), condition);
 }
 
 /** Lets everything happen that waits for nothing: a message on the network takes one turn of the event loop. */
 export async function quiet(): Promise<void> {
-  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+  await turn(50);
 }
 
 /** Runs until it does not reject, or gives up with what it rejected with last. */

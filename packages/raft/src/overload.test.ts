@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom, utf8 } from '@dcache/base';
+import { HandClock } from '@dcache/testing';
 import { Applier } from './applier.js';
-import { ManualClock } from './clock.test.helper.js';
 import { codeOf, TestCluster, TextMap, until } from './cluster.test.helper.js';
 import { type Entry, EntryType, MessageType, makeMessage } from './core/message.js';
 
@@ -52,7 +52,7 @@ function entries(from: number, to: number): Entry[] {
 }
 
 test('a long queue is applied in slices of a few milliseconds, in order (pitfall 21)', () => {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const map = new TextMap();
   const apply = map.apply.bind(map);
   map.apply = (entry) => {

@@ -3,7 +3,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { test } from 'node:test';
 import { utf8 } from '@dcache/base';
-import { ManualClock } from './clock.test.helper.js';
+import { HandClock, turn } from '@dcache/testing';
 import { codeOf, until } from './cluster.test.helper.js';
 import { encodeMessages } from './codec.js';
 import { EntryType, type Message, MessageType, makeMessage } from './core/message.js';
@@ -177,23 +177,23 @@ test('a peer that sends what is no frame is disconnected, with the reason', asyn
 });
 
 test('a half-open connection is noticed: pings go out, and without any answer it ends (pitfall 36)', async () => {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const [near] = pipe();
   const heard = new Heard();
   new PeerConnection(near, heard, { clock, pingIntervalMs: 1000, silenceTimeoutMs: 3500 });
-  clock.advance(3000);
+  clock.pass(3000);
   assert.equal(heard.closed.length, 0);
-  clock.advance(1000);
+  clock.pass(1000);
   await until(() => heard.closed.length === 1);
   assert.match(String(heard.closed[0]), /said nothing for 4000 ms/);
 });
 
 test('a connection whose peer answers pings lives on without any other traffic', async () => {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const { a, b, heardA, heardB } = connected({ clock, pingIntervalMs: 1000, silenceTimeoutMs: 3500 });
   for (let second = 0; second < 20; second++) {
-    clock.advance(1000);
-    for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
+    clock.pass(1000);
+    await turn(5);
   }
   assert.deepEqual([heardA.closed.length, heardB.closed.length], [0, 0]);
   a.destroy();
@@ -201,10 +201,10 @@ test('a connection whose peer answers pings lives on without any other traffic',
 });
 
 test('a process that was stopped reads what came meanwhile before it judges its peer silent', async () => {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const { a, b, heardA } = connected({ clock, pingIntervalMs: 1000, silenceTimeoutMs: 3500 });
   clock.pause(60_000);
-  for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
+  await turn(5);
   assert.equal(heardA.closed.length, 0);
   a.destroy();
   b.destroy();

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom, utf8 } from '@dcache/base';
+import { turn } from '@dcache/testing';
 import { retry, TestCluster, type TextNode, until } from './cluster.test.helper.js';
 import { DiskStorage } from './disk-storage.js';
 import { SimulatedDisk } from './simulated-disk.js';
@@ -91,7 +92,7 @@ test('the sender keeps no more than a window, and waits for a slow receiver', as
   };
   await cluster.start(2);
   cluster.map(2).onRestoreChunk = async () => {
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn(1);
     taken++;
   };
   await leader.changeMembership({ type: 'add-learner', id: 2 });

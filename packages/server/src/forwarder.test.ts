@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BytesError, SeededRandom, utf8 } from '@dcache/base';
 import { type Command, CommandType, DcacheError, type Reply, ReplyType } from '@dcache/protocol';
+import { HandClock, turn } from '@dcache/testing';
 import fc from 'fast-check';
 import {
   decodeForwardRequest,
@@ -13,7 +14,6 @@ import {
 } from './forward-codec.js';
 import { answerForwarded, Forwarder, ForwardFrame } from './forwarder.js';
 import type { Settled } from './group-commit.js';
-import { HandClock, turn } from './hand-clock.test.helper.js';
 import { NotAppendedError } from './replicated-log.js';
 
 const set = (key: string, valueBytes = 1): Command => ({

@@ -11,9 +11,9 @@ import {
   ReplyType,
   type SetCommand,
 } from '@dcache/protocol';
+import { HandClock, turn } from '@dcache/testing';
 import fc from 'fast-check';
 import { GroupCommit } from './group-commit.js';
-import { HandClock, turn } from './hand-clock.test.helper.js';
 import { LogTime } from './log-time.js';
 
 const set = (key: string, valueBytes = 1): SetCommand => ({
@@ -99,7 +99,7 @@ test('all commands of one turn become one entry in order, and each gets its own 
 test('an entry is stamped once, and never lower than the one before', async () => {
   const { log, clock, commit } = make();
   await commit.append(set('a'));
-  clock.wall -= 3_600_000;
+  clock.wallAheadMs -= 3_600_000;
   await commit.append(set('b'));
   clock.pass(10);
   await commit.appendTime();

@@ -11,10 +11,10 @@ import {
   ReplyType,
 } from '@dcache/protocol';
 import type { ConfState, RaftStatus } from '@dcache/raft';
+import { HandClock, turn } from '@dcache/testing';
 import { decodeForwardRequest, encodeForwardResponse } from './forward-codec.js';
 import { answerForwarded, Forwarder } from './forwarder.js';
 import { GroupCommit, type Settled } from './group-commit.js';
-import { HandClock, turn } from './hand-clock.test.helper.js';
 import { LogTime } from './log-time.js';
 import { NotAppendedError, type ReplicatedLog } from './replicated-log.js';
 import { Router, type RouterParts } from './router.js';
@@ -438,7 +438,7 @@ test('a read under a lease that ended meanwhile is not used, but made again with
 
 test('a local read takes no barrier, and hides what has expired by this node’s own clock', async () => {
   const { log, clock, time, router } = make();
-  const stampMs = clock.wall;
+  const stampMs = clock.wallMs();
   time.observe(stampMs);
   log.machine.apply({ data: encodeLogEntry({ stampMs, commands: [set('a', '1', 1_000), set('b', '2')] }).slice() });
   const local = { level: ReadLevel.local };

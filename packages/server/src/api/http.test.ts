@@ -5,7 +5,7 @@ import { afterEach, test } from 'node:test';
 import { SeededRandom, silentLogger } from '@dcache/base';
 import { http1, Mux } from '@dcache/mux';
 import { DcacheError, defaultLimits, type Limits } from '@dcache/protocol';
-import { until } from '../until.test.helper.js';
+import { turn, until } from '@dcache/testing';
 import { FakeCache } from './fake-cache.test.helper.js';
 import { HttpApi, type HttpApiOptions } from './http.js';
 import { hostCheck } from './origin.js';
@@ -76,12 +76,12 @@ class Client {
     return [...this.text.matchAll(/HTTP\/1\.1 (\d\d\d)/g)].map((match) => Number(match[1]));
   }
 
-  answers(count: number): Promise<void> {
-    return until(`${count} answers, have: ${this.text.slice(0, 300)}`, () => this.statuses.length >= count);
+  async answers(count: number): Promise<void> {
+    await until(`${count} answers, have: ${this.text.slice(0, 300)}`, () => this.statuses.length >= count);
   }
 
-  closed(): Promise<void> {
-    return until('the connection ends', () => this.isClosed);
+  async closed(): Promise<void> {
+    await until('the connection ends', () => this.isClosed);
   }
 }
 
@@ -173,7 +173,7 @@ test('a body may come in chunks, cut anywhere', async () => {
     const client = new Client(port);
     for (let at = 0; at < whole.length; at += size) {
       client.send(whole.slice(at, at + size));
-      await new Promise((resolve) => setImmediate(resolve));
+      await turn(1);
     }
     await client.answers(1);
     assert.deepEqual(client.statuses, [200]);
