@@ -93,7 +93,7 @@ export {
   v1SetManyResponse,
   v1SetResponse,
 } from './grpc-cache.js';
-export type { GrpcMethod, GrpcMethods } from './grpc-method.js';
+export { type GrpcMethod, type GrpcMethods, keepByteOrderMarks } from './grpc-method.js';
 export { grpcFileDescriptors } from './grpc-reflection.js';
 export {
   type EntryView,
