@@ -116,6 +116,36 @@ test('an address is tried at growing intervals until it is reached, and told onc
   assert.equal(world.tries.length, length, 'nobody is asked any more');
 });
 
+test('the waits can be others; each fault that is not the one before is told, and so is that the address is reached', async () => {
+  const world = new World();
+  const reached: string[] = [];
+  let fault: string | undefined = 'refused';
+  const join = async (): Promise<void> => {
+    world.tries.push(`at ${world.clock.nowMs}`);
+    if (fault !== undefined) throw new Error(fault);
+  };
+  const more = { join, firstWaitMs: 200, lastWaitMs: 400, onReached: (address: string) => void reached.push(address) };
+  void world.start('a', ['b'], more);
+  await world.pass(10_000);
+  assert.ok(world.tries.length >= 25, `${world.tries.length} tries in 10 s`);
+  fault = 'another';
+  await world.pass(1_000);
+  fault = 'refused';
+  await world.pass(1_000);
+  assert.deepEqual(world.faults, ['a b: refused', 'a b: another', 'a b: refused']);
+  assert.deepEqual(reached, []);
+  fault = undefined;
+  await world.pass(1_000);
+  assert.deepEqual(reached, ['b']);
+});
+
+test('who stops the search when told of a fault is not asked to wait for another try', async () => {
+  const world = new World();
+  void world.start('a', ['b'], { onFault: () => world.seekers.get('a')!.stop() });
+  await world.pass(60_000);
+  assert.deepEqual(world.tries, ['a b']);
+});
+
 test('an address whose member has gone is tried again, for it may be back without knowing anybody', async () => {
   const world = new World();
   void world.start('a', []);

@@ -1,14 +1,23 @@
 import type { Clock, Random } from '@dcache/base';
+import { untilAborted } from './until-aborted.js';
 
 /** What `Serf.seek` may be told. */
 export interface SeekOptions {
   /** Look for an address again when the member there has left or failed. Default true. */
   readonly again?: boolean;
-  /** Called when an address is not reached, once until it is. Default: nobody hears of it. */
+  /** How long one try may take. Default 2000 ms. */
+  readonly tryMs?: number;
+  /** Before an address is tried again; each wait is shortened by up to half, by chance. Default 1000 ms. */
+  readonly firstWaitMs?: number;
+  /** The wait doubles up to this. Default 15 000 ms. */
+  readonly lastWaitMs?: number;
+  /** Called when an address is not reached, once for each fault that is not the one before. Default: nobody hears of it. */
   readonly onFault?: (address: string, fault: string) => void;
+  /** Called when an address is reached. Default: nobody hears of it. */
+  readonly onReached?: (address: string) => void;
 }
 
-export interface SeekerOptions {
+export interface SeekerOptions extends SeekOptions {
   /** Addresses of other nodes as they were given, `host:port` or `host`. */
   readonly addresses: readonly string[];
   /** The endpoints `ip:port` behind an address, at least one; rejects where there is none. */
@@ -17,8 +26,6 @@ export interface SeekerOptions {
   readonly join: (endpoint: string, signal: AbortSignal) => Promise<unknown>;
   /** Whether a living member is there; this one counts. */
   readonly isMember: (endpoint: string) => boolean;
-  readonly again: boolean;
-  readonly onFault: (address: string, fault: string) => void;
   /** It was stopped, and needs to hear of nobody. */
   readonly onStop: () => void;
   readonly clock: Clock;
@@ -32,15 +39,12 @@ interface Place {
   waitMs: number;
   /** Endpoints where a member was that has gone: an answer of one that is just leaving does not count. */
   readonly lost: Set<string>;
-  isTold: boolean;
+  /** What was told of it last, since it was reached. */
+  told: string;
   cancel: () => void;
 }
 
-/** How long one try may take. */
-const tryMs = 2_000;
-/** Before an address is tried again; it doubles up to the second. Each wait is shortened by up to half, by chance. */
-const firstWaitMs = 1_000;
-const lastWaitMs = 15_000;
+const defaults = { again: true, tryMs: 2_000, firstWaitMs: 1_000, lastWaitMs: 15_000 } as const;
 
 /**
  * Looks for the members at given addresses, each until it has answered or is known as a living member, and again when
@@ -51,20 +55,20 @@ const lastWaitMs = 15_000;
  * whoever stopped asking then would leave two pools that never hear of each other.
  */
 export class Seeker {
-  readonly #options: SeekerOptions;
+  readonly #options: SeekerOptions & Required<SeekOptions>;
   readonly #places: readonly Place[];
   #isStopped = false;
   #onJoined: () => void = () => {};
 
   constructor(options: SeekerOptions) {
-    this.#options = options;
+    this.#options = { ...defaults, onFault: () => {}, onReached: () => {}, ...options };
     this.#places = [...new Set(options.addresses)].map((address) => ({
       address,
       endpoints: [],
       state: 'waiting',
-      waitMs: firstWaitMs,
+      waitMs: this.#options.firstWaitMs,
       lost: new Set(),
-      isTold: false,
+      told: '',
       cancel: () => {},
     }));
   }
@@ -98,8 +102,9 @@ export class Seeker {
   /** Undefined when the address is reached, otherwise why not. */
   async #try(place: Place): Promise<string | undefined> {
     place.state = 'trying';
+    const { clock, tryMs, firstWaitMs, isMember, onFault, onReached } = this.#options;
     const abort = new AbortController();
-    const cancelTimeout = this.#options.clock.after(tryMs, () =>
+    const cancelTimeout = clock.after(tryMs, () =>
       abort.abort(new Error(`${place.address} did not answer within ${tryMs} ms`)),
     );
     place.cancel = () => {
@@ -111,24 +116,25 @@ export class Seeker {
     if (this.#isStopped) return fault;
     if (fault === undefined) {
       place.state = 'reached';
-      place.isTold = false;
-      const { isMember } = this.#options;
+      place.told = '';
       if (place.endpoints.some((endpoint) => place.lost.has(endpoint) && !isMember(endpoint))) this.#wait(place);
       else {
         place.lost.clear();
         place.waitMs = firstWaitMs;
       }
+      onReached(place.address);
       return undefined;
     }
-    if (!place.isTold) this.#options.onFault(place.address, fault);
-    place.isTold = true;
+    // Before it is told: a listener may stop the search.
     this.#wait(place);
+    if (place.told !== fault) onFault(place.address, fault);
+    place.told = fault;
     return fault;
   }
 
   #wait(place: Place): void {
     if (this.#isStopped) return;
-    const { clock, random } = this.#options;
+    const { clock, random, lastWaitMs } = this.#options;
     place.state = 'waiting';
     place.cancel = clock.after(place.waitMs * (0.5 + random.next() / 2), () => void this.#try(place));
     place.waitMs = Math.min(lastWaitMs, place.waitMs * 2);
@@ -167,15 +173,5 @@ function isReached(endpoints: readonly string[], faults: readonly (string | unde
   return [true, false].some((family) => {
     const own = endpoints.flatMap((endpoint, i) => (isV6(endpoint) === family ? [faults[i]] : []));
     return own.length > 0 && own.every((fault) => fault === undefined);
-  });
-}
-
-/** The promise's outcome, or a rejection when the signal aborts before. */
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason as Error);
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
   });
 }

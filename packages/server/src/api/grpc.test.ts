@@ -100,6 +100,25 @@ test('a value is set, read and listed over a connection that the mux handed on',
   assert.equal(mux.stats().accepted['grpc'], 1);
 });
 
+test('a key in text is its bytes, with a byte order mark at its beginning too, and none where it is no UTF-8', async () => {
+  const { client, cache } = await start();
+  const keys = ['6b', 'efbbbf6b', 'efbbbf', 'efbfbd'];
+  for (const key of keys) {
+    const length = (key.length / 2).toString(16).padStart(2, '0');
+    await callBytes(client, cacheService.set, `0a${length}${key}120176`);
+  }
+  assert.deepEqual(
+    cache.commands.map((command) => Buffer.from((command as { key: Uint8Array }).key).toString('hex')),
+    keys,
+  );
+  // CESU-8, a surrogate half in three bytes, is none.
+  for (const key of ['01ff', '03eda080']) {
+    const error = await failure(callBytes(client, cacheService.set, `0a${key}120176`));
+    assert.equal(error.code, 13);
+  }
+  assert.equal(cache.commands.length, keys.length);
+});
+
 test('each error has its status and its name in the trailing metadata', async () => {
   const { cache, client } = await start();
   for (const [code, row] of Object.entries(errorTable)) {

@@ -1,7 +1,14 @@
 import type { Socket } from 'node:net';
 import type { Clock, Logger } from '@dcache/base';
 import { GrpcServer } from '@dcache/grpc';
-import { adminService, type CommandHandler, cacheService, cacheServiceV1, type Limits } from '@dcache/protocol';
+import {
+  adminService,
+  type CommandHandler,
+  cacheService,
+  cacheServiceV1,
+  keepByteOrderMarks,
+  type Limits,
+} from '@dcache/protocol';
 import type { RequestMetrics } from '../metrics-requests.js';
 import { type Authorize, checkTokens } from './access.js';
 import { type AdminHandler, adminCalls } from './grpc-admin.js';
@@ -36,6 +43,7 @@ export class GrpcApi {
 
   constructor(options: GrpcApiOptions) {
     const { handler, admin, limits, logger, clock, nowMs, authorize, metrics } = options;
+    keepByteOrderMarks();
     this.#server = new GrpcServer({
       // Room for the key and the framing around the largest value, so that our own error answers what is just above.
       maxMessageBytes: limits.maxValueBytes + limits.maxKeyBytes + 65_536,

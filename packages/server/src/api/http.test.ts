@@ -49,6 +49,7 @@ test('every error is a line of text with its code in dcache-error, on a key, on 
     [line('PATCH', '/k'), 405, 'method-not-allowed', /use GET, HEAD, POST, PUT, DELETE\n$/],
     [line('DELETE', '/-/live'), 405, 'method-not-allowed', /use GET, HEAD\n$/],
     [line('GET', '/k?x=1'), 400, 'bad-argument', /takes no parameter "x"; it takes consistency /],
+    [line('GET', '/-/live?verbose=1'), 400, 'bad-argument', /^\/-\/live takes no parameter "verbose"/],
     [line('PUT', '/k?tll=5s', 'Content-Length: 0\r\n'), 400, 'bad-argument', /takes no parameter "tll"; it takes ttl /],
     [line('GET', '/k', 'Origin: http://evil.example\r\n'), 403, 'forbidden', /may not use this server/],
     [line('GET', '/-/live', 'Origin: http://evil.example\r\n'), 403, 'forbidden', /may not use this server/],
