@@ -7,8 +7,9 @@ import { turn } from '@dcache/testing';
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import type { StreamCall, UnaryCall } from './call.js';
 import { u32 } from './connection.test.helper.js';
+import type { Method } from './method.js';
 import { GrpcServer, type GrpcServerOptions } from './server.js';
-import type { Answer, Method } from './service.js';
+import type { Answer } from './service.js';
 
 /** What the test that runs leaves behind, the last of it first. */
 export const cleanups: (() => void)[] = [];
