@@ -121,7 +121,7 @@ test('the waits can be others; each fault that is not the one before is told, an
   const reached: string[] = [];
   let fault: string | undefined = 'refused';
   const join = async (): Promise<void> => {
-    world.tries.push(`at ${world.clock.nowMs}`);
+    world.tries.push(`at ${world.clock.monotonicMs()}`);
     if (fault !== undefined) throw new Error(fault);
   };
   const more = { join, firstWaitMs: 200, lastWaitMs: 400, onReached: (address: string) => void reached.push(address) };
