@@ -102,17 +102,21 @@ export class TestCluster implements AsyncDisposable {
   /** Founds a cluster of 1 and adds the others as voters; all know of all when it resolves. */
   async found(size: number): Promise<TextNode> {
     const founder = await this.start(1, { bootstrap: { context: utf8('n1') } });
-    await until(() => founder.status().role === 'leader');
+    await waitFor('the founder leads', () => founder.status().role === 'leader');
     for (let id = 2; id <= size; id++) await this.addVoter(founder, id);
     // Until a node has applied the last promotion, it counts its quorum without it.
-    await until(() => [...this.nodes.values()].every((node) => node.status().confState.voters.length === size));
+    await waitFor('all know all voters', () =>
+      [...this.nodes.values()].every((node) => node.status().confState.voters.length === size),
+    );
     return founder;
   }
 
   async addVoter(leader: TextNode, id: NodeId): Promise<TextNode> {
     const node = await this.start(id);
     await leader.changeMembership({ type: 'add-learner', id, context: utf8(`n${id}`) });
-    await until(() => leader.status().progress.some((peer) => peer.id === id && peer.state === 'replicate'));
+    await waitFor(`node ${id} is up to date`, () =>
+      leader.status().progress.some((peer) => peer.id === id && peer.state === 'replicate'),
+    );
     await retry(() => leader.changeMembership({ type: 'promote', id }));
     return node;
   }
@@ -127,13 +131,10 @@ export class TestCluster implements AsyncDisposable {
 
   /** The leader of the highest term, once one of the nodes on the network says it is one. */
   async leader(among: readonly NodeId[] = [...this.nodes.keys()]): Promise<TextNode> {
-    let found: TextNode | undefined;
-    await until(() => {
+    return waitFor(`one of ${among} leads`, () => {
       const leaders = among.map((id) => this.node(id)).filter((node) => node.status().role === 'leader');
-      found = leaders.sort((a, b) => b.status().term - a.status().term)[0];
-      return found !== undefined;
+      return leaders.sort((a, b) => b.status().term - a.status().term)[0];
     });
-    return found!;
   }
 
   /**

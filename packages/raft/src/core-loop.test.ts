@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { utf8 } from '@dcache/base';
-import { TestCluster, until } from './cluster.test.helper.js';
+import { until } from '@dcache/testing';
+import { TestCluster } from './cluster.test.helper.js';
 import { EntryType, type Message, MessageType, makeMessage } from './core/message.js';
 import { CoreLoop, type CoreLoopHandler } from './core-loop.js';
 import { resolveOptions } from './options.js';
@@ -25,7 +26,7 @@ test('what is proposed in one turn reaches each follower in one message, and is 
   const leader = await cluster.found(3);
   const messages = listen(cluster);
   await Promise.all(Array.from({ length: 50 }, (_, i) => leader.propose(utf8(`key${i}=${i}`))));
-  await until(() => [2, 3].every((id) => cluster.map(id).values.size === 50));
+  await until('both followers have all fifty', () => [2, 3].every((id) => cluster.map(id).values.size === 50));
   for (const id of [2, 3]) {
     const appends = messages.filter(({ type, to, entries }) => type === MessageType.append && to === id && entries[0]);
     assert.deepEqual(
@@ -42,7 +43,7 @@ test('writes one after the other take one message and one answer each, the commi
   const leader = await cluster.found(3);
   const messages = listen(cluster);
   for (let i = 0; i < 20; i++) await leader.propose(utf8(`key${i}=${i}`));
-  await until(() => [2, 3].every((id) => cluster.map(id).values.size === 20));
+  await until('both followers have all twenty', () => [2, 3].every((id) => cluster.map(id).values.size === 20));
   for (const id of [2, 3]) {
     const appends = messages.filter(({ type, to }) => type === MessageType.append && to === id).length;
     const answers = messages.filter(({ type, from }) => type === MessageType.appendResponse && from === id).length;
@@ -58,7 +59,7 @@ test('a change of members that is committed is told at once, though its leader e
   await leader.changeMembership({ type: 'remove', id: 1 });
   await cluster.stop(1);
   // Of two voters one is left, which needs nobody's vote once it knows.
-  await until(() => cluster.node(2).status().role === 'leader');
+  await until('the one that is left leads', () => cluster.node(2).status().role === 'leader');
   assert.deepEqual(cluster.node(2).status().confState.voters, [2]);
 });
 
@@ -127,7 +128,7 @@ test('in memory an append is acknowledged in the turn that takes it; a durable o
   const finish = await disk;
   assert.deepEqual(durable.sent, []);
   finish();
-  await until(() => durable.turns.length > 0);
+  await until('the write is over', () => durable.turns.length > 0);
   durable.turns.shift()!();
   assert.deepEqual(
     durable.sent.map(({ type, index }) => [type, index]),

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom, utf8 } from '@dcache/base';
-import { HandClock, turn } from '@dcache/testing';
-import { codeOf, TextMap, type TextNode, until } from './cluster.test.helper.js';
+import { HandClock, turn, until } from '@dcache/testing';
+import { codeOf, TextMap, type TextNode } from './cluster.test.helper.js';
 import { DiskStorage } from './disk-storage.js';
 import { Lease } from './lease.js';
 import { MemoryNetwork } from './memory-network.js';
@@ -102,7 +102,7 @@ class Three implements AsyncDisposable {
 
   async found(): Promise<TextNode> {
     const leader = await this.start(1);
-    await until(() => leader.status().role === 'leader');
+    await until('it leads', () => leader.status().role === 'leader');
     for (const id of [2, 3]) {
       await this.start(id);
       await leader.changeMembership({ type: 'add-learner', id });
@@ -162,7 +162,7 @@ test('a leader that was stopped for less goes on', async () => {
 test('the only voter that was stopped goes on to lead', async () => {
   await using three = new Three();
   const leader = await three.start(1);
-  await until(() => leader.status().role === 'leader');
+  await until('it leads', () => leader.status().role === 'leader');
   three.clocks.get(1)!.pause(60_000);
   assert.equal(leader.status().role, 'leader');
   await leader.propose(utf8('a=1'));
@@ -174,7 +174,7 @@ test('a restarted voter votes for nobody for an election timeout: a leader may r
     DiskStorage.open({ directory: '/n3', fileSystem: disk.mount(), nodeId: 3, segmentBytes: 65_536 });
   await using three = new Three();
   const leader = await three.start(1);
-  await until(() => leader.status().role === 'leader');
+  await until('it leads', () => leader.status().role === 'leader');
   for (const id of [2, 3]) {
     await three.start(id, id === 3 ? await open() : new MemoryStorage());
     await leader.changeMembership({ type: 'add-learner', id });
