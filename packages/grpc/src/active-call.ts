@@ -130,9 +130,10 @@ export class ActiveCall implements Dated {
       return;
     }
     // Who works for it and watched the time as well may know more: after a pause all timers are due at once, in whatever
-    // order they were asked for. All of them run before this does.
+    // order they were asked for. Those that the event loop took for due run before the first `setImmediate`, those that
+    // became due since before the second.
     const unary = this.#unary;
-    setImmediate(() => {
+    afterDueTimers(() => {
       if (this.#isOver || unary.cancelled) return;
       // As with one that was given up: the handler is counted until it answers, which nobody hears then.
       unary.cancelled = true;
@@ -320,4 +321,8 @@ export function refuse(session: Session, stream: Stream<ActiveCall>, error: Stat
 export function refuseHttp(session: Session, stream: Stream<ActiveCall>, status: number): void {
   session.connection.respond(stream, status, [], [], true);
   session.connection.reset(stream, ErrorCode.noError);
+}
+
+function afterDueTimers(run: () => void): void {
+  setImmediate(() => setImmediate(run));
 }
