@@ -8,7 +8,7 @@ import type { Dated } from './deadlines.js';
 import { type BodyFault, type Message, MessageReader } from './message-reader.js';
 import type { Route } from './service.js';
 import type { Session } from './session.js';
-import { Status, type StatusError, statusHeaders } from './status.js';
+import { Status, type StatusError } from './status.js';
 
 const contentType: FixedHeader = { name: 'content-type', value: 'application/grpc' };
 const okStatus: FixedHeader = { name: 'grpc-status', value: '0' };
@@ -19,12 +19,14 @@ const okTrailers: Trailers = { fixed: [okStatus], others: [] };
 /** Its time was over before a handler saw it. */
 export const tooLate: StatusError = {
   code: Status.deadlineExceeded,
+  fault: 'too-late',
   details: 'the time that the client gave the call (grpc-timeout) is over; nothing was done',
 };
 
 /** Its time was over while its handler was at work. */
 const unfinished: StatusError = {
   code: Status.deadlineExceeded,
+  fault: 'unfinished',
   details: 'the time that the client gave the call (grpc-timeout) is over; what it asked for may still be done',
 };
 
@@ -94,12 +96,16 @@ export class ActiveCall implements Dated {
     this.#session.connection.consume(this.#stream, length);
     if (messages.length > 0) {
       if (this.#request || messages.length > 1)
-        return this.end({ code: Status.unimplemented, details: 'this call takes one message' });
+        return this.end({ code: Status.unimplemented, fault: 'bad-request', details: 'this call takes one message' });
       this.#request = messages[0];
     }
     if (!isEnd) return;
     if (this.#reader?.isInside || !this.#request)
-      return this.end({ code: Status.internal, details: 'the call ended before its message did' });
+      return this.end({
+        code: Status.internal,
+        fault: 'bad-request',
+        details: 'the call ended before its message did',
+      });
     const { bytes: request, isCompressed } = this.#request;
     if (!isCompressed) return this.#dispatch(request);
     decompress(request, this.#encoding, this.#session.maxMessageBytes).then(
@@ -137,7 +143,7 @@ export class ActiveCall implements Dated {
       if (this.#isOver || unary.cancelled) return;
       // As with one that was given up: the handler is counted until it answers, which nobody hears then.
       unary.cancelled = true;
-      this.#session.connection.respond(this.#stream, 200, answerHeaders, statusHeaders(unfinished), true);
+      this.#session.connection.respond(this.#stream, 200, answerHeaders, this.#failure(unfinished), true);
     });
   }
 
@@ -167,9 +173,13 @@ export class ActiveCall implements Dated {
     if (this.#isOver) return;
     this.#over();
     const { connection } = this.#session;
-    const others = error ? statusHeaders(error) : [];
+    const others = error ? this.#failure(error) : [];
     if (this.#hasAnswered) connection.end(this.#stream, error ? { fixed: [], others } : okTrailers);
     else connection.respond(this.#stream, 200, error ? answerHeaders : [contentType, okStatus], others, true);
+  }
+
+  #failure(error: StatusError): readonly string[] {
+    return this.#session.failure(error, this.#route.method.path);
   }
 
   #read(bytes: Buffer): readonly Message[] | undefined {
@@ -198,7 +208,11 @@ export class ActiveCall implements Dated {
     try {
       return this.#route.method.requestDeserialize(bytes) as unknown;
     } catch (error) {
-      this.end({ code: Status.internal, details: `the request is no such message: ${(error as Error).message}` });
+      this.end({
+        code: Status.internal,
+        fault: 'bad-request',
+        details: `the request is no such message: ${(error as Error).message}`,
+      });
       return undefined;
     }
   }
@@ -208,6 +222,7 @@ export class ActiveCall implements Dated {
     if (this.#session.isClogged)
       return this.end({
         code: Status.resourceExhausted,
+        fault: 'not-taken',
         details: 'this client does not take the answers that wait for it',
       });
     let bytes: Buffer;
@@ -216,6 +231,7 @@ export class ActiveCall implements Dated {
     } catch (thrown) {
       return this.end({
         code: Status.internal,
+        fault: 'handler-failed',
         details: `the response could not be encoded: ${(thrown as Error).message}`,
       });
     }
@@ -235,7 +251,11 @@ export class ActiveCall implements Dated {
     try {
       start();
     } catch (error) {
-      this.end({ code: Status.unknown, details: `the handler failed: ${(error as Error).message}` });
+      this.end({
+        code: Status.unknown,
+        fault: 'handler-failed',
+        details: `the handler failed: ${(error as Error).message}`,
+      });
       this.#session.handlerFailed(error, this.#route.method.path);
     }
   }
@@ -257,7 +277,7 @@ export class ActiveCall implements Dated {
     if (messages.length > 0) this.#pendingBytes = 0;
     if (!isEnd) return;
     if (this.#reader?.isInside) {
-      this.end({ code: Status.internal, details: 'the call ended in the middle of a message' });
+      this.end({ code: Status.internal, fault: 'bad-request', details: 'the call ended in the middle of a message' });
       this.#streaming?.cancel();
     } else if (this.#unpacking) this.#unpacking = this.#unpacking.then(() => this.#streaming?.receiveEnd());
     else this.#streaming?.receiveEnd();
@@ -287,7 +307,11 @@ export class ActiveCall implements Dated {
       return;
     }
     if (this.#streaming?.receive(message, size) !== false) return;
-    this.end({ code: Status.resourceExhausted, details: 'too many messages that nobody has read yet' });
+    this.end({
+      code: Status.resourceExhausted,
+      fault: 'not-read',
+      details: 'too many messages that nobody has read yet',
+    });
     this.#streaming.cancel();
   }
 
@@ -301,20 +325,29 @@ export class ActiveCall implements Dated {
 function faultStatus(fault: BodyFault, maxBytes: number): StatusError {
   switch (fault) {
     case 'too-large':
-      return { code: Status.resourceExhausted, details: `a message above ${maxBytes} bytes, the most that is allowed` };
+      return {
+        code: Status.resourceExhausted,
+        fault,
+        details: `a message above ${maxBytes} bytes, the most that is allowed`,
+      };
     case 'no-room':
       return {
         code: Status.resourceExhausted,
+        fault,
         details: 'too many large messages are being received; try again in a moment',
       };
     case 'malformed':
-      return { code: Status.internal, details: 'the body is no gRPC message: its first byte is neither 0 nor 1' };
+      return {
+        code: Status.internal,
+        fault: 'bad-request',
+        details: 'the body is no gRPC message: its first byte is neither 0 nor 1',
+      };
   }
 }
 
 /** A stream that is answered without a call. */
-export function refuse(session: Session, stream: Stream<ActiveCall>, error: StatusError): void {
-  session.connection.respond(stream, 200, answerHeaders, statusHeaders(error), true);
+export function refuse(session: Session, stream: Stream<ActiveCall>, error: StatusError, path?: string): void {
+  session.connection.respond(stream, 200, answerHeaders, session.failure(error, path), true);
 }
 
 /** A request that is not gRPC (gRPC over HTTP/2, "Requests"). */

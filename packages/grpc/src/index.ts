@@ -30,5 +30,5 @@ export { Stream } from './core/stream.js';
 export { CallMetadata } from './metadata.js';
 export { GrpcServer, type GrpcServerOptions } from './server.js';
 export type { Answer, Handler, Implementation, Method, Service } from './service.js';
-export type { Authorize } from './session.js';
-export { Status, type StatusError } from './status.js';
+export type { Authorize, OnFailure } from './session.js';
+export { type Fault, Status, type StatusError } from './status.js';
