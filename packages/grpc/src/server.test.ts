@@ -406,7 +406,7 @@ test('a hook completes every failure, told which call failed and, where it is no
   for (const [path, headers, body, status, fault] of rows) {
     const answered = raw(session, { ':path': path, ...headers }, body);
     if (headers === timed) {
-      await until(() => held.length === 1);
+      await until('the call is held', () => held.length === 1);
       clock.pass(1_000);
     }
     const { response, trailers } = await answered;

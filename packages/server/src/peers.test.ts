@@ -127,7 +127,7 @@ test('who dials a member and finds a node of another cluster, or of none, is tol
   const faults: string[] = [];
   const logger = { ...silentLogger, warn: (fields: object) => void faults.push((fields as { fault: string }).fault) };
   const [a, b, hosts] = await pair({ onStranger: (id) => void strangers.push(id), logger });
-  const beatsUntil = (what: string, isSo: () => boolean): Promise<void> =>
+  const beatsUntil = (what: string, isSo: () => boolean): Promise<true> =>
     until(what, () => {
       a.beat(2);
       return isSo();
