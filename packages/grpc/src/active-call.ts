@@ -8,7 +8,7 @@ import type { Stream, Trailers } from './core/stream.js';
 import type { Dated } from './deadlines.js';
 import { type BodyFault, type Budget, type Message, MessageReader } from './message-reader.js';
 import type { Route } from './service.js';
-import { Status, type StatusError, statusHeaders } from './status.js';
+import { Status, type StatusError } from './status.js';
 
 const contentType: FixedHeader = { name: 'content-type', value: 'application/grpc' };
 const okStatus: FixedHeader = { name: 'grpc-status', value: '0' };
@@ -19,12 +19,14 @@ const okTrailers: Trailers = { fixed: [okStatus], others: [] };
 /** Its time was over before a handler saw it. */
 export const tooLate: StatusError = {
   code: Status.deadlineExceeded,
+  fault: 'too-late',
   details: 'the time that the client gave the call (grpc-timeout) is over; nothing was done',
 };
 
 /** Its time was over while its handler was at work. */
 const unfinished: StatusError = {
   code: Status.deadlineExceeded,
+  fault: 'unfinished',
   details: 'the time that the client gave the call (grpc-timeout) is over; what it asked for may still be done',
 };
 
@@ -41,6 +43,8 @@ export interface CallHost {
   waitsForDrain(call: ActiveCall): boolean;
   /** It is answered, and nothing runs for it. */
   callOver(call: ActiveCall): void;
+  /** A failure as the client hears it, in headers; `path` is the method's, as far as the call named one. */
+  failure(error: StatusError, path: string | undefined): readonly string[];
   handlerFailed(error: unknown, path: string): void;
 }
 
@@ -110,12 +114,16 @@ export class ActiveCall implements Dated {
     this.#host.connection.consume(this.#stream, length);
     if (messages.length > 0) {
       if (this.#request || messages.length > 1)
-        return this.end({ code: Status.unimplemented, details: 'this call takes one message' });
+        return this.end({ code: Status.unimplemented, fault: 'bad-request', details: 'this call takes one message' });
       this.#request = messages[0];
     }
     if (!isEnd) return;
     if (this.#reader?.isInside || !this.#request)
-      return this.end({ code: Status.internal, details: 'the call ended before its message did' });
+      return this.end({
+        code: Status.internal,
+        fault: 'bad-request',
+        details: 'the call ended before its message did',
+      });
     const { bytes: request, isCompressed } = this.#request;
     if (!isCompressed) return this.#dispatch(request);
     decompress(request, this.#encoding, this.#host.maxMessageBytes).then(
@@ -146,13 +154,14 @@ export class ActiveCall implements Dated {
       return;
     }
     // Who works for it and watched the time as well may know more: after a pause all timers are due at once, in whatever
-    // order they were asked for. All of them run before this does.
+    // order they were asked for. Those that the event loop took for due run before the first `setImmediate`, those that
+    // became due since before the second.
     const unary = this.#unary;
-    setImmediate(() => {
+    afterDueTimers(() => {
       if (this.#isOver || unary.cancelled) return;
       // As with one that was given up: the handler is counted until it answers, which nobody hears then.
       unary.cancelled = true;
-      this.#host.connection.respond(this.#stream, 200, answerHeaders, statusHeaders(unfinished), true);
+      this.#host.connection.respond(this.#stream, 200, answerHeaders, this.#failure(unfinished), true);
     });
   }
 
@@ -182,9 +191,13 @@ export class ActiveCall implements Dated {
     if (this.#isOver) return;
     this.#over();
     const { connection } = this.#host;
-    const others = error ? statusHeaders(error) : [];
+    const others = error ? this.#failure(error) : [];
     if (this.#hasAnswered) connection.end(this.#stream, error ? { fixed: [], others } : okTrailers);
     else connection.respond(this.#stream, 200, error ? answerHeaders : [contentType, okStatus], others, true);
+  }
+
+  #failure(error: StatusError): readonly string[] {
+    return this.#host.failure(error, this.#route.method.path);
   }
 
   #read(bytes: Buffer): readonly Message[] | undefined {
@@ -213,7 +226,11 @@ export class ActiveCall implements Dated {
     try {
       return this.#route.method.requestDeserialize(bytes) as unknown;
     } catch (error) {
-      this.end({ code: Status.internal, details: `the request is no such message: ${(error as Error).message}` });
+      this.end({
+        code: Status.internal,
+        fault: 'bad-request',
+        details: `the request is no such message: ${(error as Error).message}`,
+      });
       return undefined;
     }
   }
@@ -223,6 +240,7 @@ export class ActiveCall implements Dated {
     if (this.#host.isClogged)
       return this.end({
         code: Status.resourceExhausted,
+        fault: 'not-taken',
         details: 'this client does not take the answers that wait for it',
       });
     let bytes: Buffer;
@@ -231,6 +249,7 @@ export class ActiveCall implements Dated {
     } catch (thrown) {
       return this.end({
         code: Status.internal,
+        fault: 'handler-failed',
         details: `the response could not be encoded: ${(thrown as Error).message}`,
       });
     }
@@ -250,7 +269,11 @@ export class ActiveCall implements Dated {
     try {
       start();
     } catch (error) {
-      this.end({ code: Status.unknown, details: `the handler failed: ${(error as Error).message}` });
+      this.end({
+        code: Status.unknown,
+        fault: 'handler-failed',
+        details: `the handler failed: ${(error as Error).message}`,
+      });
       this.#host.handlerFailed(error, this.#route.method.path);
     }
   }
@@ -272,7 +295,7 @@ export class ActiveCall implements Dated {
     if (messages.length > 0) this.#pendingBytes = 0;
     if (!isEnd) return;
     if (this.#reader?.isInside) {
-      this.end({ code: Status.internal, details: 'the call ended in the middle of a message' });
+      this.end({ code: Status.internal, fault: 'bad-request', details: 'the call ended in the middle of a message' });
       this.#streaming?.cancel();
     } else if (this.#unpacking) this.#unpacking = this.#unpacking.then(() => this.#streaming?.receiveEnd());
     else this.#streaming?.receiveEnd();
@@ -302,7 +325,11 @@ export class ActiveCall implements Dated {
       return;
     }
     if (this.#streaming?.receive(message, size) !== false) return;
-    this.end({ code: Status.resourceExhausted, details: 'too many messages that nobody has read yet' });
+    this.end({
+      code: Status.resourceExhausted,
+      fault: 'not-read',
+      details: 'too many messages that nobody has read yet',
+    });
     this.#streaming.cancel();
   }
 
@@ -316,24 +343,37 @@ export class ActiveCall implements Dated {
 function faultStatus(fault: BodyFault, maxBytes: number): StatusError {
   switch (fault) {
     case 'too-large':
-      return { code: Status.resourceExhausted, details: `a message above ${maxBytes} bytes, the most that is allowed` };
+      return {
+        code: Status.resourceExhausted,
+        fault,
+        details: `a message above ${maxBytes} bytes, the most that is allowed`,
+      };
     case 'no-room':
       return {
         code: Status.resourceExhausted,
+        fault,
         details: 'too many large messages are being received; try again in a moment',
       };
     case 'malformed':
-      return { code: Status.internal, details: 'the body is no gRPC message: its first byte is neither 0 nor 1' };
+      return {
+        code: Status.internal,
+        fault: 'bad-request',
+        details: 'the body is no gRPC message: its first byte is neither 0 nor 1',
+      };
   }
 }
 
 /** A stream that is answered without a call. */
-export function refuse({ connection }: CallHost, stream: Stream<ActiveCall>, error: StatusError): void {
-  connection.respond(stream, 200, answerHeaders, statusHeaders(error), true);
+export function refuse(host: CallHost, stream: Stream<ActiveCall>, error: StatusError, path?: string): void {
+  host.connection.respond(stream, 200, answerHeaders, host.failure(error, path), true);
 }
 
 /** A request that is not gRPC (gRPC over HTTP/2, "Requests"). */
 export function refuseHttp({ connection }: CallHost, stream: Stream<ActiveCall>, status: number): void {
   connection.respond(stream, status, [], [], true);
   connection.reset(stream, ErrorCode.noError);
+}
+
+function afterDueTimers(run: () => void): void {
+  setImmediate(() => setImmediate(run));
 }

@@ -143,7 +143,11 @@ export class StreamCall extends Duplex {
     try {
       bytes = this.#method.responseSerialize(message);
     } catch (error) {
-      this.finish({ code: Status.internal, details: `a response could not be encoded: ${(error as Error).message}` });
+      this.finish({
+        code: Status.internal,
+        fault: 'handler-failed',
+        details: `a response could not be encoded: ${(error as Error).message}`,
+      });
       return done();
     }
     if (this.#responder.send(bytes)) done();

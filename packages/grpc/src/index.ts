@@ -31,5 +31,5 @@ export { CallMetadata } from './metadata.js';
 export type { Method } from './method.js';
 export { GrpcServer, type GrpcServerOptions } from './server.js';
 export type { Answer, Handler, Implementation, Service } from './service.js';
-export type { Authorize } from './session.js';
-export { Status, type StatusError } from './status.js';
+export type { Authorize, OnFailure } from './session.js';
+export { type Fault, Status, type StatusError } from './status.js';

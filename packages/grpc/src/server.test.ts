@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { SeededRandom } from '@dcache/base';
-import { until } from '@dcache/testing';
+import { HandClock, until } from '@dcache/testing';
 import { Metadata } from '@grpc/grpc-js';
 import { hello, u32 } from './connection.test.helper.js';
 import {
@@ -167,6 +168,58 @@ test('an unknown method, service or encoding is UNIMPLEMENTED and says what is k
   bare.end(message(Buffer.from('x')));
   const [trailers] = await once(bare.resume(), 'trailers');
   assert.equal(trailers['grpc-status'], '0');
+});
+
+test('a hook completes every failure, told which call failed and, where it is none of a handler, by what fault', async () => {
+  const clock = new HandClock();
+  const heard: string[] = [];
+  const { port, held } = await start({
+    clock,
+    maxMessageBytes: 1_000,
+    authorize: (path) => (path.endsWith('Spread') ? { code: 16, details: 'no token' } : undefined),
+    onFailure: (error, path) => {
+      heard.push(`${error.fault ?? 'its own'} ${path}`);
+      const trailers = { ...error.metadata?.getMap(), 'x-fault': error.fault ?? 'none' };
+      return { ...error, metadata: { getMap: () => trailers } };
+    },
+  });
+  const session = http2(port);
+  const one = message(Buffer.from('x'));
+  const gzip = { 'grpc-encoding': 'gzip' };
+  const [timed, hold] = [{ 'grpc-timeout': '1S' }, '/test.Echo/Hold'];
+  const rows: [path: string, headers: Record<string, string>, body: Buffer, status: string, fault: string][] = [
+    ['/test.Echo/None', {}, one, '12', 'no-method'],
+    [echo.path, { 'grpc-encoding': 'br' }, one, '12', 'bad-request'],
+    [echo.path, { 'grpc-timeout': '5s' }, one, '13', 'bad-request'],
+    [echo.path, {}, Buffer.alloc(0), '13', 'bad-request'],
+    [echo.path, {}, Buffer.concat([one, one]), '12', 'bad-request'],
+    [echo.path, {}, message(Buffer.alloc(10), 7), '13', 'bad-request'],
+    [gather.path, {}, one.subarray(0, 3), '13', 'bad-request'],
+    [echo.path, gzip, message(Buffer.from('no gzip'), 1), '13', 'bad-request'],
+    [echo.path, {}, message(Buffer.alloc(1_001)), '8', 'too-large'],
+    [echo.path, gzip, message(gzipSync(Buffer.alloc(1_001)), 1), '8', 'too-large'],
+    [echo.path, { 'grpc-timeout': '0m' }, one, '4', 'too-late'],
+    [hold, timed, one, '4', 'unfinished'],
+    [spread.path, {}, one, '16', 'none'],
+    ['/test.Echo/Fail', {}, one, '9', 'none'],
+    ['/test.Echo/Throws', {}, one, '2', 'handler-failed'],
+  ];
+  for (const [path, headers, body, status, fault] of rows) {
+    const answered = raw(session, { ':path': path, ...headers }, body);
+    if (headers === timed) {
+      await until('the call is held', () => held.length === 1);
+      clock.pass(1_000);
+    }
+    const { response, trailers } = await answered;
+    const got = { ...response, ...trailers };
+    assert.deepEqual([got['grpc-status'], got['x-fault']], [status, fault], path);
+    assert.equal(heard.pop(), `${fault === 'none' ? 'its own' : fault} ${path}`);
+    assert.equal(got['grpc-accept-encoding'], headers['grpc-encoding'] === 'br' ? 'identity,deflate,gzip' : undefined);
+    if (path === '/test.Echo/Fail') assert.equal(got['reason'], 'undefined', 'what the handler said is there too');
+  }
+  assert.deepEqual(heard, [], 'each failure is told once');
+  await raw(session, { ':path': echo.path }, one);
+  assert.deepEqual(heard, [], 'what succeeds is no failure');
 });
 
 test('compressed requests are read, and one that unpacks to more than a message may be is refused', async () => {

@@ -119,8 +119,8 @@ export class Serf extends EventEmitter<SerfEvents> {
         if (reached === 0) throw new Error(faults.join('; '));
       },
       onStop: () => this.#seekers.delete(seeker),
-      isMember: (target) =>
-        target === describe(endpoint) || core.roster.withStatus('alive').some((member) => placeOf(member) === target),
+      isSelf: (target) => target === describe(endpoint),
+      isMember: (target) => core.roster.withStatus('alive').some((member) => placeOf(member) === target),
     });
     this.#seekers.add(seeker);
     return seeker;

@@ -23,6 +23,7 @@ class World {
       addresses: peers,
       resolve: async (address) => this.names.get(address) ?? [address],
       join: (endpoint) => this.#join(node, endpoint),
+      isSelf: (endpoint) => endpoint === node,
       isMember: (endpoint) => this.pools.get(node)!.has(endpoint),
       again: true,
       onStop: () => {},
@@ -116,16 +117,16 @@ test('an address is tried at growing intervals until it is reached, and told onc
   assert.equal(world.tries.length, length, 'nobody is asked any more');
 });
 
-test('the waits can be others; each fault that is not the one before is told, and so is that the address is reached', async () => {
+test('the waits can be others; each fault that is not the one before is told, and so is who is found', async () => {
   const world = new World();
-  const reached: string[] = [];
+  const found: string[] = [];
   let fault: string | undefined = 'refused';
   const join = async (): Promise<void> => {
     world.tries.push(`at ${world.clock.monotonicMs()}`);
     if (fault !== undefined) throw new Error(fault);
   };
-  const more = { join, firstWaitMs: 200, lastWaitMs: 400, onReached: (address: string) => void reached.push(address) };
-  void world.start('a', ['b'], more);
+  const onFound = (address: string, who: string): void => void found.push(`${address} ${who}`);
+  void world.start('a', ['b', 'a'], { join, firstWaitMs: 200, lastWaitMs: 400, onFound });
   await world.pass(10_000);
   assert.ok(world.tries.length >= 25, `${world.tries.length} tries in 10 s`);
   fault = 'another';
@@ -133,10 +134,10 @@ test('the waits can be others; each fault that is not the one before is told, an
   fault = 'refused';
   await world.pass(1_000);
   assert.deepEqual(world.faults, ['a b: refused', 'a b: another', 'a b: refused']);
-  assert.deepEqual(reached, []);
+  assert.deepEqual(found, ['a self']);
   fault = undefined;
   await world.pass(1_000);
-  assert.deepEqual(reached, ['b']);
+  assert.deepEqual(found, ['a self', 'b other']);
 });
 
 test('who stops the search when told of a fault is not asked to wait for another try', async () => {
@@ -169,6 +170,7 @@ test('an answer of a member that is just leaving does not end the search for it'
     resolve: async (address) => [address],
     join: async () => answers++,
     // Gone for the others, it still answers; then it is back.
+    isSelf: () => false,
     isMember: () => answers === 0 || answers > 3,
     again: true,
     onFault: () => {},
@@ -221,6 +223,20 @@ test('of a name all nodes are joined; of one node with two families of addresses
   await world.start('d', ['localhost']);
   await world.pass(60_000);
   assert.equal(world.tries.filter((tried) => tried === 'd [::1]:1').length, 1);
+});
+
+test('a member that gossip has told of meanwhile is found without being asked', async () => {
+  const world = new World();
+  const found: string[] = [];
+  void world.start('a', []);
+  void world.start('b', ['a'], { onFound: (address) => void found.push(address) });
+  await world.pass(1_000);
+  void world.start('c', ['a', 'b'], { onFound: (address) => void found.push(address) });
+  await world.pass(1_000);
+  world.seekers.get('c')!.stop();
+  assert.deepEqual(world.faults, []);
+  const again = await world.start('d', ['x', 'a'], { isMember: () => true, onFound: (at) => void found.push(at) });
+  assert.deepEqual([again, found], [[], ['a', 'a', 'b', 'x', 'a']]);
 });
 
 test('a node that knows itself alone has nobody to complain of', async () => {

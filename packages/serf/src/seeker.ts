@@ -13,8 +13,11 @@ export interface SeekOptions {
   readonly lastWaitMs?: number;
   /** Called when an address is not reached, once for each fault that is not the one before. Default: nobody hears of it. */
   readonly onFault?: (address: string, fault: string) => void;
-  /** Called when an address is reached. Default: nobody hears of it. */
-  readonly onReached?: (address: string) => void;
+  /**
+   * Called at each try that finds somebody at an address: it answered, or is known as a living member, or is this member
+   * itself. Default: nobody hears of it.
+   */
+  readonly onFound?: (address: string, who: 'other' | 'self') => void;
 }
 
 export interface SeekerOptions extends SeekOptions {
@@ -24,7 +27,8 @@ export interface SeekerOptions extends SeekOptions {
   readonly resolve: (address: string) => Promise<readonly string[]>;
   /** Swaps what is known of the members with the node at an endpoint; rejects where none answers. */
   readonly join: (endpoint: string, signal: AbortSignal) => Promise<unknown>;
-  /** Whether a living member is there; this one counts. */
+  readonly isSelf: (endpoint: string) => boolean;
+  /** Whether a living member is there, another than this one. */
   readonly isMember: (endpoint: string) => boolean;
   /** It was stopped, and needs to hear of nobody. */
   readonly onStop: () => void;
@@ -61,7 +65,7 @@ export class Seeker {
   #onJoined: () => void = () => {};
 
   constructor(options: SeekerOptions) {
-    this.#options = { ...defaults, onFault: () => {}, onReached: () => {}, ...options };
+    this.#options = { ...defaults, onFault: () => {}, onFound: () => {}, ...options };
     this.#places = [...new Set(options.addresses)].map((address) => ({
       address,
       endpoints: [],
@@ -102,7 +106,7 @@ export class Seeker {
   /** Undefined when the address is reached, otherwise why not. */
   async #try(place: Place): Promise<string | undefined> {
     place.state = 'trying';
-    const { clock, tryMs, firstWaitMs, isMember, onFault, onReached } = this.#options;
+    const { clock, tryMs, firstWaitMs, isSelf, isMember, onFault } = this.#options;
     const abort = new AbortController();
     const cancelTimeout = clock.after(tryMs, () =>
       abort.abort(new Error(`${place.address} did not answer within ${tryMs} ms`)),
@@ -117,12 +121,12 @@ export class Seeker {
     if (fault === undefined) {
       place.state = 'reached';
       place.told = '';
-      if (place.endpoints.some((endpoint) => place.lost.has(endpoint) && !isMember(endpoint))) this.#wait(place);
+      if (place.endpoints.some((endpoint) => place.lost.has(endpoint) && !isSelf(endpoint) && !isMember(endpoint)))
+        this.#wait(place);
       else {
         place.lost.clear();
         place.waitMs = firstWaitMs;
       }
-      onReached(place.address);
       return undefined;
     }
     // Before it is told: a listener may stop the search.
@@ -141,19 +145,21 @@ export class Seeker {
   }
 
   async #reach(place: Place, signal: AbortSignal): Promise<string | undefined> {
-    const { resolve, join, isMember } = this.#options;
+    const { resolve, join, isSelf, isMember, onFound } = this.#options;
     try {
       // Anew each time: a name may stand for another machine by now.
       place.endpoints = await untilAborted(resolve(place.address), signal);
       const faults = await Promise.all(
         place.endpoints.map(async (endpoint) => {
-          if (isMember(endpoint)) return undefined;
-          try {
-            await untilAborted(join(endpoint, signal), signal);
-          } catch (error) {
-            return (error as Error).message;
+          if (!isSelf(endpoint) && !isMember(endpoint)) {
+            try {
+              await untilAborted(join(endpoint, signal), signal);
+            } catch (error) {
+              return (error as Error).message;
+            }
+            this.#onJoined();
           }
-          this.#onJoined();
+          if (!this.#isStopped) onFound(place.address, isSelf(endpoint) ? 'self' : 'other');
           return undefined;
         }),
       );

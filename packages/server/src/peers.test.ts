@@ -122,6 +122,27 @@ test('a peer is dialled when there is something to send, and one connection serv
   assert.deepEqual([a.proven, b.proven], [0, 1]);
 });
 
+test('who dials a member and finds a node of another cluster, or of none, is told at each dial', async () => {
+  const strangers: number[] = [];
+  const faults: string[] = [];
+  const logger = { ...silentLogger, warn: (fields: object) => void faults.push((fields as { fault: string }).fault) };
+  const [a, b, hosts] = await pair({ onStranger: (id) => void strangers.push(id), logger });
+  const beatsUntil = (what: string, isSo: () => boolean): Promise<true> =>
+    until(what, () => {
+      a.beat(2);
+      return isSo();
+    });
+  b.cluster = 'another';
+  await beatsUntil('told twice', () => strangers.length === 2);
+  b.cluster = undefined;
+  await beatsUntil('told of one without a cluster', () => strangers.length === 3);
+  b.cluster = 'c';
+  hosts.set(3, b).delete(2);
+  a.beat(3);
+  await until('one that was started anew is no stranger', () => faults.some((fault) => /started anew/.test(fault)));
+  assert.deepEqual(strangers, [2, 2, 2]);
+});
+
 test('who only wants to know whether a peer is there dials it, and both hear when it is', async () => {
   const up: string[] = [];
   const hosts = new Map<number, Host>();

@@ -51,11 +51,13 @@ export function stepCandidate(state: RaftState, message: Message): void {
 
 /** Does what the leader says. */
 function obey(state: RaftState, message: Message): void {
+  state.leaderlessTicks = 0;
   if (message.type === MessageType.append) handleAppend(state, message);
   else if (message.type === MessageType.snapshot) handleSnapshot(state, message);
   else {
     state.log.commitTo(message.commit);
-    state.send(MessageType.heartbeatResponse, message.from, { context: message.context });
+    // A leader of before this flag takes no notice of it.
+    state.send(MessageType.heartbeatResponse, message.from, { context: message.context, reject: state.isFull });
   }
 }
 

@@ -23,6 +23,7 @@ import {
   type SoftState,
 } from './message.js';
 import { type RawNodeOptions, resolveOptions } from './options.js';
+import type { VoteResult } from './quorum.js';
 import { propose, startRaft, step, tick } from './raft.js';
 import { requestRead } from './read.js';
 import type { BasicStatus, PeerStatus, ProposeResult, ReadIndexResult, Ready, Status, StepResult } from './ready.js';
@@ -90,6 +91,23 @@ export class RawNode {
       return 'unknown-peer';
     if (!isThread && !isWellFormed(message, this.id)) return 'malformed';
     return step(this.#state, message);
+  }
+
+  /**
+   * Says whether the disk has no room for more log. Such a node tells its leader so, and stands for election only after
+   * all others had their turn. Default false.
+   */
+  setFull(isFull: boolean): void {
+    this.#state.isFull = isFull;
+  }
+
+  /**
+   * Whether the disks of a quorum have room for more log: `won` when they have, `lost` when they have not, `pending` while
+   * too few have said. Only a leader knows. What is proposed when it is lost could not be committed.
+   */
+  get room(): VoteResult {
+    const { tracker, id, isFull } = this.#state;
+    return tracker.roomResult(id, isFull);
   }
 
   /** Stands for election now. */
@@ -280,6 +298,7 @@ export class RawNode {
     const members = role === Role.leader ? tracker.members : [];
     const peers = members.map((member): PeerStatus => {
       const { id, matchIndex, nextIndex, isLearner, isPaused, pendingSnapshot, recentActive, inflights } = member;
+      const { isSilent, hasRoom } = member;
       const state = stateNames[member.state];
       const { count: inflight, isFull: isInflightFull } = inflights;
       return {
@@ -291,6 +310,8 @@ export class RawNode {
         isPaused,
         pendingSnapshot,
         recentActive,
+        isSilent,
+        hasRoom: id === this.#state.id ? !this.#state.isFull : hasRoom,
         inflight,
         isInflightFull,
       };

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
 import { connect } from 'node:net';
 import { afterEach, test } from 'node:test';
 import { SeededRandom, silentLogger, systemClock } from '@dcache/base';
@@ -130,6 +131,40 @@ test('each error has its status and its name in the trailing metadata', async ()
   }
   cache.failure = undefined;
   assert.equal((await failure(call(client, cacheService.get, grpcGetRequest('none')))).code, 5);
+});
+
+test('a failure that no handler of the cache gave has its name in the trailing metadata, too', async () => {
+  const { cache, port, client } = await start();
+  const session = connectHttp2(`http://127.0.0.1:${port}`);
+  cleanups.push(() => session.destroy());
+  /** The status and the exact error of a call with this body, in hexadecimal digits. */
+  const fail = async (path: string, body: string, headers: Record<string, string> = {}): Promise<unknown[]> => {
+    const request = session.request({
+      ...{ ':method': 'POST', ':path': path, 'content-type': 'application/grpc', ...headers },
+    });
+    request.on('error', () => {});
+    request.resume().end(Buffer.from(body, 'hex'));
+    const [told] = (await once(request, 'response')) as [IncomingHttpHeaders];
+    return [Number(told['grpc-status']), told[errorMetadata]];
+  };
+  const set = '00000000060a016b120176';
+  const get = '00000000030a016b';
+  assert.deepEqual(await fail('/pb.Cache/None', get), [12, 'method-not-allowed']);
+  assert.deepEqual(await fail('/pb.None/Get', get), [12, 'method-not-allowed']);
+  assert.deepEqual(await fail('/pb.Cache/Get', '00000000020aff'), [13, 'bad-argument']);
+  assert.deepEqual(await fail('/pb.Cache/Get', get, { 'grpc-timeout': 'soon' }), [13, 'bad-argument']);
+  assert.deepEqual(await fail('/pb.Cache/Get', get, { 'grpc-encoding': 'br' }), [12, 'bad-argument']);
+  assert.deepEqual(await fail('/pb.Cache/Set', '00000f4240'), [8, 'too-large']);
+  assert.deepEqual(await fail('/pb.Cache/Set', set, { 'grpc-timeout': '0m' }), [4, 'timeout']);
+  cache.gate = new Promise(() => {});
+  const soon = { 'grpc-timeout': '200m' };
+  assert.deepEqual(await fail('/pb.Cache/Set', set, soon), [4, 'unknown-outcome'], 'it may be written yet');
+  assert.deepEqual(await fail('/dcache.v1.Cache/Set', set, soon), [4, 'unknown-outcome']);
+  assert.deepEqual(await fail('/pb.Cache/Get', get, soon), [4, 'timeout']);
+  const check = '/grpc.health.v1.Health/Check';
+  assert.deepEqual(await fail(check, '00000000060a046e6f6e65'), [5, 'not-found'], 'a service that there is not');
+  const unknown = await failure(callBytes(client, { path: '/dcache.v1.Admin/None' }, ''));
+  assert.deepEqual(unknown.metadata.get(errorMetadata), ['method-not-allowed'], 'as grpc-js shows it');
 });
 
 test('an empty key, a key or value that is too long and a message far too large are refused; the server goes on', async () => {

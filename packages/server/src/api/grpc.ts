@@ -14,6 +14,7 @@ import { type Authorize, checkTokens } from './access.js';
 import { type AdminHandler, adminCalls } from './grpc-admin.js';
 import { unaryCalls } from './grpc-answer.js';
 import { cacheCalls, originalCacheCalls } from './grpc-cache.js';
+import { nameFailure } from './grpc-failure.js';
 import { addReflection, GrpcHealth } from './grpc-health.js';
 
 export interface GrpcApiOptions {
@@ -51,6 +52,7 @@ export class GrpcApi {
       // At least one of the largest.
       maxHeldBytes: Math.max(256 * 1_048_576, 2 * limits.maxValueBytes),
       ...(authorize ? { authorize: checkTokens(authorize) } : {}),
+      onFailure: nameFailure,
       logger,
       clock,
     });
