@@ -270,6 +270,29 @@ test("who says in gossip, in a member's name, that it left does not take it out 
   assert.equal(first.servers().length, 2);
 });
 
+test('a node that founds anew where a member was given up as failed hears of its cluster from who dials the member', async () => {
+  const addr = `127.0.0.1:${await freePort()}`;
+  const { server: first } = await make('n1', { bootstrap: true, addr });
+  await first.start();
+  const dataDir = await mkdtemp(join(tmpdir(), 'dcache-test-'));
+  folders.push(dataDir);
+  const there = { addr: `127.0.0.1:${await freePort()}`, rpcPort: await freePort() };
+  // On disk a node that stops does not leave: to the other it looks like a crash. Nobody looks for its address.
+  const { server: second } = await make('n2', { ...there, join: [addr], inMemory: false, dataDir });
+  await second.start();
+  await until('two voters', () => first.servers().filter((one) => one.voteStatus === 'Voter').length === 2);
+  await second.stop();
+  await until('it is given up', () => first.overview().members.some(({ gossip }) => gossip === 'failed'));
+  const said: string[] = [];
+  const anew = new Server(
+    { ...there, http: true, id: 'n2', bootstrap: true },
+    { logger: { ...silentLogger, error: (_: object, message: string) => void said.push(message) }, onFatal: () => {} },
+  );
+  servers.push(anew);
+  await anew.start();
+  await until('it has heard', () => said.some((line) => /holds several clusters/.test(line)));
+});
+
 test('a founder with data does not end for strangers that bring another cluster into its pool', async () => {
   const { server: first, addr } = await make('n1', { bootstrap: true });
   await first.start();
