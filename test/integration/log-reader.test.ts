@@ -6,7 +6,8 @@ import { connect, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { dcacheBin, eventually, freePort, http } from './harness.js';
+import { eventually, freePort } from '@dcache/testing';
+import { dcacheBin, http } from './harness.js';
 
 /** What becomes of a node whose log is taken by nobody, as by a pager or a collector that stands still. */
 

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Clock, systemClock } from '@dcache/base';
+import { until } from '@dcache/testing';
 import fastify from 'fastify';
 import { fastifyBcache } from './adapters/fastify.js';
 import { ArgumentError, type CacheOptions, createCache, type Namespace } from './index.js';
 import { MemoryHub } from './memory-bus.js';
-import { local } from './testing/hand-clock.js';
-import { until } from './testing/until.js';
+import { local } from './testing/local.js';
 
 /** That it is the caller's mistake, and that the message has all of these words. */
 const refuses =

@@ -13,7 +13,7 @@ import { checkInteger, checkKnown, checkMethods, checkWellFormed, oneOf } from '
 import type { Bus } from './bus.js';
 import { type Duration, toBytes, toSpanMs } from './duration.js';
 import { defaultNames, type FillDefaults, type FillOptions, noDefaults, resolveDefaults } from './fill/options.js';
-import { type EvictionName, evictionNames } from './local/eviction/policy.js';
+import { type EvictionName, evictionNames } from './local/eviction/policies.js';
 import { mostSlots } from './local/slots.js';
 import { type NetworkOptions, networkNames, type ResolvedNetwork, resolveNetwork } from './net/options.js';
 import { type CopyMode, copyModes } from './value/copy.js';

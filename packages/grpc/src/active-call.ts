@@ -1,13 +1,13 @@
 import { StreamCall, UnaryCall } from './call.js';
 import { decompress } from './compression.js';
+import type { Connection } from './core/connection.js';
 import type { HeaderList } from './core/header-decoder.js';
 import type { FixedHeader } from './core/header-encoder.js';
 import { ErrorCode } from './core/http2-error.js';
 import type { Stream, Trailers } from './core/stream.js';
 import type { Dated } from './deadlines.js';
-import { type BodyFault, type Message, MessageReader } from './message-reader.js';
+import { type BodyFault, type Budget, type Message, MessageReader } from './message-reader.js';
 import type { Route } from './service.js';
-import type { Session } from './session.js';
 import { Status, type StatusError } from './status.js';
 
 const contentType: FixedHeader = { name: 'content-type', value: 'application/grpc' };
@@ -30,11 +30,29 @@ const unfinished: StatusError = {
   details: 'the time that the client gave the call (grpc-timeout) is over; what it asked for may still be done',
 };
 
+/** What a call needs of the session that it came on. */
+export interface CallHost {
+  readonly connection: Connection<ActiveCall>;
+  /** Where the client is, as `address:port`. */
+  readonly peer: string;
+  readonly maxMessageBytes: number;
+  readonly budget: Budget;
+  /** More waits for the client than it may let wait. */
+  readonly isClogged: boolean;
+  /** Whether the socket has no room now; then the call is told when it has. */
+  waitsForDrain(call: ActiveCall): boolean;
+  /** It is answered, and nothing runs for it. */
+  callOver(call: ActiveCall): void;
+  /** A failure as the client hears it, in headers; `path` is the method's, as far as the call named one. */
+  failure(error: StatusError, path: string | undefined): readonly string[];
+  handlerFailed(error: unknown, path: string): void;
+}
+
 /** A call from its headers to its status: the body becomes messages, these go to the handler, its answer goes out. */
 export class ActiveCall implements Dated {
   /** By the server's clock; infinite where the client set none. */
   readonly deadlineMs: number;
-  readonly #session: Session;
+  readonly #host: CallHost;
   readonly #stream: Stream<ActiveCall>;
   readonly #route: Route;
   readonly #headers: HeaderList;
@@ -52,7 +70,7 @@ export class ActiveCall implements Dated {
   #isOver = false;
 
   constructor(
-    session: Session,
+    host: CallHost,
     stream: Stream<ActiveCall>,
     route: Route,
     headers: HeaderList,
@@ -60,7 +78,7 @@ export class ActiveCall implements Dated {
     deadlineMs: number,
   ) {
     this.deadlineMs = deadlineMs;
-    this.#session = session;
+    this.#host = host;
     this.#stream = stream;
     this.#route = route;
     this.#headers = headers;
@@ -69,7 +87,7 @@ export class ActiveCall implements Dated {
   }
 
   get peer(): string {
-    return this.#session.peer;
+    return this.#host.peer;
   }
 
   /** It is answered, and nothing runs for it. */
@@ -88,12 +106,12 @@ export class ActiveCall implements Dated {
       length >= 5 &&
       bytes[0] === 0 &&
       bytes.readUInt32BE(1) === length - 5 &&
-      length - 5 <= this.#session.maxMessageBytes
+      length - 5 <= this.#host.maxMessageBytes
     )
       return this.#dispatch(bytes.subarray(5));
     const messages = this.#read(bytes);
     if (!messages) return;
-    this.#session.connection.consume(this.#stream, length);
+    this.#host.connection.consume(this.#stream, length);
     if (messages.length > 0) {
       if (this.#request || messages.length > 1)
         return this.end({ code: Status.unimplemented, fault: 'bad-request', details: 'this call takes one message' });
@@ -108,7 +126,7 @@ export class ActiveCall implements Dated {
       });
     const { bytes: request, isCompressed } = this.#request;
     if (!isCompressed) return this.#dispatch(request);
-    decompress(request, this.#encoding, this.#session.maxMessageBytes).then(
+    decompress(request, this.#encoding, this.#host.maxMessageBytes).then(
       (unpacked) => this.#dispatch(unpacked),
       (error: StatusError) => this.end(error),
     );
@@ -136,13 +154,14 @@ export class ActiveCall implements Dated {
       return;
     }
     // Who works for it and watched the time as well may know more: after a pause all timers are due at once, in whatever
-    // order they were asked for. All of them run before this does.
+    // order they were asked for. Those that the event loop took for due run before the first `setImmediate`, those that
+    // became due since before the second.
     const unary = this.#unary;
-    setImmediate(() => {
+    afterDueTimers(() => {
       if (this.#isOver || unary.cancelled) return;
       // As with one that was given up: the handler is counted until it answers, which nobody hears then.
       unary.cancelled = true;
-      this.#session.connection.respond(this.#stream, 200, answerHeaders, this.#failure(unfinished), true);
+      this.#host.connection.respond(this.#stream, 200, answerHeaders, this.#failure(unfinished), true);
     });
   }
 
@@ -151,12 +170,12 @@ export class ActiveCall implements Dated {
   }
 
   consume(bytes: number): void {
-    this.#session.connection.consume(this.#stream, bytes);
+    this.#host.connection.consume(this.#stream, bytes);
   }
 
   send(message: Buffer): boolean {
     if (this.#isOver) return true;
-    const { connection } = this.#session;
+    const { connection } = this.#host;
     if (!this.#hasAnswered) {
       this.#hasAnswered = true;
       connection.respond(this.#stream, 200, answerHeaders, [], false);
@@ -165,24 +184,24 @@ export class ActiveCall implements Dated {
     framed[0] = 0;
     framed.writeUInt32BE(message.length, 1);
     framed.set(message, 5);
-    return connection.send(this.#stream, framed) && !this.#session.waitsForDrain(this);
+    return connection.send(this.#stream, framed) && !this.#host.waitsForDrain(this);
   }
 
   end(error: StatusError | undefined): void {
     if (this.#isOver) return;
     this.#over();
-    const { connection } = this.#session;
+    const { connection } = this.#host;
     const others = error ? this.#failure(error) : [];
     if (this.#hasAnswered) connection.end(this.#stream, error ? { fixed: [], others } : okTrailers);
     else connection.respond(this.#stream, 200, error ? answerHeaders : [contentType, okStatus], others, true);
   }
 
   #failure(error: StatusError): readonly string[] {
-    return this.#session.failure(error, this.#route.method.path);
+    return this.#host.failure(error, this.#route.method.path);
   }
 
   #read(bytes: Buffer): readonly Message[] | undefined {
-    const { maxMessageBytes, budget } = this.#session;
+    const { maxMessageBytes, budget } = this.#host;
     this.#reader ??= new MessageReader(maxMessageBytes, budget);
     const messages = this.#reader.read(bytes);
     if (typeof messages !== 'string') return messages;
@@ -218,7 +237,7 @@ export class ActiveCall implements Dated {
 
   #answer(error: StatusError | null | undefined, response: unknown): void {
     if (error || this.#isOver) return this.end(error ?? undefined);
-    if (this.#session.isClogged)
+    if (this.#host.isClogged)
       return this.end({
         code: Status.resourceExhausted,
         fault: 'not-taken',
@@ -255,7 +274,7 @@ export class ActiveCall implements Dated {
         fault: 'handler-failed',
         details: `the handler failed: ${(error as Error).message}`,
       });
-      this.#session.handlerFailed(error, this.#route.method.path);
+      this.#host.handlerFailed(error, this.#route.method.path);
     }
   }
 
@@ -284,7 +303,7 @@ export class ActiveCall implements Dated {
 
   #unpack(message: Message, size: number): void {
     const unpacked = message.isCompressed
-      ? decompress(message.bytes, this.#encoding, this.#session.maxMessageBytes)
+      ? decompress(message.bytes, this.#encoding, this.#host.maxMessageBytes)
       : Promise.resolve(message.bytes);
     // A rejection is seen in its turn below.
     unpacked.catch(() => undefined);
@@ -317,7 +336,7 @@ export class ActiveCall implements Dated {
   #over(): void {
     this.#isOver = true;
     this.#reader?.release();
-    this.#session.callOver(this);
+    this.#host.callOver(this);
   }
 }
 
@@ -345,12 +364,16 @@ function faultStatus(fault: BodyFault, maxBytes: number): StatusError {
 }
 
 /** A stream that is answered without a call. */
-export function refuse(session: Session, stream: Stream<ActiveCall>, error: StatusError, path?: string): void {
-  session.connection.respond(stream, 200, answerHeaders, session.failure(error, path), true);
+export function refuse(host: CallHost, stream: Stream<ActiveCall>, error: StatusError, path?: string): void {
+  host.connection.respond(stream, 200, answerHeaders, host.failure(error, path), true);
 }
 
 /** A request that is not gRPC (gRPC over HTTP/2, "Requests"). */
-export function refuseHttp(session: Session, stream: Stream<ActiveCall>, status: number): void {
-  session.connection.respond(stream, status, [], [], true);
-  session.connection.reset(stream, ErrorCode.noError);
+export function refuseHttp({ connection }: CallHost, stream: Stream<ActiveCall>, status: number): void {
+  connection.respond(stream, status, [], [], true);
+  connection.reset(stream, ErrorCode.noError);
+}
+
+function afterDueTimers(run: () => void): void {
+  setImmediate(() => setImmediate(run));
 }

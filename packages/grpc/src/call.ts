@@ -1,7 +1,7 @@
 import { Duplex } from 'node:stream';
 import type { HeaderList } from './core/header-decoder.js';
 import { CallMetadata } from './metadata.js';
-import type { Method } from './service.js';
+import type { Method } from './method.js';
 import { Status, type StatusError } from './status.js';
 
 /** What a call needs of the connection it came on. */

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Clock, Logger } from '@dcache/base';
-import { ActiveCall, refuse, refuseHttp, tooLate } from './active-call.js';
+import { ActiveCall, type CallHost, refuse, refuseHttp, tooLate } from './active-call.js';
 import { acceptedEncodings, isAcceptedEncoding } from './compression.js';
 import { Connection, type ConnectionEvents } from './core/connection.js';
 import { type HeaderList, tooLong } from './core/header-decoder.js';
@@ -44,7 +44,7 @@ type Target =
   | { readonly error: StatusError; readonly path?: string };
 
 /** One connection: its socket, its HTTP/2, its calls. */
-export class Session implements ConnectionEvents<ActiveCall> {
+export class Session implements ConnectionEvents<ActiveCall>, CallHost {
   readonly connection: Connection<ActiveCall>;
   readonly #parts: SessionParts;
   readonly #socket: Socket;

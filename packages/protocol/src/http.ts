@@ -108,12 +108,17 @@ export const allowedMethods = 'GET, HEAD, POST, PUT, DELETE';
 
 /** The command of a `write` request and its body. */
 export function httpWriteCommand(request: HttpRequest & { kind: 'write' }, value: Uint8Array): Command {
+  const { key, ttlMs, condition } = request;
+  const typed = typedValue(request.contentType, value);
   return {
     type: CommandType.set,
-    key: request.key,
-    ttlMs: request.ttlMs,
-    ...typedValue(request.contentType, value),
-    condition: request.condition,
+    key,
+    value: typed.value,
+    ttlMs,
+    flags: typed.flags,
+    condition,
+    session: undefined,
+    idempotency: undefined,
   };
 }
 

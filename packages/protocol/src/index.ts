@@ -40,6 +40,7 @@ export {
   type StampedCommand,
   type TouchCommand,
   takesSession,
+  withSession,
 } from './command.js';
 export { readCommand, readReply, writeCommand, writeReply } from './command-codec.js';
 export { hasTypePrefix, maxTypePrefixBytes, splitTyped, typedValue } from './content-type.js';

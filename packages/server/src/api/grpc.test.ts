@@ -17,8 +17,8 @@ import {
   grpcGetRequest,
   grpcSetRequest,
 } from '@dcache/protocol';
+import { until } from '@dcache/testing';
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
-import { until } from '../until.test.helper.js';
 import { FakeCache } from './fake-cache.test.helper.js';
 import { GrpcApi, maxCalls } from './grpc.js';
 import type { AdminHandler } from './grpc-admin.js';
