@@ -19,7 +19,10 @@ export class LinkCredentials extends ChannelCredentials {
   /** Those whose TLS is not settled. */
   readonly #inHandshake = new Set<Socket>();
   #isClosed = false;
-  /** Why the last connection came to nothing, as far as it got beyond TCP. */
+  /**
+   * Why the last connection that ended came to nothing, as far as it got beyond TCP. It stands while the next one is
+   * tried: a call may be told only then.
+   */
   fault: ConnectFault | undefined;
 
   /** Throws what OpenSSL says of certificates and keys that it does not take. */
@@ -44,7 +47,6 @@ export class LinkCredentials extends ChannelCredentials {
       connect: async (socket) => {
         // A connection may be there only once nobody wants it any more; what throws here closes it.
         if (this.#isClosed) throw new Error('the client was closed');
-        this.fault = undefined;
         return this.#secure ? { socket: await this.#encrypt(socket, this.#secure), secure: true } : this.#watch(socket);
       },
       waitForReady: async () => {},
@@ -67,7 +69,7 @@ export class LinkCredentials extends ChannelCredentials {
   #watch(socket: Socket): { socket: Socket; secure: boolean } {
     this.#keep(socket);
     socket.once('close', () => {
-      if (socket.bytesRead === 0) this.fault ??= { ...silence, isGuess: true };
+      this.fault = socket.bytesRead === 0 ? { ...silence, isGuess: true } : undefined;
     });
     return { socket, secure: false };
   }
@@ -88,16 +90,19 @@ export class LinkCredentials extends ChannelCredentials {
           resolve(socket);
         },
       );
+      let own: ConnectFault | undefined;
       this.#keep(socket);
       this.#inHandshake.add(socket);
       // In TLS 1.3 a server refuses a client's certificate only after the client holds the handshake for done.
       socket.on('error', (error) => {
-        this.fault = tlsFault(error, name, this.#hasCertificate);
+        own = tlsFault(error, name, this.#hasCertificate);
+        this.fault = own;
         reject(error);
       });
       socket.once('close', () => {
         this.#inHandshake.delete(socket);
-        if (socket.bytesRead === 0) this.fault ??= this.#hasCertificate ? silenceAtCertificate : silence;
+        if (socket.bytesRead === 0) own ??= this.#hasCertificate ? silenceAtCertificate : silence;
+        this.fault = own;
         reject(new Error('the connection was closed'));
       });
     });
