@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Logger } from '@dcache/base';
-import { ManualClock } from './clock.test.helper.js';
+import { HandClock } from '@dcache/testing';
 import { Network } from './conformance/network.js';
 import { MessageType, type NodeId, Role } from './core/message.js';
 import { Room } from './room.js';
@@ -13,7 +13,7 @@ const electionTimeoutMs = 100;
 /** A leader, node 1 of a network of cores, that has heard what room the others have; its disk, and its log of words. */
 class Bench {
   readonly network: Network;
-  readonly clock: ManualClock = new ManualClock();
+  readonly clock: HandClock = new HandClock();
   readonly storage = { isFull: false };
   readonly transfers: NodeId[] = [];
   readonly said: string[] = [];
@@ -42,7 +42,7 @@ class Bench {
   /** So many ticks of the leader; what is sent then arrives. */
   tick(count: number): void {
     for (let i = 0; i < count; i++) {
-      this.clock.advance(tickMs);
+      this.clock.pass(tickMs);
       this.network.tick(1, [1]);
       this.room.look();
       this.network.settle();

@@ -1,3 +1,4 @@
+import type { LookupAddress } from 'node:dns';
 import { lookup } from 'node:dns/promises';
 import { networkInterfaces } from 'node:os';
 import { formatEndpoint, parseAddress } from './core/address.js';
@@ -29,13 +30,27 @@ export async function resolveEndpoints(text: string, defaultPort: number): Promi
   const literal = parseAddress(parsed.host);
   if (literal !== undefined) return [{ addr: literal, port }];
   try {
-    const found = await lookup(parsed.host, { all: true });
+    const found = await lookUp(parsed.host);
     const endpoints = found.map(({ address }) => ({ addr: parseAddress(address)!, port }));
     // One machine, many addresses: the first IPv4 is what members of a pool announce most often, so it goes first.
     return endpoints.sort((a, b) => a.addr.length - b.addr.length);
   } catch (cause) {
     throw new SerfError('address', `${parsed.host} cannot be resolved: ${(cause as Error).message}`, { cause });
   }
+}
+
+/**
+ * Who gives up on a lookup cannot end it, and asks again: it then waits for the one under way. Lookups share a few threads
+ * with the disk, so a name server that hangs must not fill them.
+ */
+const lookups = new Map<string, Promise<LookupAddress[]>>();
+
+function lookUp(host: string): Promise<LookupAddress[]> {
+  const known = lookups.get(host);
+  if (known !== undefined) return known;
+  const asked = lookup(host, { all: true }).finally(() => lookups.delete(host));
+  lookups.set(host, asked);
+  return asked;
 }
 
 /** Whether an address stands for all interfaces, and so cannot be announced. */

@@ -2,6 +2,7 @@ import { sameEndpoint } from './core/members.js';
 import type { Endpoint } from './core/message.js';
 import type { Driver } from './driver.js';
 import { resolveEndpoints } from './host.js';
+import { untilAborted } from './until-aborted.js';
 
 /** What `Serf.join` may be told. */
 export interface JoinOptions {
@@ -29,7 +30,8 @@ export async function joinAddress(
   const faults: string[] = [];
   let isReached = false;
   try {
-    for (const target of await resolveEndpoints(address, endpoint.port)) {
+    // A lookup does not heed the signal; who waits for it has others to answer to.
+    for (const target of await untilAborted(resolveEndpoints(address, endpoint.port), signal)) {
       if (sameEndpoint(target, endpoint)) faults.push('it is this member itself');
       else
         await driver.pushPull(target, true, { ignoreOldEvents: !replay, signal, onAnswer }).then(

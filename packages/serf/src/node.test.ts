@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
+import dns from 'node:dns/promises';
 import { EventEmitter, once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { fromUtf8, SeededRandom, silentLogger, utf8 } from '@dcache/base';
 import { Keyring, local, type Member, Serf, SerfError, type SerfOptions } from './index.js';
@@ -35,6 +38,12 @@ async function sees(serf: Serf, name: string, status: Member['status']): Promise
       ),
     );
   }
+}
+
+/** Looks again each turn of gossip, for what no event tells. */
+async function until(isSo: () => boolean): Promise<void> {
+  const signal = AbortSignal.timeout(20_000);
+  while (!isSo()) await delay(20, undefined, { signal });
 }
 
 const key = Buffer.alloc(32, 1).toString('base64');
@@ -360,6 +369,61 @@ test('a founder that keeps looking for somebody silent is no newcomer; who finds
   for await (const item of founder.query('after')) assert.ok(item);
   founder.userEvent('still here');
   seeker.stop();
+});
+
+test('a member that finds a lost one again is no newcomer, and keeps its name against who came in its place', async () => {
+  const [member, lost] = [await start('member'), await start('lost')];
+  await lost.join([member.address]);
+  await sees(member, 'lost', 'alive');
+  const seeker = member.seek([lost.address], { firstWaitMs: 50, lastWaitMs: 50 });
+  await seeker.start();
+  await Promise.all([lost.leave(), sees(member, 'lost', 'left')]);
+  const conflict = once(member, 'conflict', { signal: AbortSignal.timeout(20_000) });
+  await start('member', { bind: lost.address });
+  await conflict;
+  // The vote has ended by the time that a query of the same length has.
+  for await (const item of member.query('after')) assert.ok(item);
+  member.userEvent('still here');
+  seeker.stop();
+});
+
+test('a member that is restarted before it is missed, and joins nobody, finds its pool again at once', async () => {
+  // Neither a full exchange nor a reconnect comes within the test.
+  const rare = { pushPullIntervalMs: 3_600_000, reconnectIntervalMs: 3_600_000, suspicionMult: 60 };
+  const [one, two, three] = [await start('one', rare), await start('two', rare), await start('three', rare)];
+  await Promise.all([two.join([one.address]), three.join([one.address])]);
+  await Promise.all([sees(two, 'three', 'alive'), sees(three, 'two', 'alive')]);
+  const isSilent = (serf: Serf): boolean => serf.stats().queuedClaims + serf.stats().queuedIntents === 0;
+  // What is still gossiped would tell of the others as well.
+  await until(() => [one, two, three].every(isSilent));
+  const bind = one.address;
+  await one.stop();
+  const again = await start('one', { ...rare, bind, tags: { run: 'second' } });
+  await Promise.all([sees(again, 'two', 'alive'), sees(again, 'three', 'alive')]);
+  await until(() => two.member('one')?.tags.get('run') === 'second');
+  assert.equal(three.member('one')?.status, 'alive');
+});
+
+test('a name whose lookup hangs keeps neither a join that is given up nor one that is answered elsewhere', async (t) => {
+  const [one, two] = [await start('one'), await start('two')];
+  const { lookup } = dns;
+  let lookups = 0;
+  t.after(() => {
+    dns.lookup = lookup;
+    syncBuiltinESMExports();
+  });
+  dns.lookup = (() => {
+    lookups++;
+    return new Promise(() => {});
+  }) as unknown as typeof lookup;
+  syncBuiltinESMExports();
+  const abort = new AbortController();
+  const joining = two.join(['hangs.example:1', one.address], { signal: abort.signal });
+  await sees(two, 'one', 'alive');
+  abort.abort(new Error('enough'));
+  assert.equal(await joining, 1);
+  await assert.rejects(two.join(['hangs.example:1'], { signal: AbortSignal.timeout(1) }), { name: 'TimeoutError' });
+  assert.equal(lookups, 1, 'a lookup that is under way is not begun again');
 });
 
 test('a search that was stopped is not kept', async () => {

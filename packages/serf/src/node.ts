@@ -36,7 +36,7 @@ export interface SerfEvents {
   shutdown: [reason: SerfError];
 }
 
-/** So long after a join a member whose name is taken counts as the one that came second. */
+/** So long after it came to a pool a member whose name is taken counts as the one that came second. */
 const newcomerMs = 60_000;
 
 type State = 'new' | 'starting' | 'running' | 'leaving' | 'left' | 'stopped';
@@ -53,7 +53,7 @@ export class Serf extends EventEmitter<SerfEvents> {
   #state: State = 'new';
   #running: Parts | undefined;
   #onLeft: (() => void) | undefined;
-  /** When a join last reached somebody; those that reach nobody make no newcomer of a member, however old. */
+  /** When a join last took this member, alone until then, to others; one that reaches nobody makes no newcomer of it. */
   #joinedMs = Number.NEGATIVE_INFINITY;
 
   /** A `TypeError` names the option that cannot be. */
@@ -93,22 +93,12 @@ export class Serf extends EventEmitter<SerfEvents> {
    * last of them; what had answered before an abort counts.
    */
   async join(addresses: readonly string[], options: JoinOptions = {}): Promise<number> {
-    const parts = this.#use();
-    const { driver, core } = parts;
-    const onAnswer = (): void => {
-      // Before what was answered is known: a conflict over this member's name may be in it.
-      this.#joinedMs = this.#options.clock.monotonicMs();
-    };
-    const faults = await Promise.all(addresses.map((address) => joinAddress(address, { ...parts, onAnswer }, options)));
-    const told = faults.filter((fault) => fault !== undefined);
-    const reached = addresses.length - told.length;
+    const { reached, faults } = await this.#join(addresses, options);
     if (reached === 0) {
       options.signal?.throwIfAborted();
-      throw new SerfError('join-failed', `no address answered: ${told.join('; ') || 'none was given'}`);
+      throw new SerfError('join-failed', `no address answered: ${faults.join('; ') || 'none was given'}`);
     }
-    for (const fault of told) this.#options.logger.warn({ fault }, 'an address could not be joined');
-    // Stopped meanwhile: whoever was reached hears nothing more from here.
-    if (this.#state === 'running') driver.run((_, nowMs) => core.announceJoin(nowMs));
+    for (const fault of faults) this.#options.logger.warn({ fault }, 'an address could not be joined');
     return reached;
   }
 
@@ -120,14 +110,17 @@ export class Serf extends EventEmitter<SerfEvents> {
   seek(addresses: readonly string[], options: SeekOptions = {}): Seeker {
     const { core, endpoint } = this.#use();
     const { clock, random } = this.#options;
-    const { again = true, onFault = () => {} } = options;
     const seeker: Seeker = new Seeker({
-      ...{ addresses, again, onFault, clock, random },
+      ...options,
+      ...{ addresses, clock, random },
       resolve: async (address) => (await resolveEndpoints(address, endpoint.port)).map(describe),
-      join: (target, signal) => this.join([target], { signal }),
+      join: async (target, signal) => {
+        const { reached, faults } = await this.#join([target], { signal });
+        if (reached === 0) throw new Error(faults.join('; '));
+      },
       onStop: () => this.#seekers.delete(seeker),
-      isMember: (target) =>
-        target === describe(endpoint) || core.roster.withStatus('alive').some((member) => placeOf(member) === target),
+      isSelf: (target) => target === describe(endpoint),
+      isMember: (target) => core.roster.withStatus('alive').some((member) => placeOf(member) === target),
     });
     this.#seekers.add(seeker);
     return seeker;
@@ -250,6 +243,25 @@ export class Serf extends EventEmitter<SerfEvents> {
   coordinate(name: string): Coordinate | undefined {
     const { core } = this.#used();
     return name === core.self.name ? core.coordinate : this.#coordinates.get(name);
+  }
+
+  async #join(
+    addresses: readonly string[],
+    options: JoinOptions,
+  ): Promise<{ readonly reached: number; readonly faults: readonly string[] }> {
+    const parts = this.#use();
+    const { driver, core } = parts;
+    const onAnswer = (): void => {
+      // Before what was answered is known: a conflict over this member's name may be in it. Who knows others has a pool
+      // already, and finds one of its lost members or adds to it: that makes no newcomer of it.
+      if (core.roster.size === 1) this.#joinedMs = this.#options.clock.monotonicMs();
+    };
+    const faults = await Promise.all(addresses.map((address) => joinAddress(address, { ...parts, onAnswer }, options)));
+    const told = faults.filter((fault) => fault !== undefined);
+    const reached = addresses.length - told.length;
+    // Stopped meanwhile: whoever was reached hears nothing more from here.
+    if (reached > 0 && this.#state === 'running') driver.run((_, nowMs) => core.announceJoin(nowMs));
+    return { reached, faults: told };
   }
 
   async #start(): Promise<void> {

@@ -1,36 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Clock, SeededRandom } from '@dcache/base';
+import { SeededRandom } from '@dcache/base';
+import { HandClock, turn } from '@dcache/testing';
 import { Seeker, type SeekerOptions } from './seeker.js';
-
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-/** Time that a test moves by hand. */
-class HandClock implements Clock {
-  nowMs = 0;
-  readonly #timers = new Set<{ atMs: number; run: () => void }>();
-  monotonicMs(): number {
-    return this.nowMs;
-  }
-  wallMs(): number {
-    return this.nowMs;
-  }
-  every(): () => void {
-    throw new Error('nothing here happens every so often');
-  }
-  after(delayMs: number, run: () => void): () => void {
-    const timer = { atMs: this.nowMs + delayMs, run };
-    this.#timers.add(timer);
-    return () => this.#timers.delete(timer);
-  }
-  pass(ms: number): void {
-    this.nowMs += ms;
-    for (const timer of [...this.#timers].sort((a, b) => a.atMs - b.atMs)) {
-      if (timer.atMs > this.nowMs || !this.#timers.delete(timer)) continue;
-      timer.run();
-    }
-  }
-}
 
 /** Who knows whom, if gossip works and joins are the only way in: nodes in one pool know each other. */
 class World {
@@ -51,6 +23,7 @@ class World {
       addresses: peers,
       resolve: async (address) => this.names.get(address) ?? [address],
       join: (endpoint) => this.#join(node, endpoint),
+      isSelf: (endpoint) => endpoint === node,
       isMember: (endpoint) => this.pools.get(node)!.has(endpoint),
       again: true,
       onStop: () => {},
@@ -144,6 +117,36 @@ test('an address is tried at growing intervals until it is reached, and told onc
   assert.equal(world.tries.length, length, 'nobody is asked any more');
 });
 
+test('the waits can be others; each fault that is not the one before is told, and so is who is found', async () => {
+  const world = new World();
+  const found: string[] = [];
+  let fault: string | undefined = 'refused';
+  const join = async (): Promise<void> => {
+    world.tries.push(`at ${world.clock.monotonicMs()}`);
+    if (fault !== undefined) throw new Error(fault);
+  };
+  const onFound = (address: string, who: string): void => void found.push(`${address} ${who}`);
+  void world.start('a', ['b', 'a'], { join, firstWaitMs: 200, lastWaitMs: 400, onFound });
+  await world.pass(10_000);
+  assert.ok(world.tries.length >= 25, `${world.tries.length} tries in 10 s`);
+  fault = 'another';
+  await world.pass(1_000);
+  fault = 'refused';
+  await world.pass(1_000);
+  assert.deepEqual(world.faults, ['a b: refused', 'a b: another', 'a b: refused']);
+  assert.deepEqual(found, ['a self']);
+  fault = undefined;
+  await world.pass(1_000);
+  assert.deepEqual(found, ['a self', 'b other']);
+});
+
+test('who stops the search when told of a fault is not asked to wait for another try', async () => {
+  const world = new World();
+  void world.start('a', ['b'], { onFault: () => world.seekers.get('a')!.stop() });
+  await world.pass(60_000);
+  assert.deepEqual(world.tries, ['a b']);
+});
+
 test('an address whose member has gone is tried again, for it may be back without knowing anybody', async () => {
   const world = new World();
   void world.start('a', []);
@@ -167,6 +170,7 @@ test('an answer of a member that is just leaving does not end the search for it'
     resolve: async (address) => [address],
     join: async () => answers++,
     // Gone for the others, it still answers; then it is back.
+    isSelf: () => false,
     isMember: () => answers === 0 || answers > 3,
     again: true,
     onFault: () => {},
@@ -219,6 +223,20 @@ test('of a name all nodes are joined; of one node with two families of addresses
   await world.start('d', ['localhost']);
   await world.pass(60_000);
   assert.equal(world.tries.filter((tried) => tried === 'd [::1]:1').length, 1);
+});
+
+test('a member that gossip has told of meanwhile is found without being asked', async () => {
+  const world = new World();
+  const found: string[] = [];
+  void world.start('a', []);
+  void world.start('b', ['a'], { onFound: (address) => void found.push(address) });
+  await world.pass(1_000);
+  void world.start('c', ['a', 'b'], { onFound: (address) => void found.push(address) });
+  await world.pass(1_000);
+  world.seekers.get('c')!.stop();
+  assert.deepEqual(world.faults, []);
+  const again = await world.start('d', ['x', 'a'], { isMember: () => true, onFound: (at) => void found.push(at) });
+  assert.deepEqual([again, found], [[], ['a', 'a', 'b', 'x', 'a']]);
 });
 
 test('a node that knows itself alone has nobody to complain of', async () => {

@@ -1,24 +1,35 @@
 import type { Clock, Random } from '@dcache/base';
+import { untilAborted } from './until-aborted.js';
 
 /** What `Serf.seek` may be told. */
 export interface SeekOptions {
   /** Look for an address again when the member there has left or failed. Default true. */
   readonly again?: boolean;
-  /** Called when an address is not reached, once until it is. Default: nobody hears of it. */
+  /** How long one try may take. Default 2000 ms. */
+  readonly tryMs?: number;
+  /** Before an address is tried again; each wait is shortened by up to half, by chance. Default 1000 ms. */
+  readonly firstWaitMs?: number;
+  /** The wait doubles up to this. Default 15 000 ms. */
+  readonly lastWaitMs?: number;
+  /** Called when an address is not reached, once for each fault that is not the one before. Default: nobody hears of it. */
   readonly onFault?: (address: string, fault: string) => void;
+  /**
+   * Called at each try that finds somebody at an address: it answered, or is known as a living member, or is this member
+   * itself. Default: nobody hears of it.
+   */
+  readonly onFound?: (address: string, who: 'other' | 'self') => void;
 }
 
-export interface SeekerOptions {
+export interface SeekerOptions extends SeekOptions {
   /** Addresses of other nodes as they were given, `host:port` or `host`. */
   readonly addresses: readonly string[];
   /** The endpoints `ip:port` behind an address, at least one; rejects where there is none. */
   readonly resolve: (address: string) => Promise<readonly string[]>;
   /** Swaps what is known of the members with the node at an endpoint; rejects where none answers. */
   readonly join: (endpoint: string, signal: AbortSignal) => Promise<unknown>;
-  /** Whether a living member is there; this one counts. */
+  readonly isSelf: (endpoint: string) => boolean;
+  /** Whether a living member is there, another than this one. */
   readonly isMember: (endpoint: string) => boolean;
-  readonly again: boolean;
-  readonly onFault: (address: string, fault: string) => void;
   /** It was stopped, and needs to hear of nobody. */
   readonly onStop: () => void;
   readonly clock: Clock;
@@ -32,15 +43,12 @@ interface Place {
   waitMs: number;
   /** Endpoints where a member was that has gone: an answer of one that is just leaving does not count. */
   readonly lost: Set<string>;
-  isTold: boolean;
+  /** What was told of it last, since it was reached. */
+  told: string;
   cancel: () => void;
 }
 
-/** How long one try may take. */
-const tryMs = 2_000;
-/** Before an address is tried again; it doubles up to the second. Each wait is shortened by up to half, by chance. */
-const firstWaitMs = 1_000;
-const lastWaitMs = 15_000;
+const defaults = { again: true, tryMs: 2_000, firstWaitMs: 1_000, lastWaitMs: 15_000 } as const;
 
 /**
  * Looks for the members at given addresses, each until it has answered or is known as a living member, and again when
@@ -51,20 +59,20 @@ const lastWaitMs = 15_000;
  * whoever stopped asking then would leave two pools that never hear of each other.
  */
 export class Seeker {
-  readonly #options: SeekerOptions;
+  readonly #options: SeekerOptions & Required<SeekOptions>;
   readonly #places: readonly Place[];
   #isStopped = false;
   #onJoined: () => void = () => {};
 
   constructor(options: SeekerOptions) {
-    this.#options = options;
+    this.#options = { ...defaults, onFault: () => {}, onFound: () => {}, ...options };
     this.#places = [...new Set(options.addresses)].map((address) => ({
       address,
       endpoints: [],
       state: 'waiting',
-      waitMs: firstWaitMs,
+      waitMs: this.#options.firstWaitMs,
       lost: new Set(),
-      isTold: false,
+      told: '',
       cancel: () => {},
     }));
   }
@@ -98,8 +106,9 @@ export class Seeker {
   /** Undefined when the address is reached, otherwise why not. */
   async #try(place: Place): Promise<string | undefined> {
     place.state = 'trying';
+    const { clock, tryMs, firstWaitMs, isSelf, isMember, onFault } = this.#options;
     const abort = new AbortController();
-    const cancelTimeout = this.#options.clock.after(tryMs, () =>
+    const cancelTimeout = clock.after(tryMs, () =>
       abort.abort(new Error(`${place.address} did not answer within ${tryMs} ms`)),
     );
     place.cancel = () => {
@@ -111,43 +120,46 @@ export class Seeker {
     if (this.#isStopped) return fault;
     if (fault === undefined) {
       place.state = 'reached';
-      place.isTold = false;
-      const { isMember } = this.#options;
-      if (place.endpoints.some((endpoint) => place.lost.has(endpoint) && !isMember(endpoint))) this.#wait(place);
+      place.told = '';
+      if (place.endpoints.some((endpoint) => place.lost.has(endpoint) && !isSelf(endpoint) && !isMember(endpoint)))
+        this.#wait(place);
       else {
         place.lost.clear();
         place.waitMs = firstWaitMs;
       }
       return undefined;
     }
-    if (!place.isTold) this.#options.onFault(place.address, fault);
-    place.isTold = true;
+    // Before it is told: a listener may stop the search.
     this.#wait(place);
+    if (place.told !== fault) onFault(place.address, fault);
+    place.told = fault;
     return fault;
   }
 
   #wait(place: Place): void {
     if (this.#isStopped) return;
-    const { clock, random } = this.#options;
+    const { clock, random, lastWaitMs } = this.#options;
     place.state = 'waiting';
     place.cancel = clock.after(place.waitMs * (0.5 + random.next() / 2), () => void this.#try(place));
     place.waitMs = Math.min(lastWaitMs, place.waitMs * 2);
   }
 
   async #reach(place: Place, signal: AbortSignal): Promise<string | undefined> {
-    const { resolve, join, isMember } = this.#options;
+    const { resolve, join, isSelf, isMember, onFound } = this.#options;
     try {
       // Anew each time: a name may stand for another machine by now.
       place.endpoints = await untilAborted(resolve(place.address), signal);
       const faults = await Promise.all(
         place.endpoints.map(async (endpoint) => {
-          if (isMember(endpoint)) return undefined;
-          try {
-            await untilAborted(join(endpoint, signal), signal);
-          } catch (error) {
-            return (error as Error).message;
+          if (!isSelf(endpoint) && !isMember(endpoint)) {
+            try {
+              await untilAborted(join(endpoint, signal), signal);
+            } catch (error) {
+              return (error as Error).message;
+            }
+            this.#onJoined();
           }
-          this.#onJoined();
+          if (!this.#isStopped) onFound(place.address, isSelf(endpoint) ? 'self' : 'other');
           return undefined;
         }),
       );
@@ -167,15 +179,5 @@ function isReached(endpoints: readonly string[], faults: readonly (string | unde
   return [true, false].some((family) => {
     const own = endpoints.flatMap((endpoint, i) => (isV6(endpoint) === family ? [faults[i]] : []));
     return own.length > 0 && own.every((fault) => fault === undefined);
-  });
-}
-
-/** The promise's outcome, or a rejection when the signal aborts before. */
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason as Error);
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
   });
 }

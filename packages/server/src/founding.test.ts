@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger } from '@dcache/base';
 import type { Member } from '@dcache/serf';
+import { HandClock, turn } from '@dcache/testing';
 import { askForMs, type FoundingParts, isToFound } from './founding.js';
-import { HandClock, turn } from './hand-clock.test.helper.js';
 
 /** Nodes that see each other's tags at once, as far as they answer. */
 class Pool {
@@ -20,7 +20,10 @@ class Pool {
     const parts: FoundingParts = {
       name,
       serf: { members: () => (answers() ? [...this.tags].map(member) : []) as unknown as Member[] },
-      ask: ask ?? (async () => answers() && this.tags.size > 1),
+      ask:
+        ask ??
+        ((withinMs) =>
+          new Promise((resolve) => void this.clock.after(withinMs, () => resolve(answers() && this.tags.size > 1)))),
       hasCluster: async () => this.isCluster,
       tell: (founder) => void this.tags.set(name, founder),
       isStopping: () => this.isStopping,
@@ -79,6 +82,20 @@ test('an address that says nothing at all is waited for no longer than one that 
   assert.deepEqual(pool.founded, []);
   await pool.pass(200);
   assert.deepEqual(pool.founded, ['a']);
+});
+
+test('somebody who joins this node meanwhile is heard, though the addresses say nothing', async () => {
+  const pool = new Pool();
+  const silent = (withinMs: number): Promise<boolean> =>
+    new Promise((resolve) => void pool.clock.after(withinMs, () => resolve(false)));
+  const decision = pool.start('b', () => true, silent);
+  await pool.pass(1_000);
+  pool.tags.set('a', 'founds');
+  await pool.pass(400);
+  pool.isCluster = true;
+  await pool.pass(1_000);
+  assert.equal(await decision, false);
+  assert.deepEqual(pool.founded, []);
 });
 
 test('who is about to found goes before a lower name that comes later', async () => {

@@ -6,7 +6,7 @@ export interface FoundingParts {
   readonly serf: Pick<Serf, 'members'>;
   /** This node's name. */
   readonly name: string;
-  /** Asks the `join` addresses once, so long at most; whether anybody answered. */
+  /** Whether anybody answers at the `join` addresses; waits for that so long at most. */
   readonly ask: (withinMs: number) => Promise<boolean>;
   /** Looks for a cluster in the pool and takes it; whether this node belongs to one now. */
   readonly hasCluster: () => Promise<boolean>;
@@ -55,10 +55,10 @@ export async function isToFound(parts: FoundingParts): Promise<boolean> {
 async function findsOthers(parts: FoundingParts): Promise<boolean> {
   const deadlineMs = parts.clock.monotonicMs() + askForMs;
   for (;;) {
-    // An address that says nothing at all must not hold up the decision. Somebody may as well have joined this node.
-    if ((await parts.ask(Math.max(1, deadlineMs - parts.clock.monotonicMs()))) || others(parts).length > 0) return true;
-    if (parts.isStopping() || parts.clock.monotonicMs() >= deadlineMs) return false;
-    await pause(parts.clock, askAgainMs);
+    const leftMs = deadlineMs - parts.clock.monotonicMs();
+    if (parts.isStopping() || leftMs <= 0) return false;
+    // Not the whole time at once: somebody may as well join this node meanwhile.
+    if ((await parts.ask(Math.min(askAgainMs, leftMs))) || others(parts).length > 0) return true;
   }
 }
 

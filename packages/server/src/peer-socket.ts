@@ -42,6 +42,21 @@ export interface PeerSecurity {
   readonly nameOf?: (id: number) => string | undefined;
 }
 
+/** The other side has answered, and takes this node for no peer of its own. */
+export class PeerRefusal extends Error {
+  readonly status: HelloStatus;
+
+  constructor({ status, message }: Pick<HelloAnswer, 'status' | 'message'>) {
+    super(`refused: ${message}`);
+    this.status = status;
+  }
+
+  /** Whether a node lives there that belongs to another cluster, or to none yet. */
+  get isStranger(): boolean {
+    return this.status === HelloStatus.foreignCluster || this.status === HelloStatus.noCluster;
+  }
+}
+
 /**
  * Dials a peer and introduces this node. Resolves with the socket, paused and ready for frames; rejects with the reason,
  * which may be `signal`.
@@ -110,7 +125,7 @@ async function introduce(
   socket.write(hello);
   const body = await readHandshake(socket, 0);
   const { answer, fields, proof } = decodeHelloAnswer(body);
-  if (answer.status !== HelloStatus.ok) throw new Error(`refused: ${answer.message}`);
+  if (answer.status !== HelloStatus.ok) throw new PeerRefusal(answer);
   if (keys === undefined) {
     if (proof.length > 0) throw new Error('the peer has a Serf key and this node has none; give it --encrypt');
     return;

@@ -39,13 +39,15 @@ export function wirePeers(parts: PeerWiringParts): Peers {
     return rpcAddr === undefined ? undefined : parseAddress(rpcAddr);
   };
 
+  const nameOf = (id: number): string | undefined => stateMachine.directory.get(id)?.name ?? gossip(id)?.name;
+
   return new Peers({
     identity: () => ({ id: standing.known.raftId, name, cluster: standing.known.cluster }),
     addressOf,
     onFrame: (from, kind, payload, reply) => {
       const node = running();
       const targets = {
-        append: node && ((command) => node.groupCommit.append(command)),
+        appendAll: node && ((commands) => node.groupCommit.appendAll(commands)),
         remove: node && ((id) => node.membership.remove(id)),
         onForwarded: (sender, bytes) => forwarder().receive(sender, bytes),
         onLeaveAnswered: (bytes) => node?.departure.receive(bytes),
@@ -54,10 +56,14 @@ export function wirePeers(parts: PeerWiringParts): Peers {
     },
     onLinkUp: () => running()?.membership.look(),
     onLinkDown: (id) => forwarder().linkDown(id),
+    onStranger: (id) => {
+      const there = nameOf(id);
+      if (there !== undefined) standing.meeting.meet(there);
+    },
     security: {
       keys: () => security.keyring?.keys,
       tls: security.tls,
-      nameOf: (id) => stateMachine.directory.get(id)?.name ?? gossip(id)?.name,
+      nameOf,
     },
     clock,
     logger,

@@ -5,7 +5,7 @@ import { afterEach, test } from 'node:test';
 import { SeededRandom, silentLogger, systemClock, utf8 } from '@dcache/base';
 import { Mux, preface } from '@dcache/mux';
 import { type Message, MessageType, makeMessage } from '@dcache/raft';
-import { HandClock } from './hand-clock.test.helper.js';
+import { HandClock, turn, until } from '@dcache/testing';
 import {
   decodeHelloAnswer,
   encodeAnswerFields,
@@ -18,7 +18,6 @@ import {
 } from './handshake.js';
 import { acceptPeer, dialPeer } from './peer-socket.js';
 import { Peers, type PeersOptions } from './peers.js';
-import { until } from './until.test.helper.js';
 
 const cleanups: (() => unknown)[] = [];
 
@@ -121,6 +120,27 @@ test('a peer is dialled when there is something to send, and one connection serv
   assert.equal(a.heard[0]!.from, 2);
   assert.equal(a.mux.stats().open + b.mux.stats().open, 1);
   assert.deepEqual([a.proven, b.proven], [0, 1]);
+});
+
+test('who dials a member and finds a node of another cluster, or of none, is told at each dial', async () => {
+  const strangers: number[] = [];
+  const faults: string[] = [];
+  const logger = { ...silentLogger, warn: (fields: object) => void faults.push((fields as { fault: string }).fault) };
+  const [a, b, hosts] = await pair({ onStranger: (id) => void strangers.push(id), logger });
+  const beatsUntil = (what: string, isSo: () => boolean): Promise<true> =>
+    until(what, () => {
+      a.beat(2);
+      return isSo();
+    });
+  b.cluster = 'another';
+  await beatsUntil('told twice', () => strangers.length === 2);
+  b.cluster = undefined;
+  await beatsUntil('told of one without a cluster', () => strangers.length === 3);
+  b.cluster = 'c';
+  hosts.set(3, b).delete(2);
+  a.beat(3);
+  await until('one that was started anew is no stranger', () => faults.some((fault) => /started anew/.test(fault)));
+  assert.deepEqual(strangers, [2, 2, 2]);
 });
 
 test('who only wants to know whether a peer is there dials it, and both hear when it is', async () => {
@@ -298,7 +318,7 @@ test('a peer that resets its connection anywhere in the handshake harms nobody',
     socket.on('error', () => {});
     await once(socket, 'connect');
     socket.write(length + 3 > hello.length ? hello : hello.subarray(0, length));
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn(1);
     socket.resetAndDestroy();
   }
   await until('every connection is gone', () => a.mux.stats().open === 0);

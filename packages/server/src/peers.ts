@@ -13,7 +13,7 @@ import {
 } from '@dcache/raft';
 import type { Address } from './address.js';
 import type { FrameSender } from './forwarder.js';
-import { acceptPeer, dialPeer, type PeerIdentity, type PeerSecurity } from './peer-socket.js';
+import { acceptPeer, dialPeer, type PeerIdentity, PeerRefusal, type PeerSecurity } from './peer-socket.js';
 import { Repeats } from './repeats.js';
 
 export interface PeersOptions {
@@ -27,6 +27,8 @@ export interface PeersOptions {
   readonly onLinkUp?: (id: NodeId) => void;
   /** A connection to `id` ended: frames on it may or may not have arrived. */
   readonly onLinkDown: (id: NodeId) => void;
+  /** Where `id` should live a node of another cluster answers, or one that belongs to none yet. Told at every dial. */
+  readonly onStranger?: (id: NodeId) => void;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly security?: PeerSecurity;
@@ -177,6 +179,7 @@ export class Peers implements Transport, FrameSender {
           logger.warn({ ...at, fault: error.message }, 'a peer cannot be reached');
         dial.lastFailure = error.message;
         logger.debug({ ...at, err: error }, 'a dial of a peer failed');
+        if (error instanceof PeerRefusal && error.isStranger) this.#options.onStranger?.(id);
       },
     );
   }

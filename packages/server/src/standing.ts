@@ -6,6 +6,7 @@ import { writeIdentity } from './directory.js';
 import { isToFound } from './founding.js';
 import { Joiner } from './joiner.js';
 import { LogHome } from './log-home.js';
+import { Meeting } from './meeting.js';
 import { memberTags } from './membership.js';
 import { defaultDataDir, type ResolvedOptions } from './options.js';
 
@@ -23,6 +24,7 @@ export interface StandingParts {
 /** Who this node is, where it is reached, and to which cluster it belongs: what its log says and gossip is told. */
 export class Standing {
   readonly joiner: Joiner;
+  readonly meeting: Meeting;
   readonly #parts: StandingParts;
   #home: LogHome | undefined;
   #watch: ClusterWatch | undefined;
@@ -31,6 +33,7 @@ export class Standing {
   constructor(parts: StandingParts) {
     this.#parts = parts;
     this.joiner = new Joiner(parts.serf, parts.options.join, parts.clock, parts.logger);
+    this.meeting = new Meeting(parts.serf, parts.clock, parts.logger);
   }
 
   /** `host:port` that clients and peers reach; empty before it is known. */
@@ -90,6 +93,7 @@ export class Standing {
   /** Nobody is looked for any more, and the pool is not watched. */
   stop(): void {
     this.joiner.stop();
+    this.meeting.stop();
     this.#watch?.stop();
   }
 
@@ -106,7 +110,7 @@ export class Standing {
     const { options, serf, isStopping, clock, logger } = this.#parts;
     return isToFound({
       ...{ serf, name: options.id, isStopping, clock, logger },
-      ask: (withinMs) => this.joiner.tryOnce(withinMs, true),
+      ask: (withinMs) => this.joiner.answers(withinMs),
       hasCluster: async () => (await this.#watch?.seesCluster()) ?? false,
       tell: (founder) => {
         serf.setTags({ ...this.#tags(), [memberTags.founder]: founder }).catch((error: unknown) => {

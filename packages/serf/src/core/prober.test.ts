@@ -116,6 +116,39 @@ test('a ping is answered to its source, one for another name not at all', () => 
   assert.deepEqual(solo.said(), []);
 });
 
+test('who is pinged by a stranger asks him for the pool, once it is plain that no news of him is on its way', () => {
+  const solo = new Solo();
+  const ping = (from: string, more: Partial<Ping> = {}): Ping =>
+    ({ type: 'ping', seqNo: 5, node: 'self', source: endpointOf(from), sourceNode: from, ...more }) as const;
+  solo.hear(aliveOf('known'), ping('known'), ping('a', { node: '' }), ping(''));
+  solo.hear({ type: 'ping', seqNo: 5, node: 'self', source: endpointOf('a') });
+  solo.hear({ type: 'ping', seqNo: 5, node: 'self', sourceNode: 'a' });
+  solo.pass(600);
+  assert.deepEqual(solo.pushPulls, []);
+  solo.hear(ping('new'));
+  solo.pass(400);
+  solo.hear(aliveOf('new'));
+  solo.pass(600);
+  assert.deepEqual(solo.pushPulls, [], 'he had only just joined');
+  for (let i = 0; i < 100; i++) {
+    solo.hear(ping(`stranger${i}`));
+    solo.pass(20);
+  }
+  assert.deepEqual(solo.pushPulls, ['stranger0', 'stranger25', 'stranger50', 'stranger75'], 'one at a time');
+});
+
+test('strangers are met neither by who leaves nor where the table is full', () => {
+  for (const isFull of [true, false]) {
+    const solo = isFull ? new Solo({ maxMembers: 1 }) : new Solo();
+    const ping = { type: 'ping', seqNo: 5, node: 'self', source: endpointOf('a'), sourceNode: 'a' } as const;
+    solo.hear(ping);
+    if (!isFull) solo.act((core, nowMs) => core.leave(nowMs));
+    solo.hear(ping);
+    solo.pass(5_000);
+    assert.deepEqual(solo.pushPulls, [], `${isFull}`);
+  }
+});
+
 test('for another member the target is pinged, and its ack or a nack sent back', () => {
   const request = (seqNo: number): SwimMessage => ({
     type: 'indirect-ping',

@@ -5,6 +5,7 @@ import { endpointOf, type Gossip } from './gossip.js';
 import type { Suspicion } from './lifeguard.js';
 import { isUp, type NodeRecord, protocolMax } from './members.js';
 import { type Ack, type Endpoint, type IndirectPing, NodeState, type Ping } from './message.js';
+import { Strangers } from './strangers.js';
 import type { Timer } from './timers.js';
 
 /** The probe under way; there is never more than one. */
@@ -46,6 +47,7 @@ export class Prober {
   readonly #context: SwimContext;
   readonly #claims: Claims;
   readonly #gossip: Gossip;
+  readonly #strangers: Strangers;
   readonly #errands = new Map<number, Errand>();
   readonly #questions = new Map<number, Question>();
   #seqNo = 0;
@@ -57,6 +59,7 @@ export class Prober {
     this.#context = context;
     this.#claims = claims;
     this.#gossip = gossip;
+    this.#strangers = new Strangers(context);
   }
 
   start(): void {
@@ -67,6 +70,7 @@ export class Prober {
 
   stop(): void {
     this.#stopped = true;
+    this.#strangers.stop();
     this.#endProbe();
   }
 
@@ -84,6 +88,7 @@ export class Prober {
       ping.source ?? from,
       coordinate === undefined ? { type: 'ack', seqNo } : { type: 'ack', seqNo, coordinate },
     );
+    if (!this.#stopped) this.#strangers.notice(ping);
   }
 
   onIndirectPing(request: IndirectPing, from: Endpoint): void {
