@@ -150,6 +150,14 @@ test('where the first does not take it another is tried, and then writes are ref
   assert.equal(bench.said.length, 3, bench.said.join('\n'));
 });
 
+test('a full disk is not tried, though none of the others takes it', () => {
+  const bench = new Bench([1, 2, 3, 4, 5], [2]);
+  bench.loseHandovers();
+  bench.storage.isFull = true;
+  bench.tick(100);
+  assert.deepEqual([...new Set(bench.transfers)].sort(), [3, 4, 5]);
+});
+
 test('the pause has a longest length, and ends when this disk has room', () => {
   const bench = new Bench([1, 2, 3], []);
   bench.loseHandovers();
@@ -164,6 +172,10 @@ test('the pause has a longest length, and ends when this disk has room', () => {
   assert.equal(bench.code, undefined);
   bench.storage.isFull = true;
   assert.equal(bench.code, 'handing-over');
+  // Both are tried, and the first pause is as short as ever.
+  const start = bench.transfers.length;
+  bench.tick(20 + 20 + 2);
+  assert.equal(bench.transfers.length - start, 2);
 });
 
 test('a follower refuses nothing here: it has its leader asked', () => {

@@ -54,6 +54,11 @@ export class Room {
     return this.#writes === 'moving' ? handingOver() : diskFull(this.#options.core().status());
   }
 
+  /** Looks if this disk is not as it was. To be called at each turn. */
+  lookAgain(): void {
+    if (this.#isFull !== this.#options.storage.isFull) this.look();
+  }
+
   /** Tells the core about this disk and, on the leader, decides about writes and leadership. To be called at each tick. */
   look(): void {
     const core = this.#options.core();

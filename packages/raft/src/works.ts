@@ -118,7 +118,10 @@ export class Works<Reply> {
       snapshot: () => (this.exchange.canSend ? { metadata: this.applier.state, data: noBytes } : undefined),
     };
     return new CoreLoop(this.#options as ResolvedOptions<unknown>, log, this.applier.index, {
-      onTurn: () => this.reads.flush(),
+      onTurn: () => {
+        this.room.lookAgain();
+        this.reads.flush();
+      },
       onSoftState: (soft) => this.#onSoftState(soft),
       onReadState: (index, context) => this.reads.onReadState(index, context),
       onApply: (message) => this.applier.push(message),

@@ -218,6 +218,30 @@ test('a failed member stays for its grace time, counted from when it failed, and
   clock.pass(120_000);
   assert.deepEqual(said(log), [], 'gossip says failed, but it answers the leader');
   log.silent.add(2);
+  clock.pass(1_750);
+  assert.deepEqual(said(log), [], 'it may only be that the leader has just checked its quorum');
+  clock.pass(250);
+  assert.deepEqual(said(log), ['remove 2']);
+});
+
+test('a member that left goes after two seconds of silence, and who said so in its name does it no harm', async () => {
+  const { log, clock, state, membership } = make([member('n1', 1), member('n2', 2), member('n3', 3)]);
+  log.voters = [1, 2, 3];
+  state.members = [member('n1', 1), member('n2', 2, 'left'), member('n3', 3)];
+  for (let i = 0; i < 100; i++) {
+    // Right after each check of the quorum nobody has answered yet, and gossip tells that something has changed.
+    for (const id of [2, 3]) log.silent.add(id);
+    for (let news = 0; news < 20; news++) membership.look();
+    clock.pass(1_750);
+    log.silent.clear();
+    clock.pass(250);
+  }
+  log.leaderId = 3;
+  log.silent.add(2);
+  clock.pass(60_000);
+  log.leaderId = 1;
+  clock.pass(1_750);
+  assert.deepEqual(said(log), [], 'a new leader has to listen first');
   clock.pass(250);
   assert.deepEqual(said(log), ['remove 2']);
 });

@@ -27,6 +27,11 @@ export interface MembershipOptions {
 
 /** How often the leader compares, whatever happens; events make it sooner. */
 const intervalMs = 250;
+/**
+ * Intervals in a row in which a member has not answered until it is silent: two seconds. In one it may only be that the
+ * leader has just checked its quorum and heard nobody since, or that this process stood still.
+ */
+const silentIntervals = 8;
 /** How long gossip may take to hear that a node left that has left the configuration, in milliseconds. */
 const leavingMs = 10_000;
 /** A learner this close to the end of the log counts as caught up. */
@@ -41,6 +46,8 @@ export class Membership {
   readonly #since = new Map<number, { status: string; sinceMs: number }>();
   /** When each Raft id was taken out because it, or an operator, asked for that. */
   readonly #removedAtMs = new Map<number, number>();
+  /** Intervals in a row in which each member has not answered this leader; empty where this node does not lead. */
+  readonly #unheard = new Map<number, number>();
   #stopTimer: (() => void) | undefined;
   #isChanging = false;
 
@@ -50,6 +57,7 @@ export class Membership {
 
   start(): void {
     this.#stopTimer = this.#options.clock.every(intervalMs, () => {
+      this.#listen();
       this.look();
       this.#knock();
     });
@@ -119,6 +127,16 @@ export class Membership {
     }
   }
 
+  /** Notes who has answered in this interval. */
+  #listen(): void {
+    const { log } = this.#options;
+    const isLeader = log.leader() === log.id;
+    const progress = isLeader ? log.status().progress : [];
+    const members = new Set(progress.map(({ id }) => id));
+    for (const id of this.#unheard.keys()) if (!members.has(id)) this.#unheard.delete(id);
+    for (const { id, isActive } of progress) this.#unheard.set(id, isActive ? 0 : (this.#unheard.get(id) ?? 0) + 1);
+  }
+
   /**
    * Shows who it is to the members, as long as it is none of them: the leader takes nobody in before, and a node that is
    * refused should know and say so itself.
@@ -144,9 +162,11 @@ export class Membership {
     const status = log.status();
     const gossip = this.gossip().filter((member) => !this.#isLeaving(member));
     const active = new Set<number>();
+    const silent = new Set<number>();
     const caughtUp = new Set<number>();
     for (const { id, isActive, matchIndex } of status.progress) {
       if (isActive) active.add(id);
+      else if ((this.#unheard.get(id) ?? 0) >= silentIntervals) silent.add(id);
       // Whoever has acknowledged nothing may not even be reachable, however short the log is.
       if (isActive && matchIndex > 0 && matchIndex + caughtUpEntries >= status.lastIndex) caughtUp.add(id);
     }
@@ -159,6 +179,7 @@ export class Membership {
       proved: this.#proved(gossip),
       caughtUp,
       active,
+      silent,
       nowMs: clock.monotonicMs(),
       missedSinceMs: (id) => this.#sinceMs(id, 'missed'),
       removeFailedAfterMs,

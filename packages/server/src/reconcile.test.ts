@@ -30,6 +30,8 @@ function view(change: Partial<MembershipView> & { voters?: number[]; learners?: 
     proved: new Set(change.gossip),
     caughtUp: new Set(),
     active: new Set(change.voters ?? []),
+    // Who does not answer now has not for a while, unless a test says otherwise.
+    silent: new Set(change.active ? (change.voters ?? []).filter((id) => !change.active!.has(id)) : []),
     nowMs: 1000,
     missedSinceMs: () => 0,
     removeFailedAfterMs: 500,
@@ -90,18 +92,29 @@ test('a member that is silent goes once its name lives on in another cluster, wh
   assert.equal(nextChange(view({ ...silent, active: new Set([1]) })), undefined, 'too few are left');
 });
 
+test('who has not answered since the last check of the quorum is not silent for that, whatever is said of it', () => {
+  const voters = [1, 2, 3];
+  const just = {
+    voters,
+    active: new Set([1, 3]),
+    silent: new Set<number>(),
+    proved: new Set<GossipMember>(),
+    nowMs: 9_999,
+  };
+  for (const claim of [[member(2, 'left')], [member(2, 'failed')], [member(9, 'alive', 'n2')], []])
+    assert.equal(nextChange(view({ ...just, gossip: [member(1), ...claim, member(3)] })), undefined);
+});
+
 test('a node of another cluster, or one without a cluster yet, is not added', () => {
   assert.equal(nextChange(view({ gossip: [member(1), { ...member(2), cluster: 'other' }] })), undefined);
   assert.equal(nextChange(view({ gossip: [member(1), { ...member(2), cluster: '' }] })), undefined);
 });
 
-test('who left is removed at once; who failed after the grace time, unless it still answers', () => {
+test('who left is removed once it is silent; who failed after the grace time, unless it still answers', () => {
   const voters = [1, 2, 3];
-  assert.deepEqual(nextChange(view({ voters, gossip: [member(1), member(2, 'left'), member(3)] })), {
-    type: 'remove',
-    id: 2,
-    why: 'it left',
-  });
+  const left = { voters, gossip: [member(1), member(2, 'left'), member(3)], active: new Set([1, 3]) };
+  assert.deepEqual(nextChange(view(left)), { type: 'remove', id: 2, why: 'it left' });
+  assert.equal(nextChange(view({ ...left, active: new Set(voters) })), undefined, 'that somebody else has said');
   const failed = { voters, gossip: [member(1), member(2, 'failed'), member(3)], active: new Set([1, 3]) };
   assert.equal(nextChange(view({ ...failed, nowMs: 499 })), undefined);
   assert.equal(nextChange(view({ ...failed, nowMs: 500 }))?.type, 'remove');

@@ -23,8 +23,10 @@ export interface MembershipView {
   readonly proved: ReadonlySet<GossipMember>;
   /** Learners that hold nearly all of the log and answer. */
   readonly caughtUp: ReadonlySet<number>;
-  /** Members that answered the leader within the last election timeout. */
+  /** Members that answered the leader since it last checked its quorum: all, or right after a check none yet. */
   readonly active: ReadonlySet<number>;
+  /** Members that have not answered the leader for a while. */
+  readonly silent: ReadonlySet<number>;
   readonly nowMs: number;
   /** When a member without any gossip was first missed, on the monotonic clock. */
   readonly missedSinceMs: (id: number) => number;
@@ -55,7 +57,10 @@ function isItself({ identityOf }: MembershipView, { raftId, name }: GossipMember
   return known === undefined || known.name === name;
 }
 
-/** A member that left, was replaced under its name, or failed for longer than the grace time. */
+/**
+ * A member that left, was replaced under its name, or failed for longer than the grace time. What gossip says of others
+ * is not proved: without a proof it counts only of a member that is silent. One that leaves in order asks the leader.
+ */
 function departed(view: MembershipView): MembershipChange | undefined {
   for (const id of [...view.confState.learners, ...view.confState.voters]) {
     if (id === view.selfId) continue;
@@ -67,7 +72,8 @@ function departed(view: MembershipView): MembershipChange | undefined {
 
 function reasonToRemove(view: MembershipView, id: number): string | undefined {
   const seen = view.gossip.find((member) => member.raftId === id);
-  if (seen?.status === 'left') return 'it left';
+  const isSilent = view.silent.has(id);
+  if (seen?.status === 'left') return isSilent ? 'it left' : undefined;
   const name = view.identityOf(id)?.name;
   // Who takes the name of a member that still answers must have proved it; one that is silent and whose name lives on
   // elsewhere, in another cluster too, must not be named to clients any longer.
@@ -76,12 +82,12 @@ function reasonToRemove(view: MembershipView, id: number): string | undefined {
       member.name === name &&
       member.raftId !== id &&
       member.status === 'alive' &&
-      (view.proved.has(member) || !view.active.has(id)),
+      (view.proved.has(member) || isSilent),
   );
   if (successor && !seen) return `it was started anew as ${successor.raftId}`;
   if (seen && seen.status !== 'failed') return undefined;
   const since = seen ? seen.sinceMs : view.missedSinceMs(id);
-  if (view.active.has(id)) return undefined;
+  if (!isSilent) return undefined;
   const goneMs = view.nowMs - since;
   return goneMs >= view.removeFailedAfterMs ? `it failed ${Math.round(goneMs)} ms ago` : undefined;
 }

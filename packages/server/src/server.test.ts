@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { request } from 'node:http';
@@ -234,6 +235,61 @@ test('a founder that left and founds anew, having met nobody, is found by those 
   await until('it ends', () => ended.length > 0);
   assert.match(ended[0]!.message, new RegExp(`alone, but cluster ${cluster} of . nodes was there already`));
   assert.equal(await read(others[0]!, 'k', ReadLevel.linearizable), 'v');
+});
+
+test("who says in gossip, in a member's name, that it left does not take it out of the cluster", async () => {
+  const changes: string[] = [];
+  const addr = `127.0.0.1:${await freePort()}`;
+  const info = (fields: object, message: string): void => {
+    if (message === 'members') changes.push((fields as { change: string }).change);
+  };
+  const first = new Server(
+    { http: true, id: 'n1', rpcPort: 0, addr, bootstrap: true },
+    { logger: { ...silentLogger, info } },
+  );
+  servers.push(first);
+  await first.start();
+  const { server: second } = await make('n2', { join: [addr] });
+  await second.start();
+  await until('two voters', () => first.servers().filter((one) => one.voteStatus === 'Voter').length === 2);
+  const gossip = (): string | undefined => first.overview().members.find(({ id }) => id === 'n2')?.gossip;
+  const socket = createSocket('udp4');
+  const [host, port] = addr.split(':') as [string, string];
+  // A Serf "leave" and memberlist's "dead", from the dead itself: msgpack maps behind the numbers of their types.
+  const leave = Buffer.from('\x08\x00\x83\xa5LTime\xcd\xff\xff\xa4Node\xa2n2\xa5Prune\xc2', 'latin1');
+  const dead = Buffer.from('\x05\x83\xabIncarnation\xcd\xff\xff\xa4Node\xa2n2\xa4From\xa2n2', 'latin1');
+  try {
+    for (const packet of [leave, dead]) socket.send(packet, Number(port), host);
+    await until('the leader believes it', () => gossip() === 'left' || changes.includes('remove'));
+    await until('it is refuted', () => gossip() === 'alive');
+  } finally {
+    socket.close();
+  }
+  assert.deepEqual(changes, ['add-learner', 'promote']);
+  assert.equal(first.servers().length, 2);
+});
+
+test('a node that founds anew where a member was given up as failed hears of its cluster from who dials the member', async () => {
+  const addr = `127.0.0.1:${await freePort()}`;
+  const { server: first } = await make('n1', { bootstrap: true, addr });
+  await first.start();
+  const dataDir = await mkdtemp(join(tmpdir(), 'dcache-test-'));
+  folders.push(dataDir);
+  const there = { addr: `127.0.0.1:${await freePort()}`, rpcPort: await freePort() };
+  // On disk a node that stops does not leave: to the other it looks like a crash. Nobody looks for its address.
+  const { server: second } = await make('n2', { ...there, join: [addr], inMemory: false, dataDir });
+  await second.start();
+  await until('two voters', () => first.servers().filter((one) => one.voteStatus === 'Voter').length === 2);
+  await second.stop();
+  await until('it is given up', () => first.overview().members.some(({ gossip }) => gossip === 'failed'));
+  const said: string[] = [];
+  const anew = new Server(
+    { ...there, http: true, id: 'n2', bootstrap: true },
+    { logger: { ...silentLogger, error: (_: object, message: string) => void said.push(message) }, onFatal: () => {} },
+  );
+  servers.push(anew);
+  await anew.start();
+  await until('it has heard', () => said.some((line) => /holds several clusters/.test(line)));
 });
 
 test('a founder with data does not end for strangers that bring another cluster into its pool', async () => {

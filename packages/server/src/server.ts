@@ -119,7 +119,10 @@ export class Server implements CommandHandler {
       });
 
     const front = (): Front => this.#front;
-    const view = new SelfView({ id, standing, running, isStopping, stateMachine, serf, front, metrics, clock });
+    const { droppedLogLines = () => 0 } = parts;
+    const view = new SelfView({
+      ...{ id, standing, running, isStopping, stateMachine, serf, front, metrics, clock, droppedLogLines },
+    });
     this.#view = view;
     this.#waiting = new Waiting({
       ...{ options: resolved, serf, joiner: standing.joiner, cluster: () => standing.home?.cluster, clock, logger },

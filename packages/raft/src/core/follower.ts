@@ -56,9 +56,13 @@ function obey(state: RaftState, message: Message): void {
   else if (message.type === MessageType.snapshot) handleSnapshot(state, message);
   else {
     state.log.commitTo(message.commit);
-    // A leader of before this flag takes no notice of it.
-    state.send(MessageType.heartbeatResponse, message.from, { context: message.context, reject: state.isFull });
+    answerHeartbeat(state, message.context);
   }
+}
+
+/** Tells the leader that this node lives, and whether it has room: a leader that does not know of room takes no notice. */
+export function answerHeartbeat(state: RaftState, context: number): void {
+  state.send(MessageType.heartbeatResponse, state.leader, { context, reject: state.isFull });
 }
 
 function handleAppend(state: RaftState, message: Message): void {

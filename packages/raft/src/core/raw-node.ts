@@ -1,6 +1,7 @@
 import { assert } from '@dcache/base';
 import { type ConfChange, confChangeEntryType, decodeConfChange, encodeConfChange } from './conf-change.js';
 import { entriesSize } from './entry-size.js';
+import { answerHeartbeat } from './follower.js';
 import { applyConfChange, assertReadable } from './membership.js';
 import {
   type ConfState,
@@ -94,11 +95,13 @@ export class RawNode {
   }
 
   /**
-   * Says whether the disk has no room for more log. Such a node tells its leader so, and stands for election only after
-   * all others had their turn. Default false.
+   * Says whether the disk has no room for more log. Such a node tells its leader so, at once and with each heartbeat, and
+   * stands for election only after all others had their turn. Default false.
    */
   setFull(isFull: boolean): void {
+    if (isFull === this.#state.isFull) return;
     this.#state.isFull = isFull;
+    if (this.#state.role === Role.follower && this.#state.leader !== noNode) answerHeartbeat(this.#state, 0);
   }
 
   /**

@@ -25,6 +25,8 @@ test('a follower without room lets one that has it stand first, even where its o
   for (const full of [2, 3]) {
     const network = started([full]);
     const other = 5 - full;
+    // However long a leader was heard before.
+    network.tick(50);
     network.node(full).setRandomizedElectionTicks(10);
     network.node(other).setRandomizedElectionTicks(19);
     network.isolate(1);
@@ -64,6 +66,16 @@ test('a heartbeat is answered with whether there is room; the leader decides by 
   assert.deepEqual([room(network), network.node(1).room], [[false, true, true], 'won']);
 });
 
+test('a change is told at once, not only with the next heartbeat', () => {
+  const network = started([]);
+  network.node(2).setFull(true);
+  network.settle();
+  assert.deepEqual(room(network), [true, false, true]);
+  network.node(2).setFull(false);
+  network.settle();
+  assert.deepEqual(room(network), [true, true, true]);
+});
+
 test('nothing but that answer differs, and it is as ever where there is room', () => {
   const network = started([2]);
   const flagged = network.sent.filter(({ reject }) => reject);
@@ -73,12 +85,15 @@ test('nothing but that answer differs, and it is as ever where there is room', (
 
 test('a new leader knows nothing of the room of others, until they answer it', () => {
   const network = started([3]);
+  assert.deepEqual(room(network), [true, true, false]);
+  // Not even what it knew when it led before.
   network.node(1).transferLeader(2);
   network.settle();
-  const [first, , third] = network.node(2).status().peers;
-  assert.deepEqual([first?.hasRoom, third?.hasRoom, network.node(2).room], [undefined, undefined, 'pending']);
+  network.node(2).transferLeader(1);
+  network.settle();
+  assert.deepEqual([room(network), network.node(1).room], [[true, undefined, undefined], 'pending']);
   network.tick(1);
-  assert.equal(network.node(2).room, 'won');
+  assert.deepEqual([room(network), network.node(1).room], [[true, true, false], 'won']);
 });
 
 test('who is silent for an election timeout has no room that could be used, and has it again when it is heard', () => {
