@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { pino } from 'pino';
 import { HandClock, turn } from '@dcache/testing';
+import { pino } from 'pino';
 import { LogOutput } from './log-output.js';
 import type { LogTarget } from './log-target.js';
 
