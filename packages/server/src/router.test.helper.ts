@@ -22,7 +22,7 @@ export const set = (key: string, value: string, ttlMs = 0): Command => ({
 });
 
 /** This node's log: the test says who leads and what goes wrong. */
-export class FakeLog implements ReplicatedLog {
+class FakeLog implements ReplicatedLog {
   readonly id: number = self;
   readonly machine: CacheStateMachine = new CacheStateMachine({ maxBytes: 1_048_576 });
   readonly listeners: Set<() => void> = new Set();
