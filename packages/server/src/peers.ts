@@ -27,8 +27,11 @@ export interface PeersOptions {
   readonly onLinkUp?: (id: NodeId) => void;
   /** A connection to `id` ended: frames on it may or may not have arrived. */
   readonly onLinkDown: (id: NodeId) => void;
-  /** Where `id` should live a node of another cluster answers, or one that belongs to none yet. Told at every dial. */
-  readonly onStranger?: (id: NodeId) => void;
+  /**
+   * Where `id` should live a node of another cluster answers, or one that belongs to none yet; `gossip` is where its
+   * gossip is, where it tells. At every dial.
+   */
+  readonly onStranger?: (id: NodeId, gossip: Address | undefined) => void;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly security?: PeerSecurity;
@@ -179,7 +182,9 @@ export class Peers implements Transport, FrameSender {
           logger.warn({ ...at, fault: error.message }, 'a peer cannot be reached');
         dial.lastFailure = error.message;
         logger.debug({ ...at, err: error }, 'a dial of a peer failed');
-        if (error instanceof PeerRefusal && error.isStranger) this.#options.onStranger?.(id);
+        if (!(error instanceof PeerRefusal && error.isStranger)) return;
+        const { gossipPort } = error;
+        this.#options.onStranger?.(id, gossipPort === 0 ? undefined : { host: address.host, port: gossipPort });
       },
     );
   }
