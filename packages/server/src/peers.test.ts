@@ -162,6 +162,23 @@ test('who only wants to know whether a peer is there dials it, and both hear whe
   assert.deepEqual(up.sort(), ['1 to 2', '2 to 1']);
 });
 
+test('a node is at an address once it was reached by dialling that, whoever else it has connections with', async () => {
+  const [a, b, hosts] = await pair();
+  await b.reaches(a);
+  const there = `127.0.0.1:${b.port}`;
+  assert.equal(a.peers.reaches(2, 'n2'), true);
+  assert.equal(a.peers.reaches(2, 'n2', there), false, 'it has dialled itself, from wherever');
+  await until('it is reached there', () => a.peers.reaches(2, 'n2', there));
+  const before = a.mux.stats().open + b.mux.stats().open;
+  for (const odd of ['127.0.0.1:1', 'nowhere', '']) assert.equal(a.peers.reaches(2, 'n2', odd), false, odd);
+  assert.equal(a.peers.reaches(2, 'n2', there.replace('127.0.0.1', '[127.0.0.1]')), true, 'spelt in another way');
+  assert.deepEqual([a.peers.dialsUnderWay, a.mux.stats().open + b.mux.stats().open], [0, before]);
+  hosts.get(2)!.port = 1;
+  assert.equal(a.peers.reaches(2, 'n2', '127.0.0.1:1'), false);
+  await until('nobody is there', () => a.peers.dialsUnderWay === 0);
+  assert.equal(a.peers.reaches(2, 'n2', '127.0.0.1:1'), false);
+});
+
 test('frames of the application arrive in order with who sent them, and are answered on the same connection', async () => {
   const [a, b] = await pair();
   b.onFrame = (_from, kind, payload, reply) => {
