@@ -16,7 +16,7 @@ RUN npm ci --no-audit --no-fund && npx tsc -b packages/server packages/client
 # The same folder again, with nothing but what runs.
 RUN npm ci --omit=dev --no-audit --no-fund --workspace packages/server --workspace packages/client \
   && find packages -name '*.test.*' -delete \
-  && rm -rf packages/*/src packages/bcache packages/sim
+  && rm -rf packages/*/src packages/bcache packages/sim packages/testing
 
 FROM ${NODE_IMAGE}
 ENV NODE_ENV=production DCACHE_DATA_DIR=/data

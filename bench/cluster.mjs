@@ -1,11 +1,11 @@
-// What the benches share: processes that end with the bench, free ports, a cluster of three, medians.
+// What the benches share: processes that end with the bench, a cluster of three, medians.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { get } from 'node:https';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { eventually, freePort } from '@dcache/testing';
 
 const bin = join(dirname(fileURLToPath(import.meta.url)), '../packages/server/bin/dcache.js');
 
@@ -31,7 +31,7 @@ export class Bench {
       args.push(...(node === nodes[0] ? ['--bootstrap'] : ['--join', `127.0.0.1:${nodes[0].serf}`]));
       node.child = this.start(process.execPath, [...nodeFlags, bin, ...args]);
     }
-    const leader = await until('the cluster did not form', async () => {
+    const leader = await eventually('the cluster forms', async () => {
       const views = await Promise.all(nodes.map(({ rpc }) => (ca ? statusByTls(rpc, ca) : statusOf(rpc))));
       const isFormed = views.every(
         (view) =>
@@ -61,25 +61,6 @@ function statusByTls(port, ca) {
     });
     asked.on('error', reject);
   });
-}
-
-/** The first result of `check` that is not undefined. */
-export async function until(otherwise, check) {
-  const deadline = performance.now() + 30_000;
-  while (performance.now() < deadline) {
-    const result = await check().catch(() => undefined);
-    if (result !== undefined) return result;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`${otherwise} within 30 s`);
-}
-
-export async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 export function median(numbers) {

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { until } from '@dcache/testing';
 import { startNode } from './raft-node.mjs';
 
 /** A state machine that counts; its state is nothing but the count. */
@@ -55,10 +56,10 @@ async function main() {
       worker.postMessage([...ports].filter(([to]) => to !== id));
       worker.unref();
     }
-    await until(() => leader.node.status().role === 'leader');
+    await until('one leads', () => leader.node.status().role === 'leader');
     for (const id of [2, 3])
       for (const type of ['add-learner', 'promote'])
-        await until(() =>
+        await until(`${type} of ${id}`, () =>
           leader.node.changeMembership({ type, id }).then(
             () => true,
             () => false,
@@ -142,8 +143,4 @@ function syncMs(folder) {
   }
   closeSync(file);
   return times.sort((a, b) => a - b)[100];
-}
-
-async function until(condition) {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 5));
 }

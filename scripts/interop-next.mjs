@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { freePort, until } from '../bench/cluster.mjs';
+import { eventually, freePort } from '@dcache/testing';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const folder = mkdtempSync(join(tmpdir(), 'bcache-next-'));
@@ -61,21 +61,17 @@ async function check() {
   const other = await start(first.address);
   const rendered = await page(first);
   say('a second request is served what the first one rendered', (await page(first)) === rendered);
-  await until('the caches did not find each other', async () =>
-    (await page(other)) === rendered ? true : undefined,
-  ).then(
+  await eventually('the caches find each other', async () => (await page(other)) === rendered).then(
     () => say('what one server rendered, the other serves', true),
     () => say('what one server rendered, the other serves', false),
   );
   await fetch(`http://127.0.0.1:${first.port}/again`);
-  const again = await until('nobody rendered anew', async () => {
+  const again = await eventually('somebody renders anew', async () => {
     const now = await page(other);
     return now === rendered ? undefined : now;
   }).catch(() => undefined);
   say('a tag revalidated on one makes the other render anew', again !== undefined);
-  const alike = await until('they differ', async () => ((await page(first)) === again ? true : undefined)).catch(
-    () => false,
-  );
+  const alike = await eventually('they are alike', async () => (await page(first)) === again).catch(() => false);
   say('and both serve that', alike);
   console.log(`${4 - failed} passed, ${failed} failed`);
 }
@@ -88,7 +84,7 @@ async function start(peer = '') {
   const args = [bin, 'start', '--hostname', '127.0.0.1', '--port', String(port)];
   servers.push(spawn(process.execPath, args, { cwd: folder, env, stdio: ['ignore', 'ignore', 'inherit'] }));
   const server = { port, address };
-  await until('Next.js does not answer', () => page(server));
+  await eventually('Next.js answers', () => page(server));
   return server;
 }
 

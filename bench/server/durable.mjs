@@ -1,7 +1,7 @@
 // Durable writes over gRPC, dcache's Set beside etcd's Put: three nodes each, the same disk, h2load on both, one request
 // at a time a connection.
 import { join } from 'node:path';
-import { freePort, until } from '../cluster.mjs';
+import { eventually, freePort } from '@dcache/testing';
 import { compare, h2loadCase, keyValue, need } from './load.mjs';
 
 export async function durable(bench, options) {
@@ -42,7 +42,7 @@ async function startEtcd(bench) {
     bench.start('etcd', [...flags, '--initial-cluster', initial, '--initial-cluster-state', 'new'], true);
   }
   // Its leader, as for dcache: the one whose metrics say so.
-  return until('etcd did not elect a leader', async () => {
+  return eventually('etcd elects a leader', async () => {
     for (const { client } of members) {
       const metrics = await (await fetch(`http://127.0.0.1:${client}/metrics`)).text();
       if (/^etcd_server_is_leader 1$/m.test(metrics)) return client;

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { freePort, until } from '../cluster.mjs';
+import { eventually, freePort } from '@dcache/testing';
 import { compare, h2loadCase, keyValue, need } from './load.mjs';
 
 const grpcJs = pathToFileURL(createRequire(import.meta.url).resolve('@grpc/grpc-js')).href;
@@ -24,9 +24,9 @@ export async function grpc(bench, options) {
   bench.start(process.execPath, [join(bench.folder, 'bare-grpc.mjs'), String(barePort)]);
   const [leader, follower] = await bench.cluster();
   const value = 'v'.repeat(100);
-  await until('the value was not written', async () => {
+  await eventually('the value is written', async () => {
     const { ok } = await fetch(`http://127.0.0.1:${leader.rpc}/key-1`, { method: 'POST', body: value });
-    return ok ? true : undefined;
+    return ok;
   });
   const cases = [
     { name: 'echo bare', port: barePort, path: 'bare.Bare/Echo', message: keyValue('key-1', 100) },

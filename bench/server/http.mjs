@@ -1,7 +1,7 @@
 // HTTP on a cluster of three in-memory nodes, beside a bare node:http server that holds its values in a Map.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { freePort, until } from '../cluster.mjs';
+import { eventually, freePort } from '@dcache/testing';
 import { compare, need, wrkCase } from './load.mjs';
 
 // The yardstick: the least that a cache behind node:http can do.
@@ -31,7 +31,7 @@ export async function http(bench, options) {
   const barePort = await freePort();
   bench.start(process.execPath, [join(bench.folder, 'bare.mjs'), String(barePort)]);
   const [leader, follower] = await bench.cluster();
-  await until('the bare server does not answer', () => fetch(`http://127.0.0.1:${barePort}/`));
+  await eventually('the bare server answers', () => fetch(`http://127.0.0.1:${barePort}/`));
   const [bare, first, second] = [barePort, leader.rpc, follower.rpc].map((port) => `http://127.0.0.1:${port}`);
   const cases = [
     { name: 'POST bare', url: bare, method: 'POST' },

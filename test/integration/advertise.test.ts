@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
-import { dcacheBin, eventually, freePort, http } from './harness.js';
+import { eventually, freePort } from '@dcache/testing';
+import { dcacheBin, http } from './harness.js';
 
 /** A node that binds to every address; what it wrote, and a way to end it. */
 async function start(name: string, ...flags: string[]) {

@@ -12,6 +12,7 @@
  *   a clock that is set back an hour                    here
  *   any bytes at all                                    `fuzz.test.ts`
  */
+
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -20,8 +21,9 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Clock, systemClock } from '@dcache/base';
 import { Client } from '@dcache/client';
+import { eventually, freePort } from '@dcache/testing';
 import { Server } from 'dcache';
-import { dcacheBin, eventually, freePort, http, Node, run } from './harness.js';
+import { dcacheBin, http, Node, run } from './harness.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'dcache-bad-'));
 let node: Node;

@@ -4,7 +4,8 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { clientBin, dcacheBin, eventually, freePort, http, Node, run } from './harness.js';
+import { eventually, freePort } from '@dcache/testing';
+import { clientBin, dcacheBin, http, Node, run } from './harness.js';
 
 let node: Node;
 

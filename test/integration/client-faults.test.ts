@@ -8,8 +8,9 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
 import { Client } from '@dcache/client';
+import { eventually } from '@dcache/testing';
 import { TestCa } from './certificates.js';
-import { Cluster, clientBin, eventually, Node, run } from './harness.js';
+import { Cluster, clientBin, Node, run } from './harness.js';
 
 /** What a person sees who uses the command line wrongly, or whose cluster is not well. */
 
@@ -150,6 +151,19 @@ test('keys and values beyond the limits are told with what is allowed', async ()
     writeFileSync(file, Buffer.alloc(bytes));
     await faulty([...flags, 'set', 'k', '--file', file], 1, '--max-value-bytes', '[too-large]');
   }
+});
+
+test('a key that is no UTF-8 is refused, and is not taken for another one', async () => {
+  const client = (bytes: string): Promise<{ code: number | null; stdout: string; stderr: string }> => {
+    const args = `--addr ${addressOf(plain.nodes[0]!)} set "$(printf '${bytes}')" v`;
+    return run('sh', ['-c', `exec "${process.execPath}" "${clientBin}" ${args}`]);
+  };
+  const refused = await client('k\\377');
+  assert.equal(refused.code, 2, refused.stderr);
+  assert.match(refused.stderr, /^dcache-client: the argument "k\ufffd" is no UTF-8; [^\n]*\n$/);
+  assert.equal((await plain.nodes[0]!.get('k%EF%BF%BD')).status, 404);
+  assert.deepEqual(await client('k\\357\\277\\275'), { code: 0, stdout: '', stderr: '' });
+  assert.equal((await plain.nodes[0]!.get('k%EF%BF%BD')).text, 'v');
 });
 
 test('SIGINT ends a bench with what it measured', async () => {

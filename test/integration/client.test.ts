@@ -3,7 +3,8 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Client, type ClientError, type ClientOptions } from '@dcache/client';
-import { Cluster, eventually, type Node, run } from './harness.js';
+import { eventually } from '@dcache/testing';
+import { Cluster, type Node, run } from './harness.js';
 
 let cluster: Cluster;
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Client } from '@dcache/client';
-import { Cluster, eventually, http, Node } from './harness.js';
+import { eventually } from '@dcache/testing';
+import { Cluster, http, Node } from './harness.js';
 import { Load } from './load.js';
 
 let cluster: Cluster;

@@ -3,7 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Cluster, clientBin, eventually, Node, run } from './harness.js';
+import { eventually } from '@dcache/testing';
+import { Cluster, clientBin, Node, run } from './harness.js';
 
 let cluster: Cluster;
 

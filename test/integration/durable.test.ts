@@ -3,7 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Cluster, eventually, freePort, Node } from './harness.js';
+import { eventually, freePort } from '@dcache/testing';
+import { Cluster, Node } from './harness.js';
 import { Load } from './load.js';
 
 let folder: string;

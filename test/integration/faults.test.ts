@@ -2,6 +2,7 @@
  * The ten faults of the original server, one test each: what it did wrong stands in the comment, what ours does in the
  * name.
  */
+
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,9 +11,10 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Clock, systemClock } from '@dcache/base';
 import { Client } from '@dcache/client';
+import { eventually, freePort } from '@dcache/testing';
 import { Server } from 'dcache';
 import { TestCa } from './certificates.js';
-import { Cluster, dcacheBin, eventually, freePort, http, Node, run } from './harness.js';
+import { Cluster, dcacheBin, http, Node, run } from './harness.js';
 
 const isMissing = spawnSync('openssl', ['version']).error !== undefined;
 if (isMissing && process.env['DCACHE_CI'])

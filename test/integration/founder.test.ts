@@ -1,7 +1,8 @@
 /** A founder in memory that is killed and started again alone: it must not serve an empty cache beside the running one. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { eventually, http, Node } from './harness.js';
+import { eventually } from '@dcache/testing';
+import { http, Node } from './harness.js';
 
 /** Three voters, of which the founder is looked for by nobody; `kept` is written. */
 async function formed(): Promise<{ founder: Node; others: [Node, Node] }> {

@@ -3,6 +3,7 @@
  * stays within bounds, every connection comes to an end, and whatever is answered is a valid answer. Seeded: the same
  * bytes at every run. `FUZZ_SEED` and `FUZZ_RUNS` try others, and more of them.
  */
+
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { connect as connectHttp2 } from 'node:http2';
@@ -17,7 +18,8 @@ import {
   v1GetManyRequest,
   v1SetRequest,
 } from '@dcache/protocol';
-import { eventually, Node } from './harness.js';
+import { eventually } from '@dcache/testing';
+import { Node } from './harness.js';
 
 const seed = Number(process.env['FUZZ_SEED'] ?? 20_261_122);
 const runs = Number(process.env['FUZZ_RUNS'] ?? 400);

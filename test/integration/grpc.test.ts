@@ -18,9 +18,10 @@ import {
   v1StatusRequest,
   v1TransferLeadershipRequest,
 } from '@dcache/protocol';
+import { eventually } from '@dcache/testing';
 import { credentials, Client as GrpcClient, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { service as healthService } from 'grpc-health-check';
-import { Cluster, eventually, type Node } from './harness.js';
+import { Cluster, type Node } from './harness.js';
 
 let cluster: Cluster;
 const clients = new Map<Node, GrpcClient>();

@@ -1,57 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createSocket } from 'node:dgram';
 import { Agent, type IncomingHttpHeaders, request } from 'node:http';
-import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { eventually, freePort } from '@dcache/testing';
 
 /** The built command lines. */
 export const dcacheBin: string = fileURLToPath(new URL('../../../packages/server/bin/dcache.js', import.meta.url));
 export const clientBin: string = fileURLToPath(
   new URL('../../../packages/client/bin/dcache-client.js', import.meta.url),
 );
-
-/** What a condition may take on a busy machine before a test gives up on it. */
-const patienceMs = 30_000;
-
-/** Waits until `check` gives something other than undefined or false; says `what` did not happen otherwise. */
-export async function eventually<Result>(
-  what: string,
-  check: () => Promise<Result | undefined | false> | Result | undefined | false,
-): Promise<Result> {
-  const deadline = performance.now() + patienceMs;
-  let last: unknown;
-  while (performance.now() < deadline) {
-    try {
-      const result = await check();
-      if (result !== undefined && result !== false) return result;
-    } catch (error) {
-      last = error;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error(`not within ${patienceMs} ms: ${what}${last ? ` (last error: ${String(last)})` : ''}`);
-}
-
-/** A port that is free now for TCP and UDP. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    // Below the range from which systems take ports for outgoing connections: none of those gets in between.
-    const port = 10_000 + Math.floor(Math.random() * 20_000);
-    const server = createServer();
-    const socket = createSocket('udp4');
-    const isFree = await Promise.all([
-      new Promise<boolean>((resolve) => {
-        server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true));
-      }),
-      new Promise<boolean>((resolve) => {
-        socket.once('error', () => resolve(false)).bind(port, '127.0.0.1', () => resolve(true));
-      }),
-    ]);
-    if (isFree[0]) await new Promise((resolve) => server.close(resolve));
-    if (isFree[1]) await new Promise<void>((resolve) => socket.close(() => resolve()));
-    if (isFree[0] && isFree[1]) return port;
-  }
-}
 
 export interface Answer {
   readonly status: number;

@@ -4,8 +4,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { eventually } from '@dcache/testing';
 import { type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
-import { Cluster, eventually, http, Node } from './harness.js';
+import { Cluster, http, Node } from './harness.js';
 
 const executablePath = '/usr/bin/chromium';
 /** Where screenshots go, for a person to look at; without it none are taken. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Cluster, eventually, http } from './harness.js';
+import { eventually } from '@dcache/testing';
+import { Cluster, http } from './harness.js';
 
 let cluster: Cluster;
 

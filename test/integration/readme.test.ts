@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { freePort, run } from './harness.js';
+import { freePort } from '@dcache/testing';
+import { run } from './harness.js';
 
 test('the example of bcache in the README runs as it stands, while its peer is not there', async () => {
   const text = await readFile(new URL('../../../README.md', import.meta.url), 'utf8');

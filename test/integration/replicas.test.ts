@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { SeededRandom } from '@dcache/base';
-import { Cluster, eventually, http, type Node } from './harness.js';
+import { eventually, turn } from '@dcache/testing';
+import { Cluster, http, type Node } from './harness.js';
 
 /** The least that a node takes; most of what is written must go again. */
 const maxBytes = 1_048_576;
@@ -30,7 +31,7 @@ function startLoad(nodes: readonly Node[], seed: number): () => Promise<void> {
         else await http(node.rpcPort, 'DELETE', path);
       } catch {
         // The node is being killed.
-        await new Promise((resolve) => setImmediate(resolve));
+        await turn(1);
       }
     }
   };

@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
+import { eventually, freePort } from '@dcache/testing';
 import { TestCa } from './certificates.js';
-import { Cluster, dcacheBin, eventually, freePort, http, Node, run } from './harness.js';
+import { Cluster, dcacheBin, http, Node, run } from './harness.js';
 
 const isMissing = spawnSync('openssl', ['version']).error !== undefined;
 if (isMissing && process.env['DCACHE_CI'])

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
-import { Cluster, eventually, freePort, run } from './harness.js';
+import { eventually, freePort } from '@dcache/testing';
+import { Cluster, run } from './harness.js';
 
 const isMissing = spawnSync('serf', ['version']).error !== undefined;
 if (isMissing && process.env['DCACHE_CI']) throw new Error('serf is not installed; on Debian: apt-get install serf');

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Client } from '@dcache/client';
-import { Cluster, clientBin, eventually, type Node, run } from './harness.js';
+import { eventually } from '@dcache/testing';
+import { Cluster, clientBin, type Node, run } from './harness.js';
 
 let cluster: Cluster;
 let client: Client;

@@ -5,28 +5,15 @@ import { createServer } from 'node:net';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { eventually, freePort, http, run } from './harness.js';
+import { eventually, freePort } from '@dcache/testing';
+import { http, run } from './harness.js';
 
 const script = fileURLToPath(new URL('../../../scripts/start.mjs', import.meta.url));
 
 /** The first of three neighbours that are all free now, and none of them of the three from `taken` on. */
 async function freeTriple(taken = 0): Promise<number> {
-  for (;;) {
-    const first = await freePort();
-    if (Math.abs(first - taken) < 3) continue;
-    const servers = [1, 2].map(() => createServer());
-    const isFree = await Promise.all(
-      servers.map(
-        (server, i) =>
-          new Promise<boolean>((resolve) => {
-            server.once('error', () => resolve(false));
-            server.listen(first + 1 + i, '127.0.0.1', () => resolve(true));
-          }),
-      ),
-    );
-    for (const server of servers) server.close();
-    if (isFree.every(Boolean) && first < 65_000) return first;
-  }
+  const first = await freePort({ count: 3 });
+  return Math.abs(first - taken) < 3 ? freeTriple(taken) : first;
 }
 
 function start(

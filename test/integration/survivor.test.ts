@@ -1,11 +1,13 @@
 /** Two of three nodes are lost for good: what the third still holds is saved, and is a cluster again. */
+
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Client } from '@dcache/client';
-import { Cluster, clientBin, eventually, type Node, run } from './harness.js';
+import { eventually } from '@dcache/testing';
+import { Cluster, clientBin, type Node, run } from './harness.js';
 
 let folder: string;
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ByteReader, BytesError, ByteWriter, compareBytes, concatBytes, tryFromUtf8 } from './bytes.js';
+import { ByteReader, BytesError, ByteWriter, compareBytes, concatBytes, fromUtf8, tryFromUtf8, utf8 } from './bytes.js';
 
 const integer = fc.oneof(fc.integer({ min: 0, max: 300 }), fc.maxSafeNat());
 
@@ -18,6 +18,15 @@ test('what is written is read back, for every integer below 2^53', () => {
       reader.end();
     }),
   );
+});
+
+test('text keeps a byte order mark, so that two texts are never read as one', () => {
+  for (const text of ['\ufeff', '\ufeffa', 'a\ufeff', '\ufeff\ufeff']) {
+    assert.equal(fromUtf8(utf8(text)), text);
+    assert.equal(tryFromUtf8(utf8(text)), text);
+    assert.equal(new ByteReader(new ByteWriter().text(text).copy()).text(), text);
+  }
+  assert.equal(tryFromUtf8(new Uint8Array([0xff])), undefined);
 });
 
 test('the bytes of the fixed-size integers are big-endian', () => {

@@ -6,8 +6,9 @@ export class BytesError extends Error {
 }
 
 const textEncoder = new TextEncoder();
-const textDecoder = new TextDecoder();
-const strictTextDecoder = new TextDecoder('utf-8', { fatal: true });
+// A byte order mark at the beginning is a character like any other: without it a name would be another's.
+const textDecoder = new TextDecoder('utf-8', { ignoreBOM: true });
+const strictTextDecoder = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true });
 
 /** UTF-8 bytes of `text`. */
 export function utf8(text: string): Uint8Array {

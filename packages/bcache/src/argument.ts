@@ -9,6 +9,12 @@ export function checkKnown(options: object, known: Readonly<Record<string, true>
       throw new ArgumentError(`${of} has no option ${show(name)}; it has ${Object.keys(known).join(', ')}`);
 }
 
+/** Refuses half of a surrogate pair: UTF-8 has no such thing, so that on other nodes different names would be one. */
+export function checkWellFormed(of: string, text: string): void {
+  if (!text.isWellFormed())
+    throw new ArgumentError(`${of} takes text that UTF-8 can hold, got ${show(text)} with half of a surrogate pair`);
+}
+
 /** Refuses what lacks one of the methods. */
 export function checkMethods(option: string, value: unknown, methods: readonly string[]): void {
   const object = (typeof value === 'object' && value !== null) || typeof value === 'function' ? value : {};

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom } from '@dcache/base';
+import { turn, until } from '@dcache/testing';
 import { createCache } from './cache.js';
 import { CacheError } from './errors.js';
 import { MemoryHub } from './memory-bus.js';
-import { local } from './testing/hand-clock.js';
-import { until } from './testing/until.js';
+import { local } from './testing/local.js';
 
 /** Stamps of two nodes in one millisecond are in no order. */
-function nextMillisecond(): Promise<void> {
+async function nextMillisecond(): Promise<void> {
   const now = Date.now();
-  return until('the clock goes on', () => Date.now() > now);
+  await until('the clock goes on', () => Date.now() > now);
 }
 
 test('a value is there until its ttl has passed; null is a value, undefined is a miss', async () => {
@@ -236,7 +236,7 @@ test('refreshAhead refreshes a popular value before it expires', async () => {
   for (let i = 0; i < 95; i++) {
     clock.pass(100);
     assert.notEqual(await cache.getOrSet('k', filler, options), undefined);
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn(1);
   }
   // Not at once, not never: as the end came near.
   assert.ok(runs >= 2 && runs <= 4, `${runs} fills`);

@@ -1,5 +1,5 @@
 import { ArgumentError, type Known, show } from '@dcache/base';
-import { checkKnown, oneOf } from './argument.js';
+import { checkKnown, checkWellFormed, oneOf } from './argument.js';
 import type { BusMember, BusStats } from './bus.js';
 import type { ReplicatorStats } from './core/effects.js';
 import { Driver } from './driver.js';
@@ -208,7 +208,7 @@ export class Namespace<V> {
 
   /** Removes all values that carry one of the tags, on all nodes. Tags are a namespace's own. */
   invalidateTags(tags: string | readonly string[]): void {
-    const all = typeof tags === 'string' ? [tags] : checkTags(tags);
+    const all = checkTags(typeof tags === 'string' ? [tags] : tags);
     this.#checkOpen();
     this.driver.advance();
     for (const tag of all) this.driver.replica.invalidate(this.#space, tag);
@@ -219,6 +219,7 @@ export class Namespace<V> {
   namespace<T = V>(name: string, options: NamespaceOptions = {}): Namespace<T> {
     if (typeof name !== 'string' || name === '' || name.length > 1024)
       throw new ArgumentError(`namespace takes a name of 1 to 1024 characters, got ${show(name)}`);
+    checkWellFormed('namespace', name);
     this.#checkOpen();
     const defaults = resolveDefaults(options, this.#defaults, namespaceNames, 'namespace');
     const mode = options.mode === undefined ? undefined : oneOf('mode', options.mode, ['replicate', 'invalidate']);
@@ -265,6 +266,7 @@ export class Namespace<V> {
     if (typeof key !== 'string') throw noKey(key);
     if (key.length > maxKeyLength)
       throw new ArgumentError(`a key has at most ${maxKeyLength} characters, got ${key.length}`);
+    checkWellFormed('a key', key);
     this.#checkOpen();
   }
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { turn, until } from '@dcache/testing';
 import { type Cache, CacheError, createCache, type Namespace } from './index.js';
 import { MemoryHub } from './memory-bus.js';
-import { local } from './testing/hand-clock.js';
-import { until } from './testing/until.js';
+import { local } from './testing/local.js';
 
 const isClosed = (error: unknown): boolean => error instanceof CacheError && error.code === 'closed';
 
@@ -151,6 +151,6 @@ test('a refresh in the background ends with the cache, and nobody is told of an 
   assert.equal(await cache.getOrSet('k', filler), 1);
   await until('the refresh runs', () => signal !== undefined);
   await cache.close();
-  await new Promise((resolve) => setImmediate(resolve));
+  await turn(1);
   assert.deepEqual([signal?.aborted, errors], [true, []]);
 });

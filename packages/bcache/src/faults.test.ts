@@ -1,11 +1,12 @@
 // The faults of the library that this one follows, each with a test that shows ours does not have it; and what its
 // fixes promise beyond that. Numbers are those of the list in the README.
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { until } from '@dcache/testing';
 import { createCache } from './cache.js';
 import { MemoryHub } from './memory-bus.js';
 import { Pool } from './testing/pool.js';
-import { until } from './testing/until.js';
 
 test('fault 1: a newer set with a shorter ttl wins on every node', () => {
   const pool = new Pool(['a', 'b', 'c']);

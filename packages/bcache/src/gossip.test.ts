@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { Serf } from '@dcache/serf';
+import { freePort, until } from '@dcache/testing';
 import { type Cache, createCache } from './cache.js';
 import { CacheError } from './errors.js';
 import type { CacheOptions } from './options.js';
-import { until } from './testing/until.js';
 
 /** Three nodes on real sockets; the second and third know the first one alone. */
 async function three(options: CacheOptions = {}): Promise<Cache<unknown>[]> {
@@ -21,31 +20,10 @@ async function three(options: CacheOptions = {}): Promise<Cache<unknown>[]> {
   return caches;
 }
 
-/** A port that is free now for TCP and UDP. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    // Below the range from which systems take ports for outgoing connections: none of those gets in between.
-    const port = 10_000 + Math.floor(Math.random() * 20_000);
-    const server = createServer();
-    const socket = createSocket('udp4');
-    const isFree = await Promise.all([
-      new Promise<boolean>((resolve) => {
-        server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true));
-      }),
-      new Promise<boolean>((resolve) => {
-        socket.once('error', () => resolve(false)).bind(port, '127.0.0.1', () => resolve(true));
-      }),
-    ]);
-    if (isFree[0]) await new Promise((resolve) => server.close(resolve));
-    if (isFree[1]) await new Promise<void>((resolve) => socket.close(() => resolve()));
-    if (isFree[0] && isFree[1]) return port;
-  }
-}
-
 const close = (caches: readonly Cache<unknown>[]): Promise<unknown> =>
   Promise.all(caches.map((cache) => cache.close({ timeout: 300 })));
 
-test('three nodes find each other by one address and share every write', { timeout: 30_000 }, async () => {
+test('three nodes find each other by one address and share every write', { timeout: 60_000 }, async () => {
   const caches = await three();
   const [a, b, c] = caches as [Cache<unknown>, Cache<unknown>, Cache<unknown>];
   a.set('user:1', { name: 'Ada', born: new Date(0) });
@@ -60,7 +38,7 @@ test('three nodes find each other by one address and share every write', { timeo
   await close(caches);
 });
 
-test('a newcomer takes the state, and is ready when it has it', { timeout: 30_000 }, async () => {
+test('a newcomer takes the state, and is ready when it has it', { timeout: 60_000 }, async () => {
   const first = await createCache({ listen: '127.0.0.1:0', peerId: 'a', historyBytes: 1024 });
   for (let i = 0; i < 5000; i++) first.set(`k${i}`, { i, text: 'x'.repeat(100) });
   first.set('deleted', 1).delete('deleted');
@@ -74,7 +52,7 @@ test('a newcomer takes the state, and is ready when it has it', { timeout: 30_00
 });
 
 test('fault 6: with a keyring nodes that have it share, and one without or with another, or of another cluster, is refused', {
-  timeout: 30_000,
+  timeout: 60_000,
 }, async () => {
   const keyring = [randomBytes(32).toString('base64')];
   const caches = await three({ keyring });
@@ -95,7 +73,7 @@ test('fault 6: with a keyring nodes that have it share, and one without or with 
   await close(caches);
 });
 
-test('a listen address that is taken is an error that names it', { timeout: 30_000 }, async () => {
+test('a listen address that is taken is an error that names it', { timeout: 60_000 }, async () => {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as { port: number };
@@ -107,7 +85,7 @@ test('a listen address that is taken is an error that names it', { timeout: 30_0
   await new Promise((resolve) => server.close(resolve));
 });
 
-test('a listen address that is none of this machine is an error that says so', { timeout: 30_000 }, async () => {
+test('a listen address that is none of this machine is an error that says so', { timeout: 60_000 }, async () => {
   // RFC 5737: an address that no machine has.
   await assert.rejects(
     createCache({ listen: '192.0.2.1:0' }),
@@ -118,7 +96,7 @@ test('a listen address that is none of this machine is an error that says so', {
   );
 });
 
-test('a peer that does not answer is said, and tried again until it does', { timeout: 30_000 }, async () => {
+test('a peer that does not answer is said, and tried again until it does', { timeout: 60_000 }, async () => {
   const port = await freePort();
   const warnings: unknown[] = [];
   const logger = { debug() {}, info() {}, error() {}, warn: (fields: object) => warnings.push(fields) };
@@ -151,7 +129,7 @@ test('a node joined by others meanwhile goes on looking for its own peer, and ag
 });
 
 test('a node whose only peer goes before it gave its state is ready with what it has', {
-  timeout: 30_000,
+  timeout: 60_000,
 }, async () => {
   const silent = createServer(() => {});
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
@@ -167,7 +145,7 @@ test('a node whose only peer goes before it gave its state is ready with what it
   silent.close();
 });
 
-test('the second of two nodes with one id is told, and does not disturb the first', { timeout: 30_000 }, async () => {
+test('the second of two nodes with one id is told, and does not disturb the first', { timeout: 60_000 }, async () => {
   const first = await createCache({ listen: '127.0.0.1:0', peerId: 'same' });
   first.set('k', 'first');
   const second = await createCache({
@@ -183,7 +161,7 @@ test('the second of two nodes with one id is told, and does not disturb the firs
   await close([first, second]);
 });
 
-test('a hundred callers on three nodes run one filler', { timeout: 30_000 }, async () => {
+test('a hundred callers on three nodes run one filler', { timeout: 60_000 }, async () => {
   const caches = await three();
   let runs = 0;
   const filler = async (): Promise<string> => {

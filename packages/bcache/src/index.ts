@@ -22,7 +22,7 @@ export type { Duration } from './duration.js';
 export { CacheError, type CacheErrorCode } from './errors.js';
 export type { CacheEvents, KeyEvent } from './events.js';
 export type { FillContext, Filler, FillOptions, SetOptions } from './fill/options.js';
-export type { EvictionName } from './local/eviction/policy.js';
+export type { EvictionName } from './local/eviction/policies.js';
 export type { SpaceMode } from './local/space.js';
 export { MemoryHub } from './memory-bus.js';
 export type { TlsMaterial } from './net/listener.js';

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Clock, systemClock } from '@dcache/base';
+import { until } from '@dcache/testing';
 import fastify from 'fastify';
 import { fastifyBcache } from './adapters/fastify.js';
 import { ArgumentError, type CacheOptions, createCache, type Namespace } from './index.js';
 import { MemoryHub } from './memory-bus.js';
-import { local } from './testing/hand-clock.js';
-import { until } from './testing/until.js';
+import { local } from './testing/local.js';
 
 /** That it is the caller's mistake, and that the message has all of these words. */
 const refuses =
@@ -47,6 +47,7 @@ const wrong: readonly (readonly [option: string, options: object, ...words: (str
   ['streamPort', { streamPort: 1 }, 'listen'],
   ['cluster', { cluster: '' }, '""', 128],
   ['cluster', { cluster: '€'.repeat(100) }, 248],
+  ['cluster', { cluster: 'c\ud800' }, '"c\\ud800"', 'UTF-8'],
   ['keyring', { listen, keyring: 'secret' }, 'base64'],
   ['keyring', { listen, keyring: [] }, 'base64'],
   ['keyring', { listen, keyring: ['secret'] }, 'base64', 32],
@@ -55,6 +56,7 @@ const wrong: readonly (readonly [option: string, options: object, ...words: (str
   ['tls', { listen, tls: { key: 'k', cert: 'c', ca: 'a' } }, 'PEM'],
   ['tls', { listen, tls: true }, 'true'],
   ['bus', { bus: {} }, 'broadcast'],
+  ['peerId', { peerId: '\udc00' }, '"\\udc00"', 'UTF-8'],
   ['peerId', { peerId: 'a/b' }, '"a/b"', 128],
   ['maxKeys', { maxKeys: 1.5 }, 1.5, 16_777_214],
   ['maxKeys', { maxKeys: '10' }, '"10"'],
@@ -118,6 +120,18 @@ test('wrong arguments and options of each method are refused, and nothing has ch
     );
   }
   assert.throws(() => cache.set('x'.repeat(16_385), 1), refuses(16_384, 16_385));
+  const half = 'user:\ud800';
+  assert.throws(() => cache.set(half, 1), refuses('a key', 'UTF-8', '"user:\\ud800"', 'surrogate'));
+  assert.throws(() => cache.delete(half), refuses('a key', 'surrogate'));
+  await assert.rejects(
+    cache.getOrSet(half, () => 1),
+    refuses('a key', 'surrogate'),
+  );
+  assert.equal(cache.get(half), undefined);
+  assert.throws(set({ tags: ['a', half] }), refuses('tags', 'surrogate'));
+  for (const tags of [half, [half]]) assert.throws(() => cache.invalidateTags(tags), refuses('tags', 'surrogate'));
+  assert.throws(() => cache.invalidateTags('x'.repeat(1025)), refuses('tags', 1024));
+  assert.throws(() => cache.namespace(half), refuses('namespace', 'surrogate'));
   assert.throws(set({ tll: '1h' }), refuses('set', 'tll', 'ttl, grace, tags'));
   assert.throws(set({ jitter: 1 }), refuses('set', 'jitter'));
   assert.throws(set({ ttl: '1 year' }), refuses('ttl', '"1 year"'));

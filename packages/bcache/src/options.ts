@@ -9,11 +9,11 @@ import {
   systemClock,
   systemRandom,
 } from '@dcache/base';
-import { checkInteger, checkKnown, checkMethods, oneOf } from './argument.js';
+import { checkInteger, checkKnown, checkMethods, checkWellFormed, oneOf } from './argument.js';
 import type { Bus } from './bus.js';
 import { type Duration, toBytes, toSpanMs } from './duration.js';
 import { defaultNames, type FillDefaults, type FillOptions, noDefaults, resolveDefaults } from './fill/options.js';
-import { type EvictionName, evictionNames } from './local/eviction/policy.js';
+import { type EvictionName, evictionNames } from './local/eviction/policies.js';
 import { mostSlots } from './local/slots.js';
 import { type NetworkOptions, networkNames, type ResolvedNetwork, resolveNetwork } from './net/options.js';
 import { type CopyMode, copyModes } from './value/copy.js';
@@ -98,6 +98,7 @@ export function resolveOptions(options: CacheOptions = {}): ResolvedOptions {
     !(typeof peerId === 'string' && /^[^/\0]+$/.test(peerId) && peerId.length <= longestPeerId)
   )
     throw new ArgumentError(`peerId takes 1 to ${longestPeerId} characters without '/', got ${show(peerId)}`);
+  if (peerId !== undefined) checkWellFormed('peerId', peerId);
   checkMethods('logger', logger, ['debug', 'info', 'warn', 'error']);
   checkMethods('clock', clock, ['monotonicMs', 'wallMs', 'after', 'every']);
   checkMethods('random', random, ['next', 'below']);

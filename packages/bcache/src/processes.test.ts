@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { freePort, until } from '@dcache/testing';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
@@ -52,29 +52,13 @@ class Talker {
   /** Asks until the answer is this. */
   async until(text: string, wanted: string): Promise<void> {
     const any = /^(?!.* joined$).*$/;
-    while ((await this.ask(text, any)) !== wanted) await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
-/** A first port such that it and the next `count` are free now. */
-async function freePorts(count: number): Promise<number> {
-  for (let base = 20_000 + (process.pid % 20_000); ; base += count + 7) {
-    const servers = await Promise.all(
-      Array.from({ length: count }, (_, i) => {
-        const server = createServer();
-        return new Promise<ReturnType<typeof createServer> | undefined>((resolve) => {
-          server.once('error', () => resolve(undefined));
-          server.listen(base + 1 + i, '127.0.0.1', () => resolve(server));
-        });
-      }),
-    );
-    await Promise.all(servers.map((server) => new Promise((resolve) => (server ? server.close(resolve) : resolve(0)))));
-    if (servers.every((server) => server !== undefined)) return base;
+    await until(`${text} gives ${wanted}`, async () => (await this.ask(text, any)) === wanted);
   }
 }
 
 test('the example of three servers works as its README says', { timeout: 120_000 }, async () => {
-  const base = await freePorts(3);
+  // The example takes the three after this.
+  const base = (await freePort({ count: 3 })) - 1;
   const servers: Talker[] = [];
   for (const number of [1, 2, 3]) {
     const server = new Talker(['examples/bcache/server.mjs', `${number}`, '127.0.0.1', `${base}`]);
@@ -99,7 +83,8 @@ test('the example of three servers works as its README says', { timeout: 120_000
 test('servers of the example that start in the same instant find each other, whoever listens first', {
   timeout: 120_000,
 }, async () => {
-  const base = await freePorts(3);
+  // The example takes the three after this.
+  const base = (await freePort({ count: 3 })) - 1;
   const servers = [3, 2, 1].map(
     (number) => new Talker(['examples/bcache/server.mjs', `${number}`, '127.0.0.1', `${base}`]),
   );
@@ -122,7 +107,7 @@ test('servers of the example that start in the same instant find each other, who
 test('a server of the example says in one line why it does not start, and how a command is used', {
   timeout: 60_000,
 }, async () => {
-  const base = await freePorts(1);
+  const base = (await freePort()) - 1;
   const args = ['examples/bcache/server.mjs', '1', '127.0.0.1', `${base}`];
   const server = new Talker(args);
   try {
@@ -176,14 +161,11 @@ test('eight processes, each killed and started again, one at a time and under lo
       writes.every((count) => count > 0),
       `every worker wrote: ${writes}`,
     );
-    for (;;) {
+    const sum = await until('all workers hold the same', async () => {
       const sums = await Promise.all([...workers.values()].map((talker) => talker.ask('sum', /^sum /)));
-      if (new Set(sums).size === 1) {
-        assert.ok(Number(sums[0]!.split(' ')[1]) > 100, sums[0]);
-        break;
-      }
-      await new Promise((resolve) => setTimeout(resolve, 200));
-    }
+      return new Set(sums).size === 1 ? sums[0]! : undefined;
+    });
+    assert.ok(Number(sum.split(' ')[1]) > 100, sum);
   } finally {
     for (const talker of workers.values()) talker.child.kill('SIGKILL');
     await Promise.all([...workers.values()].map((talker) => talker.exited));

@@ -3,7 +3,7 @@ import { type Change, ChangeKind, noBytes, noTags } from './core/change.js';
 import { Replicator } from './core/replicator.js';
 import { CacheError } from './errors.js';
 import type { RemoveReason } from './local/entry.js';
-import type { EvictionName } from './local/eviction/policy.js';
+import type { EvictionName } from './local/eviction/policies.js';
 import type { Space } from './local/space.js';
 import { LocalStore } from './local/store.js';
 import { type Copier, type CopyMode, createCopier } from './value/copy.js';

@@ -73,6 +73,29 @@ test('a key of another type is refused by every call that takes one', async () =
   assert.equal(fake.gets + fake.sets.length + fake.sessions, 0);
 });
 
+test('text with half of a surrogate pair is refused as a key and as a value, and nothing is sent', async () => {
+  const { fake, client } = await connected();
+  for (const half of ['\ud800', 'a\udfff', '\udc00\ud800']) {
+    await refused(
+      client.set(half, 'x'),
+      /^key is ".*\\ud[8-f].*", with half of a surrogate pair; it takes text .*UTF-8/,
+    );
+    await refused(client.set('k', half), /^value is .*surrogate/);
+    await refused(client.get(half), /^key is .*surrogate/);
+    await refused(client.getEntry(half), /^key is .*surrogate/);
+    await refused(client.delete(half), /^key is .*surrogate/);
+    await refused(client.getMany(['k', half]), /^keys\[1\] is .*surrogate/);
+    await refused(client.setMany([{ key: half, value: 'x' }]), /^entries\[0\]\.key is .*surrogate/);
+    await refused(client.setMany([{ key: 'k', value: half }]), /^entries\[0\]\.value is .*surrogate/);
+  }
+  assert.equal(fake.gets + fake.sets.length + fake.sessions, 0);
+  for (const text of ['\ud83d\ude00', '\ufffd', '\ufeff', '']) await client.set('k', text);
+  assert.deepEqual(
+    fake.sets.map(({ value }) => Buffer.from(value).toString('hex')),
+    ['f09f9880', 'efbfbd', 'efbbbf', ''],
+  );
+});
+
 test('an option that a call does not have is refused, with those that it has', async () => {
   const { fake, client } = await connected();
   await refused(client.set('k', 'x', { ttl: '5s' }), /^set has no option "ttl"; .*ifAbsent.*; is ttlMs meant, in mill/);

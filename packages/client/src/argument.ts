@@ -84,7 +84,14 @@ export function checkBytes(name: string, value: unknown): void {
 
 /** The bytes of a key or a value; nothing stands for an empty one but an empty one. */
 export function toBytes(name: string, value: unknown): Uint8Array {
-  if (typeof value === 'string') return utf8(value);
+  if (typeof value === 'string') {
+    // Encoding would put U+FFFD in the place of each half: different keys would be one, and a value would be another.
+    if (!value.isWellFormed())
+      throw new ArgumentError(
+        `${name} is ${show(value)}, with half of a surrogate pair; it takes text that UTF-8 can hold, or bytes`,
+      );
+    return utf8(value);
+  }
   if (types.isUint8Array(value)) return value;
   throw new ArgumentError(`${name} is ${show(value)}; it takes bytes (a Uint8Array) or text`);
 }

@@ -199,7 +199,9 @@ export class Caller {
 
   /** A server that answers, for what cannot be sent again by itself: a stream. */
   async reach(options: CallOptions): Promise<Link> {
-    return (await this.#hear(this.limit(options, false))).link;
+    const { link } = await this.#hear(this.limit(options, false));
+    // What it told may be that it belongs to the cluster no more: then its connection was ended with that answer.
+    return this.linkTo(link.address);
   }
 
   /** The connection to one server by its address. */

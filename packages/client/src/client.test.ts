@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
 import { afterEach, test } from 'node:test';
+import { until } from '@dcache/testing';
 import { ServerCredentials } from '@grpc/grpc-js';
 import { Client } from './client.js';
 import type { ClientOptions } from './options.js';
@@ -228,7 +229,7 @@ test('who leads is asked within the time of the call, and until its signal', asy
     const calls = [client.get('k', options), client.admin.transferLeadership('n', options)];
     const code = { time: 'not-leader', signal: 'aborted', close: 'closed' }[reason];
     const ends = calls.map((call) => assert.rejects(call, { code }));
-    while (one.pendingServers === 0) await new Promise((resolve) => setImmediate(resolve));
+    await until('the servers are asked for', () => one.pendingServers > 0);
     if (reason === 'signal') aborting.abort();
     if (reason === 'close') await client.close();
     await Promise.all(ends);
@@ -292,7 +293,7 @@ test('an aborted write is unknown once it was sent, and aborted before', async (
   const aborting = new AbortController();
   leader.onSet.push('silence');
   const write = client.set('k', 'v', { signal: aborting.signal });
-  while (leader.sets.length < 2) await new Promise((resolve) => setImmediate(resolve));
+  await until('the write is there', () => leader.sets.length === 2);
   aborting.abort();
   await assert.rejects(write, { code: 'unknown-outcome' });
   await assert.rejects(client.set('k', 'v', { signal: aborting.signal }), { code: 'aborted' });
@@ -346,7 +347,7 @@ test('the leader that comes after is learnt, and a server that is gone has no co
   await client.servers();
   await client.set('k', 'v');
   assert.equal(next.sets.length, 1);
-  while (old.connections > 0) await new Promise((resolve) => setImmediate(resolve));
+  await until('the old one is let go', () => old.connections === 0);
 });
 
 test('without discovery only the addresses given are used', async () => {
@@ -362,11 +363,11 @@ test('close ends every connection and every call', async () => {
   const client = await connect(leader.address);
   leader.onGet.push('silence');
   const read = client.get('k');
-  while (leader.gets === 0) await new Promise((resolve) => setImmediate(resolve));
+  await until('the read is there', () => leader.gets > 0);
   const closing = client.close();
   await assert.rejects(read, { code: 'closed' });
   await closing;
-  while (leader.connections > 0) await new Promise((resolve) => setImmediate(resolve));
+  await until('every connection is closed', () => leader.connections === 0);
   await assert.rejects(client.set('k', 'v'), { code: 'closed' });
 });
 

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, test } from 'node:test';
 import { createServer as createTlsServer, type TlsOptions as TlsServerOptions } from 'node:tls';
+import { turn } from '@dcache/testing';
 import { ServerCredentials } from '@grpc/grpc-js';
 import { Client } from './client.js';
 import type { ClientErrorReason } from './connect-fault.js';
@@ -126,7 +127,7 @@ test('no name is sent to an address (RFC 6066 §3), and its certificate is check
     const byName = { address, tls: { ca: certificate, serverName: 'other.test' } };
     await refused('certificate-wrong-name', byName, /not for other\.test/);
     assert.equal(names[0], 'other.test');
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn(1);
     assert.deepEqual(warnings, []);
   } finally {
     process.off('warning', onWarning);

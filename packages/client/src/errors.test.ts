@@ -41,12 +41,30 @@ test("the server's own code goes before the status", () => {
   ]);
 });
 
+test('a time that was over is laid to the leader only where the server says so', () => {
+  const reason = (details: string) => {
+    const metadata = new Metadata();
+    metadata.set('dcache-error', 'timeout');
+    return toFailure({ code: status.DEADLINE_EXCEEDED, details, metadata } as ServiceError, 'h:1').error.reason;
+  };
+  assert.equal(reason('no leader took the request within the time that its client gave it'), 'no-leader');
+  assert.equal(reason('the time that the client gave the call (grpc-timeout) is over; nothing was done'), undefined);
+});
+
 test('a message that the transport refuses is too large, and a call that it does not know unsupported', () => {
   assert.deepEqual(failure(status.RESOURCE_EXHAUSTED, 'Received message larger than max (8 vs 4)'), [
     ...['final', 'too-large', false],
   ]);
   assert.deepEqual(failure(status.RESOURCE_EXHAUSTED, 'a message above 100 bytes, the most that is allowed'), [
     ...['final', 'too-large', false],
+  ]);
+  const named = { code: status.RESOURCE_EXHAUSTED, details: 'a message above 100 bytes', metadata: new Metadata() };
+  named.metadata.set('dcache-error', 'too-large');
+  const { kind, error } = toFailure(named as ServiceError, 'h:1');
+  assert.deepEqual([kind, error.code], ['final', 'too-large']);
+  assert.match(error.message, /^h:1: .*a message above 100 bytes.*--max-value-bytes/);
+  assert.deepEqual(failure(status.UNIMPLEMENTED, 'there is no method', 'method-not-allowed'), [
+    ...['final', 'unsupported', false],
   ]);
   assert.deepEqual(failure(status.UNIMPLEMENTED, 'The server does not implement it'), ['final', 'unsupported', false]);
 });

@@ -107,8 +107,7 @@ export function toFailure(error: ServiceError, address: string, seen?: ConnectFa
     case status.DATA_LOSS:
       return fail('unknown', 'internal', false);
     case status.RESOURCE_EXHAUSTED:
-      if (/larger than max|^a message above/.test(details))
-        return fail('final', 'too-large', false, `the request is too large: ${details} (--max-value-bytes)`);
+      if (/larger than max|^a message above/.test(details)) return tooLarge(error, address);
       return fail('final', 'busy', false);
     default:
       return fail('final', statuses[error.code] ?? 'internal', false);
@@ -129,8 +128,8 @@ function fromServer(code: ErrorCode, error: ServiceError, address: string): Fail
     isLinkDown: code === 'stopping',
     error: new ClientError(ours, isOfAll(code) ? error.details : `${address}: ${error.details}`, {
       cause: error,
-      // `timeout`: no leader took it within the time of this attempt.
-      reason: code === 'no-leader' || code === 'timeout' ? 'no-leader' : undefined,
+      // `timeout`: the time of this attempt was over, it may be because no leader took it.
+      reason: code === 'no-leader' || (code === 'timeout' && /leader/.test(error.details)) ? 'no-leader' : undefined,
     }),
   });
   if (undone.has(code)) return fail('undone', code === 'not-leader' ? 'not-leader' : 'unavailable');
@@ -142,7 +141,14 @@ function fromServer(code: ErrorCode, error: ServiceError, address: string): Fail
   if (code === 'no-leader' || code === 'not-ready' || code === 'stopping' || code === 'timeout')
     return fail('undone', 'unavailable');
   if (code === 'overloaded') return fail('final', 'busy');
+  // A message far above the limit is refused before it is read, by a part of the server that does not know why.
+  if (code === 'too-large' && error.code === status.RESOURCE_EXHAUSTED) return tooLarge(error, address);
   return fail('final', code);
+}
+
+function tooLarge(cause: ServiceError, address: string): Failure {
+  const message = `${address}: the request is too large: ${cause.details} (--max-value-bytes)`;
+  return { kind: 'final', isLinkDown: false, error: new ClientError('too-large', message, { cause }) };
 }
 
 /** What any server of the cluster would say, so that it does not matter who did. */

@@ -2,7 +2,7 @@
 export class FileError extends Error {
   override readonly name = 'FileError';
 
-  constructor(file: string, purpose: 'read' | 'written', cause: NodeJS.ErrnoException) {
+  constructor(file: string, purpose: 'read' | 'written', cause: Error) {
     const why = /^\w+: ([^,]+)/.exec(cause.message)?.[1] ?? cause.message;
     super(`${file} cannot be ${purpose}: ${why}`, { cause });
   }

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
-import { lstat, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { lstat, mkdtemp, open, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { replaceFile } from './files.js';
+import { replaceFile, targetKind, writeThrough } from './files.js';
 
 let folder: string;
 
@@ -39,13 +41,53 @@ test('a link stays a link, and what it names is replaced, also where that is not
   assert.equal(await readFile(join(folder, 'not-yet'), 'utf8'), 'two');
 });
 
-test('what is no regular file is refused before anything is asked, and stays', async () => {
-  for (const file of [folder, '/dev/null'])
-    await assert.rejects(replaceFile(file, say('never')), {
+test('a file is replaced, a pipe or a device written to, this process’s output found under each name, and all else refused', async () => {
+  const [regular, pipe, socket] = [join(folder, 'regular'), join(folder, 'pipe'), join(folder, 'socket')];
+  await writeFile(regular, '');
+  execFileSync('mkfifo', [pipe]);
+  await symlink('pipe', join(folder, 'link'));
+  await symlink('not-yet', join(folder, 'dangling'));
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(socket, resolve));
+  for (const name of ['regular', 'not-yet', 'dangling']) assert.equal(await targetKind(join(folder, name)), 'file');
+  for (const name of [pipe, join(folder, 'link'), '/dev/full']) assert.equal(await targetKind(name), 'stream');
+  for (const name of ['-', '/dev/stdout', '/dev/fd/1']) assert.equal(await targetKind(name), 'stdout');
+  for (const file of [folder, socket])
+    await assert.rejects(targetKind(file), {
       name: 'FileError',
-      message: `${file} cannot be written: it is no regular file; - writes to standard output`,
+      message: `${file} cannot be written: it is neither a file nor a pipe; - writes to standard output`,
     });
-  assert.ok((await stat('/dev/null')).isCharacterDevice());
+  await assert.rejects(targetKind(join(regular, 'below')), { name: 'FileError', message: /not a directory/ });
+  await new Promise((resolve) => server.close(resolve));
+});
+
+test('a pipe gets the bytes as they come, stays a pipe, and one that its reader leaves is an error', async () => {
+  const pipe = join(folder, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const { signal } = new AbortController();
+  const [, got] = await Promise.all([writeThrough(pipe, say('all values'), signal), readFile(pipe, 'utf8')]);
+  assert.equal(got, 'all values');
+  assert.ok((await stat(pipe)).isFIFO());
+  const left = async (put: (chunk: Uint8Array) => Promise<unknown>): Promise<void> => {
+    for (;;) await put(Buffer.alloc(65_536));
+  };
+  const leave = open(pipe, 'r').then((reader) => reader.close());
+  await assert.rejects(writeThrough(pipe, left, signal), { message: `${pipe} cannot be written: broken pipe` });
+  await leave;
+  await assert.rejects(writeThrough('/dev/full', left, signal), {
+    message: /^\/dev\/full cannot be written: no space/,
+  });
+});
+
+test('a pipe that nobody reads is waited for until the signal', async () => {
+  const pipe = join(folder, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const aborting = new AbortController();
+  const writing = writeThrough(pipe, say('never'), aborting.signal);
+  aborting.abort();
+  await assert.rejects(writing, { code: 'aborted' });
+  // Lets the thread go that waits for a reader.
+  await readFile(pipe);
 });
 
 test('a file that could not be filled is as it was', async () => {

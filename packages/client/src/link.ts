@@ -92,18 +92,25 @@ export class Link {
     request: Request,
     options: AttemptOptions,
   ): Promise<Response> {
-    if (options.connectByMs !== undefined) await this.#connect(options, options.connectByMs);
-    return await this.#attempt(options, (settle) =>
-      this.#grpc.makeUnaryRequest(
-        method.path,
-        method.requestSerialize,
-        method.responseDeserialize,
-        request,
-        this.#metadata(),
-        { deadline: toDeadline(options) },
-        settle,
-      ),
-    );
+    // One call from its connection to its answer: a link that is retired between the two would close under it.
+    const whole = { cancel: () => {} };
+    this.#calls.add(whole);
+    try {
+      if (options.connectByMs !== undefined) await this.#connect(options, options.connectByMs, whole);
+      return await this.#attempt(options, (settle) =>
+        this.#grpc.makeUnaryRequest(
+          method.path,
+          method.requestSerialize,
+          method.responseDeserialize,
+          request,
+          this.#metadata(),
+          { deadline: toDeadline(options) },
+          settle,
+        ),
+      );
+    } finally {
+      this.#settled(whole);
+    }
   }
 
   /** The messages of a server's stream, as fast as they are taken. Rejects with an `AttemptError`. */
@@ -178,15 +185,13 @@ export class Link {
 
   /**
    * Waits for a connection, or until it is known that none comes, which the call then tells. One that is not there in time
-   * goes on being made, for a later call.
+   * goes on being made, for a later call. `waiting` is what `close` cancels.
    */
-  async #connect(options: AttemptOptions, byMs: number): Promise<void> {
+  async #connect(options: AttemptOptions, byMs: number, waiting: { cancel(): void }): Promise<void> {
     const { signal } = options;
     const channel = this.#grpc.getChannel();
-    let wake = (): void => {};
-    const waiting = { cancel: (): void => wake() };
-    this.#calls.add(waiting);
-    signal?.addEventListener('abort', waiting.cancel, { once: true });
+    const onAbort = (): void => waiting.cancel();
+    signal?.addEventListener('abort', onAbort, { once: true });
     try {
       while (!this.#isClosed && !signal?.aborted) {
         const state = channel.getConnectivityState(true);
@@ -201,13 +206,12 @@ export class Link {
           );
         }
         await new Promise<void>((resolve) => {
-          wake = resolve;
+          waiting.cancel = resolve;
           channel.watchConnectivityState(state, new Date(Date.now() + leftMs), () => resolve());
         });
       }
     } finally {
-      signal?.removeEventListener('abort', waiting.cancel);
-      this.#settled(waiting);
+      signal?.removeEventListener('abort', onAbort);
     }
   }
 

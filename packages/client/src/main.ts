@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { readFile } from 'node:fs/promises';
 import { CommanderError } from 'commander';
 import { explain } from './advice.js';
@@ -24,6 +25,7 @@ export async function main(args: readonly string[]): Promise<number> {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
   using endings = new Endings();
   try {
+    await checkEncoding(args);
     const { connection, action } = parseCommandLine(args, version);
     await using client = await connect(connection);
     const { signal } = endings;
@@ -47,6 +49,20 @@ export async function main(args: readonly string[]): Promise<number> {
     if (error instanceof FileError || isOfDisk(error)) return fail(error, ExitCode.error);
     throw error;
   }
+}
+
+/**
+ * Refuses arguments that are no UTF-8. Node gives them with U+FFFD in the place of what it cannot read, so that different
+ * keys would be one. Where the system does not show the bytes, an argument with that character is refused too.
+ */
+async function checkEncoding(args: readonly string[]): Promise<void> {
+  const doubtful = args.find((arg) => arg.includes('\ufffd'));
+  if (doubtful === undefined) return;
+  const bytes = await readFile('/proc/self/cmdline').catch(() => undefined);
+  if (bytes && isUtf8(bytes)) return;
+  throw new TypeError(
+    `the argument ${JSON.stringify(doubtful)} is no UTF-8; it takes text, and a key of other bytes goes over HTTP, percent-encoded`,
+  );
 }
 
 async function connect(connection: Connection): Promise<Client> {

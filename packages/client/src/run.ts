@@ -5,7 +5,7 @@ import type { Client } from './client.js';
 import { type Action, ExitCode } from './command-line.js';
 import { ClientError } from './errors.js';
 import { FileError, isOfDisk } from './file-error.js';
-import { openFor, replaceFile } from './files.js';
+import { openFor, replaceFile, targetKind, unlessAborted, writeThrough } from './files.js';
 import { counted, formatBytes, formatSaved, formatServer, formatStatus, formatValue } from './format.js';
 import { faultOf } from './health.js';
 import { Progress } from './progress.js';
@@ -144,12 +144,15 @@ async function save(client: Client, action: Of<'snapshot-save'>, surroundings: S
       progress.show(`saved ${formatBytes(bytes)} of about ${formatBytes(expected)}`, bytes / Math.max(expected, 1));
     }
   };
+  const { signal } = surroundings;
+  const kind = await targetKind(file);
   try {
-    if (file === '-') await copyTo((chunk) => write(process.stdout, chunk, surroundings.signal));
+    if (kind === 'stdout') await copyTo((chunk) => write(process.stdout, chunk, signal));
+    else if (kind === 'stream') await writeThrough(file, copyTo, signal);
     else await replaceFile(file, copyTo);
   } catch (error) {
     if (!(error instanceof ClientError)) throw error;
-    const left = file === '-' ? 'what was written is not a whole snapshot' : `${file} is as it was`;
+    const left = kind === 'file' ? `${file} is as it was` : 'what was written is not a whole snapshot';
     throw new ClientError(error.code, `${error.message}; ${left}`, { cause: error, reason: error.reason });
   } finally {
     progress.clear();
@@ -158,7 +161,7 @@ async function save(client: Client, action: Of<'snapshot-save'>, surroundings: S
   const text = surroundings.isJson
     ? JSON.stringify({ file, bytes, level, ...moment })
     : formatSaved(bytes, level, moment!);
-  (file === '-' ? process.stderr : process.stdout).write(`${text}\n`);
+  (kind === 'stdout' ? process.stderr : process.stdout).write(`${text}\n`);
   return ExitCode.ok;
 }
 
@@ -166,7 +169,7 @@ async function restore(client: Client, action: Of<'snapshot-restore'>, surroundi
   const { file, replace } = action;
   const progress = new Progress(surroundings.progress);
   const { signal } = surroundings;
-  const handle = file === '-' ? undefined : await openFor('read', file, 'r');
+  const handle = file === '-' ? undefined : await openFor('read', file, 'r', { signal });
   const source = handle ? handle.createReadStream({ highWaterMark: 262_144 }) : process.stdin;
   const watched = async function* (): AsyncGenerator<Uint8Array> {
     let bytes = 0;
@@ -212,21 +215,23 @@ async function write(target: NodeJS.WritableStream, chunk: Uint8Array, signal: A
 
 /** A value from a file, or from standard input. No more is read than a server could take. */
 async function readValue(file: string | undefined, signal: AbortSignal): Promise<Buffer> {
-  const handle = file === undefined ? undefined : await openFor('read', file, 'r');
-  const input = handle ? handle.createReadStream() : process.stdin;
   const parts: Buffer[] = [];
   let bytes = 0;
-  signal.addEventListener('abort', () => input.destroy(), { once: true });
   try {
-    for await (const part of input as AsyncIterable<Buffer>) {
-      bytes += part.length;
-      if (bytes > mostValueBytes)
-        throw new ClientError(
-          'too-large',
-          `the value in ${file ?? 'standard input'} has more than ${mostValueBytes} bytes; no server takes more, by default 1048576 (--max-value-bytes)`,
-        );
-      parts.push(part);
-    }
+    const handle = file === undefined ? undefined : await openFor('read', file, 'r', { signal });
+    const input: AsyncIterable<Buffer> = handle ? handle.createReadStream() : process.stdin;
+    const reading = (async () => {
+      for await (const part of input) {
+        bytes += part.length;
+        if (bytes > mostValueBytes)
+          throw new ClientError(
+            'too-large',
+            `the value in ${file ?? 'standard input'} has more than ${mostValueBytes} bytes; no server takes more, by default 1048576 (--max-value-bytes)`,
+          );
+        parts.push(part);
+      }
+    })();
+    await unlessAborted(reading, signal);
   } catch (error) {
     if (signal.aborted) throw new ClientError('aborted', 'nothing was written', { cause: error });
     throw isOfDisk(error) ? new FileError(file ?? 'standard input', 'read', error) : error;

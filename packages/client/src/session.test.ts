@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { SessionStamp } from '@dcache/protocol';
+import { turn } from '@dcache/testing';
 import { again, Session } from './session.js';
 
 /** A session whose writes end when the test says so. */
@@ -14,12 +15,11 @@ function make(maxPending = 10_000) {
       stamps.push(stamp);
       return new Promise((resolve) => ends.push(resolve));
     });
-  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-  return { session, stamps, ends, write, turn, opened: () => opened };
+  return { session, stamps, ends, write, opened: () => opened };
 }
 
 test('the lowest unanswered number moves on over those that were answered', async () => {
-  const { stamps, ends, write, turn } = make();
+  const { stamps, ends, write } = make();
   const writes = [write(), write(), write()];
   await turn();
   ends[1]!(1);
@@ -37,7 +37,7 @@ test('the lowest unanswered number moves on over those that were answered', asyn
 });
 
 test('a write that hangs does not fill its session: those that come later get another', async () => {
-  const { stamps, ends, write, turn, opened } = make();
+  const { stamps, ends, write, opened } = make();
   const hanging = write();
   await turn();
   for (let i = 1; i < 4_200; i++) {
@@ -54,7 +54,7 @@ test('a write that hangs does not fill its session: those that come later get an
 });
 
 test('many writes that find their session gone open one new session', async () => {
-  const { stamps, ends, write, turn, opened } = make();
+  const { stamps, ends, write, opened } = make();
   const writes = [write(), write(), write()];
   await turn();
   for (const end of ends.splice(0)) end(again);

@@ -1,7 +1,7 @@
 import { Duplex } from 'node:stream';
 import type { HeaderList } from './core/header-decoder.js';
 import { CallMetadata } from './metadata.js';
-import type { Method } from './service.js';
+import type { Method } from './method.js';
 import { Status, type StatusError } from './status.js';
 
 /** What a call needs of the connection it came on. */
@@ -143,7 +143,11 @@ export class StreamCall extends Duplex {
     try {
       bytes = this.#method.responseSerialize(message);
     } catch (error) {
-      this.finish({ code: Status.internal, details: `a response could not be encoded: ${(error as Error).message}` });
+      this.finish({
+        code: Status.internal,
+        fault: 'handler-failed',
+        details: `a response could not be encoded: ${(error as Error).message}`,
+      });
       return done();
     }
     if (this.#responder.send(bytes)) done();

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { type Clock, type Logger, silentLogger, systemClock } from '@dcache/base';
 import { Budget } from './message-reader.js';
 import { type Implementation, Routes, type Service } from './service.js';
-import { type Authorize, Session } from './session.js';
+import { type Authorize, type OnFailure, Session } from './session.js';
 
 export interface GrpcServerOptions {
   /** Bytes of one message. Default 4 MiB, as gRPC has it everywhere. */
@@ -14,6 +14,8 @@ export interface GrpcServerOptions {
   /** Silence after which a client is asked whether it is there, in milliseconds. Default 30,000; it has 10,000 to answer. */
   readonly keepaliveMs?: number;
   readonly authorize?: Authorize;
+  /** Completes a failure before its client hears it, those of this server (`fault`) and those of handlers. Default as it is. */
+  readonly onFailure?: OnFailure;
   readonly logger?: Logger;
   readonly clock?: Clock;
 }
@@ -52,9 +54,15 @@ export class GrpcServer {
 
   /** Takes a socket over, paused or not, with nothing of it read. */
   accept(socket: Socket): void {
-    const { maxMessageBytes = 4_194_304, maxCalls = 1_000, authorize, logger = silentLogger } = this.#options;
+    const {
+      maxMessageBytes = 4_194_304,
+      maxCalls = 1_000,
+      authorize,
+      onFailure,
+      logger = silentLogger,
+    } = this.#options;
     const onClose = (session: Session): void => void this.#sessions.delete(session);
-    const bounds = { authorize, maxMessageBytes, maxCalls, budget: this.#budget };
+    const bounds = { authorize, onFailure, maxMessageBytes, maxCalls, budget: this.#budget };
     const parts = { routes: this.#routes, ...bounds, clock: this.#clock, logger, onClose };
     this.#sessions.add(new Session(socket, parts));
   }

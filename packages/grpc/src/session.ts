@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Clock, Logger } from '@dcache/base';
-import { ActiveCall, refuse, refuseHttp, tooLate } from './active-call.js';
+import { ActiveCall, type CallHost, refuse, refuseHttp, tooLate } from './active-call.js';
 import { acceptedEncodings, isAcceptedEncoding } from './compression.js';
 import { Connection, type ConnectionEvents } from './core/connection.js';
 import { type HeaderList, tooLong } from './core/header-decoder.js';
@@ -11,14 +11,18 @@ import { Deadlines } from './deadlines.js';
 import type { Budget } from './message-reader.js';
 import { CallMetadata } from './metadata.js';
 import type { Route, Routes } from './service.js';
-import { Status, type StatusError } from './status.js';
+import { Status, type StatusError, statusHeaders } from './status.js';
 
 /** Refuses a call before its handler sees it; undefined lets it through. */
 export type Authorize = (path: string, metadata: CallMetadata) => StatusError | undefined;
 
+/** What becomes of a failure before it goes out; `path` is the method's, as far as the call named one. Must not throw. */
+export type OnFailure = (error: StatusError, path: string | undefined) => StatusError;
+
 export interface SessionParts {
   readonly routes: Routes;
   readonly authorize: Authorize | undefined;
+  readonly onFailure: OnFailure | undefined;
   readonly maxMessageBytes: number;
   readonly maxCalls: number;
   readonly budget: Budget;
@@ -37,10 +41,10 @@ const lastWordsMs = 5_000;
 type Target =
   | { readonly route: Route; readonly encoding: string | undefined; readonly timeoutMs: number }
   | { readonly httpStatus: number }
-  | { readonly error: StatusError };
+  | { readonly error: StatusError; readonly path?: string };
 
 /** One connection: its socket, its HTTP/2, its calls. */
-export class Session implements ConnectionEvents<ActiveCall> {
+export class Session implements ConnectionEvents<ActiveCall>, CallHost {
   readonly connection: Connection<ActiveCall>;
   readonly #parts: SessionParts;
   readonly #socket: Socket;
@@ -102,6 +106,11 @@ export class Session implements ConnectionEvents<ActiveCall> {
     if (this.#isLeaving && this.#calls === 0) this.output();
   }
 
+  /** A failure as its client hears it, in headers. */
+  failure(error: StatusError, path: string | undefined): readonly string[] {
+    return statusHeaders(this.#parts.onFailure?.(error, path) ?? error);
+  }
+
   handlerFailed(error: unknown, path: string): void {
     this.#parts.logger.error({ err: error, path }, 'a gRPC handler threw');
   }
@@ -134,11 +143,11 @@ export class Session implements ConnectionEvents<ActiveCall> {
     }
     const target = this.#lastTarget!;
     if ('httpStatus' in target) return refuseHttp(this, stream, target.httpStatus);
-    if ('error' in target) return refuse(this, stream, target.error);
+    if ('error' in target) return refuse(this, stream, target.error, target.path);
     const { route, encoding, timeoutMs } = target;
     const refusal = this.#parts.authorize?.(route.method.path, new CallMetadata(headers));
-    if (refusal) return refuse(this, stream, refusal);
-    if (timeoutMs === 0) return refuse(this, stream, tooLate);
+    if (refusal) return refuse(this, stream, refusal, route.method.path);
+    if (timeoutMs === 0) return refuse(this, stream, tooLate, route.method.path);
     const isTimed = timeoutMs !== Number.POSITIVE_INFINITY;
     const nowMs = isTimed ? this.#parts.clock.monotonicMs() : 0;
     this.#calls++;
@@ -171,7 +180,8 @@ export class Session implements ConnectionEvents<ActiveCall> {
   }
 
   #targetOf(headers: HeaderList): Target {
-    if (headers === tooLong) return { error: { code: Status.resourceExhausted, details: 'the metadata is too large' } };
+    if (headers === tooLong)
+      return { error: { code: Status.resourceExhausted, fault: 'too-large', details: 'the metadata is too large' } };
     let method = '';
     let path = '';
     let type = '';
@@ -188,15 +198,18 @@ export class Session implements ConnectionEvents<ActiveCall> {
     if (method !== 'POST') return { httpStatus: 405 };
     if (!/^application\/grpc($|[+;])/.test(type)) return { httpStatus: 415 };
     const route = this.#parts.routes.get(path);
-    if (!route) return { error: { code: Status.unimplemented, details: `there is no method ${path}` } };
+    if (!route)
+      return { error: { code: Status.unimplemented, fault: 'no-method', details: `there is no method ${path}` }, path };
     if (encoding !== undefined && !isAcceptedEncoding(encoding)) {
       const metadata = { getMap: () => ({ 'grpc-accept-encoding': acceptedEncodings }) };
       return {
         error: {
           code: Status.unimplemented,
+          fault: 'bad-request',
           details: `grpc-encoding is ${encoding}; allowed are ${acceptedEncodings}`,
           metadata,
         },
+        path,
       };
     }
     const timeoutMs = timeout === undefined ? Number.POSITIVE_INFINITY : parseTimeout(timeout);
@@ -205,8 +218,10 @@ export class Session implements ConnectionEvents<ActiveCall> {
       return {
         error: {
           code: Status.internal,
+          fault: 'bad-request',
           details: `grpc-timeout is ${JSON.stringify(timeout?.slice(0, 40))}; it takes 1 to 8 digits and H, M, S, m, u or n, such as 500m`,
         },
+        path,
       };
     return { route, encoding, timeoutMs };
   }

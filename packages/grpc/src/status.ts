@@ -10,8 +10,33 @@ export const Status = {
   unavailable: 14,
 } as const;
 
+/**
+ * What the server itself finds wrong with a call, finer than the status:
+ * - `no-method`: there is no such method
+ * - `bad-request`: an encoding, a `grpc-timeout` or a body that is none, or not that of the method
+ * - `too-large`: a message, or the metadata, beyond the limit
+ * - `too-late`: the client's time was over before a handler saw the call
+ * - `unfinished`: it was over while the handler was at work
+ * - `no-room`: too much comes in on all connections together
+ * - `not-read`: messages of the call wait for its handler, more than may
+ * - `not-taken`: the handler has answered, and other answers wait for this client, more than may
+ * - `handler-failed`: the handler threw, or answered what cannot be encoded
+ */
+export type Fault =
+  | 'no-method'
+  | 'bad-request'
+  | 'too-large'
+  | 'too-late'
+  | 'unfinished'
+  | 'no-room'
+  | 'not-read'
+  | 'not-taken'
+  | 'handler-failed';
+
 /** How a call fails; the shape in which grpc-js's handlers tell it. */
 export interface StatusError {
+  /** Where this server, and no handler, ends the call: why. */
+  readonly fault?: Fault;
   readonly code?: number;
   readonly details?: string;
   readonly message?: string;

@@ -6,6 +6,7 @@ import { connect, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { afterEach, test } from 'node:test';
 import { type Clock, silentLogger, systemClock } from '@dcache/base';
+import { turn, until } from '@dcache/testing';
 import { firstByte, http1, http2, preface } from './matchers.js';
 import { Mux, type MuxOptions } from './mux.js';
 
@@ -67,7 +68,7 @@ async function talk(port: number, text: string, size: number): Promise<string> {
   const bytes = Buffer.from(text, 'latin1');
   for (let at = 0; at < bytes.length; at += size) {
     await new Promise<void>((resolve) => socket.write(bytes.subarray(at, at + size), () => resolve()));
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn(1);
   }
   socket.end();
   await once(socket, 'close');
@@ -124,7 +125,7 @@ test('a connection that breaks while its first bytes are read is forgotten', asy
   await once(socket, 'connect');
   socket.write('GE');
   socket.resetAndDestroy();
-  while (mux.stats().open > 0) await new Promise((resolve) => setImmediate(resolve));
+  await until('nothing is open', () => mux.stats().open === 0);
   assert.equal(mux.stats().refused, 0);
 });
 
@@ -152,14 +153,6 @@ const visitors: Visitor[] = [];
 afterEach(() => {
   for (const { socket } of visitors.splice(0)) socket.destroy();
 });
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 30_000;
-  while (!condition()) {
-    assert.ok(Date.now() < deadline, what);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
 
 /** Connections one after the other, so that the server takes them in this order. */
 async function visit(port: number, count: number): Promise<Visitor[]> {

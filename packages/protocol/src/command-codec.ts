@@ -39,44 +39,58 @@ const hasIdempotency = 4;
 
 /** Appends one command. */
 export function writeCommand(writer: ByteWriter, command: Command): void {
-  const condition = 'condition' in command ? command.condition : undefined;
-  const session = 'session' in command ? command.session : undefined;
-  const idempotency = 'idempotency' in command ? command.idempotency : undefined;
-  writer
-    .u8(command.type)
-    .u8((condition ? hasCondition : 0) | (session ? hasSession : 0) | (idempotency ? hasIdempotency : 0));
-  if (condition) writer.u8(condition.type).varint(condition.revision);
-  if (session) writer.varint(session.session).varint(session.sequence).varint(session.lowestUnanswered);
-  if (idempotency) writer.raw(idempotency.key).raw(idempotency.fingerprint);
+  // By type, and not by what fields there are: a set is most of what is written, and looking for a field costs more.
   switch (command.type) {
     case CommandType.set:
+      writeHead(writer, command.type, command.condition, command.session, command.idempotency);
       writer.bytes(command.key).bytes(command.value).varint(command.ttlMs).varint(checkFlags(command.flags));
       return;
     case CommandType.delete:
+      writeHead(writer, command.type, command.condition, command.session, command.idempotency);
       writer.bytes(command.key);
       return;
     case CommandType.touch:
+      writeHead(writer, command.type);
       writer.varint(command.keys.length);
       for (const key of command.keys) writer.bytes(key);
       return;
     case CommandType.openSession:
+      writeHead(writer, command.type);
       writer.varint(command.ttlMs);
       return;
     case CommandType.closeSession:
+      writeHead(writer, command.type);
       writer.varint(command.id);
       return;
     case CommandType.configure:
+      writeHead(writer, command.type);
       writer.varint(command.maxBytes).text(command.eviction);
       return;
     case CommandType.setMany:
+      writeHead(writer, command.type, undefined, command.session);
       writeEntries(writer, command.sets);
       return;
     case CommandType.load:
+      writeHead(writer, command.type, undefined, command.session);
       writeEntries(writer, command.entries);
       return;
     case CommandType.clear:
+      writeHead(writer, command.type, undefined, command.session);
       return;
   }
+}
+
+function writeHead(
+  writer: ByteWriter,
+  type: CommandType,
+  condition?: Condition,
+  session?: SessionStamp,
+  idempotency?: IdempotencyStamp,
+): void {
+  writer.u8(type).u8((condition ? hasCondition : 0) | (session ? hasSession : 0) | (idempotency ? hasIdempotency : 0));
+  if (condition) writer.u8(condition.type).varint(condition.revision);
+  if (session) writer.varint(session.session).varint(session.sequence).varint(session.lowestUnanswered);
+  if (idempotency) writer.raw(idempotency.key).raw(idempotency.fingerprint);
 }
 
 /**

@@ -62,6 +62,10 @@ export interface IdempotencyStamp {
 /** Bytes of each half of an `IdempotencyStamp`. */
 export const idempotencyBytes = 16;
 
+/**
+ * Wherever one is made it has all of its fields, in this order, also those that are undefined: then every set has one
+ * shape, and what each write runs through is compiled for that one.
+ */
 export interface SetCommand {
   readonly type: typeof CommandType.set;
   readonly key: Uint8Array;
@@ -159,6 +163,13 @@ export type Command =
 
 /** The commands that may carry a session stamp. */
 export type StampedCommand = SetCommand | DeleteCommand | SetManyCommand | LoadCommand | ClearCommand;
+
+/** The command under a session's stamp. */
+export function withSession(command: StampedCommand, session: SessionStamp): StampedCommand {
+  if (command.type !== CommandType.set) return { ...command, session };
+  const { type, key, value, ttlMs, flags, condition, idempotency } = command;
+  return { type, key, value, ttlMs, flags, condition, session, idempotency };
+}
 
 /** Whether a command may carry a session stamp, and with one is applied once however often it is sent. */
 export function takesSession(command: Command): command is StampedCommand {

@@ -38,8 +38,8 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   forbidden: { grpc: 7, http: 403, resp: 'NOPERM' },
   'not-found': { grpc: 5, http: 404, resp: 'ERR' },
   /**
-   * HTTP: the request did not come whole in its time. gRPC: the time that the client gave the call was over before
-   * a leader took it. Nothing was done.
+   * HTTP: the request did not come whole in its time. gRPC: the time that the client gave the call was over, before
+   * a leader took it where it would change something. Nothing was done.
    */
   timeout: { grpc: 4, http: 408, resp: 'ERR' },
   'method-not-allowed': { grpc: 12, http: 405, resp: 'ERR' },

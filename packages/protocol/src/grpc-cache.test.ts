@@ -75,6 +75,7 @@ test('what a client asks is the command that a server sees', () => {
       flags: 0,
       condition,
       session: stamp,
+      idempotency: undefined,
     });
   }
   const request = v1DeleteRequest(utf8('k'), { type: ConditionType.revision, revision: 7 }, undefined);

@@ -79,7 +79,9 @@ export function v1Keys(keys: readonly Uint8Array[], limits: Limits): readonly Ui
 }
 
 export function v1SetCommand(request: SetRequest, limits: Limits): Command {
-  return { type: CommandType.set, ...entryWrite(request, limits), session: sessionStamp(request.session) };
+  const { key, value, ttlMs, flags, condition } = entryWrite(request, limits);
+  const session = sessionStamp(request.session);
+  return { type: CommandType.set, key, value, ttlMs, flags, condition, session, idempotency: undefined };
 }
 
 /** Throws for the same key twice too: which of the two would win is nothing to guess. */

@@ -1,4 +1,5 @@
 import { type DescMessage, type DescService, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf';
+import { configureTextEncoding, getTextEncoding } from '@bufbuild/protobuf/wire';
 
 /** One method in the shape that `@grpc/grpc-js` takes for servers and clients; no sockets here. */
 export interface GrpcMethod<Request, Response> {
@@ -35,6 +36,19 @@ export function grpcMethods<Service extends DescService>(service: Service): Grpc
       responseDeserialize: (bytes) => fromBinary(output, bytes) as never,
     };
   return methods as unknown as GrpcMethods<Service>;
+}
+
+/**
+ * Makes the strings of messages keep a byte order mark at their beginning, which protobuf's library drops: without it a key
+ * of `pb.Cache` would be another one's. Holds for the whole process, so that it is a server's to ask for.
+ */
+export function keepByteOrderMarks(): void {
+  const lenient = new TextDecoder('utf-8', { ignoreBOM: true });
+  const strict = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true });
+  configureTextEncoding({
+    ...getTextEncoding(),
+    decodeUtf8: (bytes, isStrict) => (isStrict ? strict : lenient).decode(bytes),
+  });
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

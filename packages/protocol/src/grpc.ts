@@ -32,7 +32,16 @@ export const errorMetadata = 'dcache-error';
 export function grpcSetCommand(request: SetRequest, limits: Limits): Command {
   const key = grpcKey(request.key, limits);
   checkValueBytes(request.value.length, limits);
-  return { type: CommandType.set, key, value: request.value, ttlMs: 0, flags: 0 };
+  return {
+    type: CommandType.set,
+    key,
+    value: request.value,
+    ttlMs: 0,
+    flags: 0,
+    condition: undefined,
+    session: undefined,
+    idempotency: undefined,
+  };
 }
 
 export function grpcDeleteCommand(request: DeleteRequest, limits: Limits): Command {

@@ -52,10 +52,13 @@ test('an empty key, a broken escape and a key too long are refused with what is 
 });
 
 test("paths of the server's own are told by the raw path", () => {
-  assert.equal(parseHttpRequest('GET', '/-/ready?x=1', {}, defaultLimits).kind, 'internal');
+  // A question mark alone asks for nothing.
+  for (const target of ['/-/ready', '/-/ready?', '/-?', '/-/?&'])
+    assert.equal(parseHttpRequest('GET', target, {}, defaultLimits).kind, 'internal');
   assert.equal(parseHttpRequest('GET', '/%2D/ready', {}, defaultLimits).kind, 'read');
-  for (const target of ['/-', '/-?x', '/-/', '/-/live'])
+  for (const target of ['/-', '/-/', '/-/live'])
     assert.equal(parseHttpRequest('GET', target, {}, defaultLimits).kind, 'internal', target);
+  for (const target of ['/-', '/-?x', '/-/', '/-/live?x']) assert.equal(isInternalPath(target), true, target);
   for (const target of ['/-a', '/--/', '/', '/a/-/']) assert.equal(isInternalPath(target), false, target);
 });
 
@@ -87,6 +90,18 @@ test('a ttl is a duration, a level one of three, and nothing else is taken', () 
   ])
     refuses(() => parseHttpRequest('PUT', `/k?ttl=${ttl}`, {}, defaultLimits), 'bad-argument', /ttl is/);
   refuses(() => parseHttpRequest('GET', '/k?consistency=strong', {}, defaultLimits), 'bad-argument', /linearizable/);
+});
+
+test('a page of the server takes no parameter, and says so', () => {
+  for (const method of ['GET', 'HEAD'])
+    for (const path of ['/-', '/-/', '/-/ready', '/-/metrics', '/-/none'])
+      assert.throws(() => parseHttpRequest(method, `${path}?verbose=1&y`, {}, defaultLimits), {
+        code: 'bad-argument',
+        message: `${path} takes no parameter "verbose"; it takes none`,
+      });
+  assert.throws(() => parseHttpRequest('GET', '/-/ready?=', {}, defaultLimits), { code: 'bad-argument' });
+  // Here the method is what is wrong, and is told as such.
+  assert.equal(parseHttpRequest('POST', '/-/ready?x=1', {}, defaultLimits).kind, 'internal');
 });
 
 test('a parameter that the method does not take, or that comes twice, is refused with those that it takes', () => {

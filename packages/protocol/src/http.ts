@@ -56,7 +56,11 @@ export type HttpRequest =
 export function parseHttpRequest(method: string, target: string, headers: HttpHeaders, limits: Limits): HttpRequest {
   const cut = target.indexOf('?');
   const path = cut === -1 ? target : target.slice(0, cut);
-  if (isInternalPath(path)) return { kind: 'internal', path };
+  if (isInternalPath(path)) {
+    // With another method what is wrong is the method.
+    if (cut !== -1 && (method === 'GET' || method === 'HEAD')) checkNoParameters(path, target.slice(cut));
+    return { kind: 'internal', path };
+  }
   if (!path.startsWith('/'))
     throw new DcacheError('bad-argument', `the request target ${JSON.stringify(target.slice(0, 80))} is not a path`);
   const query = cut === -1 ? noParameters : parseQuery(method, target.slice(cut));
@@ -104,12 +108,17 @@ export const allowedMethods = 'GET, HEAD, POST, PUT, DELETE';
 
 /** The command of a `write` request and its body. */
 export function httpWriteCommand(request: HttpRequest & { kind: 'write' }, value: Uint8Array): Command {
+  const { key, ttlMs, condition } = request;
+  const typed = typedValue(request.contentType, value);
   return {
     type: CommandType.set,
-    key: request.key,
-    ttlMs: request.ttlMs,
-    ...typedValue(request.contentType, value),
-    condition: request.condition,
+    key,
+    value: typed.value,
+    ttlMs,
+    flags: typed.flags,
+    condition,
+    session: undefined,
+    idempotency: undefined,
   };
 }
 
@@ -233,6 +242,15 @@ function parseQuery(method: string, query: string): Parameters {
     found[known] = value;
   }
   return found;
+}
+
+/** The server's own pages take none. */
+function checkNoParameters(path: string, query: string): void {
+  for (const name of new URLSearchParams(query).keys())
+    throw new DcacheError(
+      'bad-argument',
+      `${path.slice(0, 40)} takes no parameter ${JSON.stringify(name.slice(0, 40))}; it takes none`,
+    );
 }
 
 function parseLevel(text: string | undefined): ReadLevel | undefined {

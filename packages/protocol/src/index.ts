@@ -40,6 +40,7 @@ export {
   type StampedCommand,
   type TouchCommand,
   takesSession,
+  withSession,
 } from './command.js';
 export { readCommand, readReply, writeCommand, writeReply } from './command-codec.js';
 export { hasTypePrefix, maxTypePrefixBytes, splitTyped, typedValue } from './content-type.js';
@@ -92,7 +93,7 @@ export {
   v1SetManyResponse,
   v1SetResponse,
 } from './grpc-cache.js';
-export type { GrpcMethod, GrpcMethods } from './grpc-method.js';
+export { type GrpcMethod, type GrpcMethods, keepByteOrderMarks } from './grpc-method.js';
 export { grpcFileDescriptors } from './grpc-reflection.js';
 export {
   type EntryView,

@@ -26,9 +26,9 @@ export interface LogEntry {
   readonly commands: readonly Command[];
 }
 
-/** The bytes of one entry. */
-export function encodeLogEntry(entry: LogEntry): Uint8Array {
-  const writer = new ByteWriter(entry.commands.length * 64 + 32);
+/** The bytes of one entry. What the commands take, about, saves a buffer that grows. */
+export function encodeLogEntry(entry: LogEntry, commandsBytes: number = entry.commands.length * 64): Uint8Array {
+  const writer = new ByteWriter(commandsBytes + 32);
   writer.u8(logEntryFormat).u8(LogEntryType.commands).u16(0).u64(entry.stampMs).varint(entry.commands.length);
   for (const command of entry.commands) writeCommand(writer, command);
   return writer.finish();

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fromUtf8, SeededRandom, utf8 } from '@dcache/base';
-import { retry, until } from './cluster.test.helper.js';
+import { until } from '@dcache/testing';
+import { retry } from './cluster.test.helper.js';
 import type { ConfChangeV2 } from './core/conf-change.js';
 import type { ConfState } from './core/message.js';
 import { DiskStorage } from './disk-storage.js';
@@ -103,7 +104,7 @@ async function chaos(isDurable: boolean): Promise<void> {
   };
   for (const member of members) await start(member);
   const founder = members[0]!.node!;
-  await until(() => founder.status().role === 'leader');
+  await until('the founder leads', () => founder.status().role === 'leader');
   for (const id of [2, 3])
     for (const type of ['add-learner', 'promote'] as const) await retry(() => founder.changeMembership({ type, id }));
 
@@ -200,11 +201,13 @@ async function chaos(isDurable: boolean): Promise<void> {
   network.heal();
   // With all faults over the cluster must take a write again.
   const size = acknowledged.size;
-  await until(() => acknowledged.size > size + 5);
+  await until('writes are acknowledged again', () => acknowledged.size > size + 5);
   isOver = true;
   await Promise.all(clients);
   const last = Math.max(...members.map((member) => member.node!.status().commitIndex));
-  await until(() => members.every((member) => member.node!.status().appliedIndex >= last));
+  await until('all have applied everything', () =>
+    members.every((member) => member.node!.status().appliedIndex >= last),
+  );
   await Promise.all(members.map((member) => member.node!.stop()));
 
   for (const { id, errors, history } of members) {

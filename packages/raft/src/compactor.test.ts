@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger } from '@dcache/base';
-import { ManualClock } from './clock.test.helper.js';
+import { HandClock } from '@dcache/testing';
 import { TextMap } from './cluster.test.helper.js';
 import { Compactor, type CompactorOptions } from './compactor.js';
 import { MemoryStorage } from './storage.js';
@@ -15,7 +15,7 @@ function compactorOf(
   const compactor = new Compactor({
     storage,
     stateMachine: new TextMap(),
-    clock: new ManualClock(),
+    clock: new HandClock(),
     logger: silentLogger,
     trailingEntries: 100,
     trailingBytes: 1_000_000,

@@ -219,17 +219,22 @@ export class CoreLoop {
     const { entries, snapshot, responses, term, vote, commit } = message;
     const hardState = term === 0 ? undefined : { term, vote, commit };
     const startMs = clock.monotonicMs();
-    if (this.#writes++ === 0) this.#writingSinceMs = startMs;
+    const done = (): void => {
+      if (entries.length > 0) this.appendLatency.observe((clock.monotonicMs() - startMs) / 1000);
+      this.deliver(responses);
+      for (const held of heldVotes) this.#post(held);
+    };
     const written =
       snapshot === undefined ? storage.append(entries, hardState) : storage.applySnapshot(snapshot.metadata, hardState);
+    // In memory the acknowledgement leaves with this turn, and not with the next.
+    if (written === undefined) return done();
+    if (this.#writes++ === 0) this.#writingSinceMs = startMs;
     written.then(
       () =>
         this.run(() => {
           // Writes are done in order, so the next of them has waited since no later than now.
           this.#writingSinceMs = --this.#writes === 0 ? Number.POSITIVE_INFINITY : clock.monotonicMs();
-          if (entries.length > 0) this.appendLatency.observe((clock.monotonicMs() - startMs) / 1000);
-          this.deliver(responses);
-          for (const held of heldVotes) this.#post(held);
+          done();
         }),
       (error: unknown) => this.#handler.onFailure(error),
     );

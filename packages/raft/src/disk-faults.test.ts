@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom, silentLogger } from '@dcache/base';
-import { ManualClock } from './clock.test.helper.js';
+import { HandClock, turn } from '@dcache/testing';
 import { codeOf } from './cluster.test.helper.js';
 import type { Entry, HardState } from './core/message.js';
 import { DiskStorage, type DiskStorageOptions } from './disk-storage.js';
@@ -28,7 +28,7 @@ function fileOf(sequence: number): string {
 
 /** Lets everything run that does not wait for the disk. */
 async function settle(): Promise<void> {
-  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+  await turn(20);
 }
 
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {
@@ -151,7 +151,7 @@ test('the first failed sync is the end: it is not tried again though it would su
 
 test('a full disk shows before the write that matters; it recovers when space returns (pitfall 5)', async () => {
   const disk = new SimulatedDisk();
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const said: string[] = [];
   const say = (_: object, message: string): void => void said.push(message);
   const storage = await open(disk, { clock, logger: { ...silentLogger, info: say, error: say } });
@@ -177,7 +177,7 @@ test('a full disk shows before the write that matters; it recovers when space re
   assert.equal(storage.lastIndex(), last + 100);
   assert.equal(allOf(storage).length, last + 100);
   disk.capacityBytes = Number.POSITIVE_INFINITY;
-  clock.advance(1000);
+  clock.pass(1000);
   await waiting;
   await storage.append(entriesOf(1, last + 101, last + 101), undefined);
   assert.equal(storage.isFull, false);

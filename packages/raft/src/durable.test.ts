@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom, utf8 } from '@dcache/base';
-import { codeOf, quiet, retry, TestCluster, until } from './cluster.test.helper.js';
+import { until } from '@dcache/testing';
+import { codeOf, quiet, retry, TestCluster } from './cluster.test.helper.js';
 import { MessageType } from './core/message.js';
 import { DiskStorage } from './disk-storage.js';
 import type { RaftError } from './errors.js';
@@ -16,14 +17,14 @@ test('a durable node has everything again after a power cut: state from snapshot
   await using cluster = new TestCluster({ snapshotEntries: 50, trailingEntries: 10 });
   const disk = new SimulatedDisk();
   const node = await cluster.start(1, { bootstrap: { context: utf8('n1') } }, await open(disk, 1));
-  await until(() => node.status().role === 'leader');
+  await until('it leads', () => node.status().role === 'leader');
   for (let i = 0; i < 180; i++) await cluster.write(`key${i}=${i}`);
-  await until(() => node.stats().snapshotsWritten >= 3);
+  await until('three snapshots are written', () => node.stats().snapshotsWritten >= 3);
   const { term } = node.status();
   disk.crash();
   await cluster.stop(1);
   const again = await cluster.start(1, {}, await open(disk, 1));
-  await until(() => again.status().role === 'leader');
+  await until('it leads again', () => again.status().role === 'leader');
   await again.readBarrier('linearizable');
   assert.equal(cluster.map(1).values.size, 180);
   assert.ok(cluster.map(1).applied.length < 180, 'the log was cut at the snapshot');
@@ -58,7 +59,7 @@ test('a vote leaves, and is asked for, only when it is on disk (pitfall 2; Raft 
   // A poll for votes binds nobody. Who wins it wants a term of its own, and that must be on its disk first.
   const holds = (id: number): boolean => disks.get(id)!.heldSyncs > 0;
   const stands = (id: number): boolean => cluster.node(id).status().role === 'candidate' && holds(id);
-  await until(() => [2, 3].some(stands));
+  await until('one of the two stands, and syncs its own vote', () => [2, 3].some(stands));
   await quiet();
   assert.ok(count(MessageType.preVoteResponse) > 0);
   assert.equal(count(MessageType.vote), 0);
@@ -67,6 +68,7 @@ test('a vote leaves, and is asked for, only when it is on disk (pitfall 2; Raft 
   disks.get(candidate)!.holdSyncs = false;
   disks.get(candidate)!.releaseSyncs();
   await until(
+    'the voter has the term of the candidate, and waits for its disk',
     () =>
       count(MessageType.vote) > 0 &&
       cluster.node(voter).status().term === cluster.node(candidate).status().term &&
@@ -76,7 +78,7 @@ test('a vote leaves, and is asked for, only when it is on disk (pitfall 2; Raft 
   assert.equal(count(MessageType.voteResponse), 0);
   disks.get(voter)!.holdSyncs = false;
   disks.get(voter)!.releaseSyncs();
-  await until(() => count(MessageType.voteResponse) > 0);
+  await until('the vote is answered', () => count(MessageType.voteResponse) > 0);
   await cluster.leader([2, 3]);
 });
 
@@ -84,7 +86,7 @@ test('a failed sync ends the node with an event, and nothing is acknowledged (pi
   await using cluster = new TestCluster();
   const disk = new SimulatedDisk();
   const node = await cluster.start(1, { bootstrap: {} }, await open(disk, 1));
-  await until(() => node.status().role === 'leader');
+  await until('it leads', () => node.status().role === 'leader');
   await node.propose(utf8('a=1'));
   const fatal = new Promise<RaftError>((resolve) => node.once('fatal', resolve));
   disk.failNextSync();
@@ -98,7 +100,7 @@ test('with a full disk proposals are refused, reads go on, and it recovers when 
   await using cluster = new TestCluster();
   const disk = new SimulatedDisk();
   const node = await cluster.start(1, { bootstrap: {} }, await open(disk, 1));
-  await until(() => node.status().role === 'leader');
+  await until('it leads', () => node.status().role === 'leader');
   await node.propose(utf8('a=1'));
   disk.capacityBytes = disk.usedBytes;
   const value = 'x'.repeat(2000);
@@ -131,14 +133,14 @@ test('a slow disk holds up no heartbeats: a follower whose disk hangs keeps its 
   // Thirty heartbeats of three ticks are longer than an election timeout of at most sixty ticks.
   for (let i = 0; i < 60; i++) {
     await cluster.write(`key${i}=${i}`);
-    await until(() => heartbeats >= i / 2);
+    await until('the heartbeats go on', () => heartbeats >= i / 2);
   }
   const { role, leader: followed, term: after, commitIndex } = cluster.node(2).status();
   assert.deepEqual([role, followed, after], ['follower', 1, term]);
   assert.ok(commitIndex >= ticks);
   disks.get(2)!.holdSyncs = false;
   disks.get(2)!.releaseSyncs();
-  await until(() => cluster.map(2).values.size === 60);
+  await until('the slow one has everything', () => cluster.map(2).values.size === 60);
 });
 
 test('a slow disk holds up no heartbeats: a leader sends them while its own write is under way (pitfall 21)', async () => {
@@ -155,7 +157,7 @@ test('a slow disk holds up no heartbeats: a leader sends them while its own writ
     return true;
   };
   const written = codeOf(leader.propose(utf8('a=1')));
-  await until(() => appends > 0 && heartbeats >= 8);
+  await until('the entry and eight heartbeats are out', () => appends > 0 && heartbeats >= 8);
   disks.get(leader.id)!.holdSyncs = false;
   disks.get(leader.id)!.releaseSyncs();
   await written;
@@ -179,7 +181,9 @@ test('an append is acknowledged by the driver only when it is on disk (pitfall 3
   for (const id of followers) disks.get(id)!.holdSyncs = true;
   const written = codeOf(leader.propose(utf8('a=1')));
   // Both have the entry in memory, and answer heartbeats; neither says that it has it.
-  await until(() => followers.every((id) => answered.has(id) && disks.get(id)!.heldSyncs > 0));
+  await until('both followers have the entry, and answer heartbeats', () =>
+    followers.every((id) => answered.has(id) && disks.get(id)!.heldSyncs > 0),
+  );
   await quiet();
   assert.deepEqual([...acknowledged], []);
   assert.equal(cluster.map(leader.id).values.get('a'), undefined);
@@ -187,7 +191,7 @@ test('an append is acknowledged by the driver only when it is on disk (pitfall 3
     disks.get(id)!.holdSyncs = false;
     disks.get(id)!.releaseSyncs();
   }
-  await until(() => acknowledged.size > 0);
+  await until('the entry is acknowledged', () => acknowledged.size > 0);
   await written;
 });
 
@@ -198,23 +202,25 @@ test('a leader whose own disk hangs hands over, because it can acknowledge nothi
   const stuck = codeOf(cluster.node(1).propose(utf8('a=1')));
   const next = await cluster.leader([2, 3]);
   await retry(async () => (await cluster.leader([2, 3])).propose(utf8('b=1')));
-  await until(() => cluster.map(next.id).values.get('b') === '1');
+  await until('the next leader has applied the write', () => cluster.map(next.id).values.get('b') === '1');
   assert.equal(await stuck, 'unknown-outcome');
   disks.get(1)!.holdSyncs = false;
   disks.get(1)!.releaseSyncs();
-  await until(() => cluster.map(1).values.get('b') === '1');
+  await until('the one that stood still has applied the write', () => cluster.map(1).values.get('b') === '1');
 });
 
 /** Three voters, each on a disk of its own. */
 async function durableThree(cluster: TestCluster): Promise<Map<number, SimulatedDisk>> {
   const disks = new Map([1, 2, 3].map((id) => [id, new SimulatedDisk({ random: new SeededRandom(id) })]));
   const leader = await cluster.start(1, { bootstrap: {} }, await open(disks.get(1)!, 1));
-  await until(() => leader.status().role === 'leader');
+  await until('the first node leads', () => leader.status().role === 'leader');
   for (const id of [2, 3]) {
     await cluster.start(id, {}, await open(disks.get(id)!, id));
     await leader.changeMembership({ type: 'add-learner', id });
     await retry(() => leader.changeMembership({ type: 'promote', id }));
   }
-  await until(() => [1, 2, 3].every((id) => cluster.node(id).status().confState.voters.length === 3));
+  await until('all know three voters', () =>
+    [1, 2, 3].every((id) => cluster.node(id).status().confState.voters.length === 3),
+  );
   return disks;
 }

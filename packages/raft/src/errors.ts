@@ -7,11 +7,12 @@ import type { NodeId } from './core/message.js';
  * |---|---|---|---|
  * | `not-leader` | this node does not lead; `leader` says who does | no | ask the leader |
  * | `no-leader` | nobody leads now, as far as this node knows | no | try again soon |
- * | `busy` | a bounded queue is full, or leadership is being handed over | no | try again later |
+ * | `handing-over` | leadership is being handed to another node | no | ask again in a moment, the next leader if there is one |
+ * | `busy` | a bounded queue is full | no | try again later |
  * | `lost` | another term took the place of the entry in the log | certainly not | propose it again |
  * | `unknown-outcome` | leadership, the node or the patience ended while it was in flight | perhaps | ask, or retry with a session |
  * | `aborted` | the caller's `AbortSignal` fired | perhaps | as above |
- * | `disk-full` | there is no room for more log | no | free space; it recovers by itself |
+ * | `disk-full` | there is no room for more log on so many disks that nobody could commit it; `full` says whose | no | free space; it recovers by itself |
  * | `too-large` | an entry or a frame above its limit | no | make it smaller |
  * | `refused` | a membership change that the present configuration does not allow | no | see the message |
  * | `not-caught-up` | a learner too far behind to be promoted | no | try again later |
@@ -25,6 +26,7 @@ import type { NodeId } from './core/message.js';
 export type RaftErrorCode =
   | 'not-leader'
   | 'no-leader'
+  | 'handing-over'
   | 'busy'
   | 'lost'
   | 'unknown-outcome'
@@ -40,6 +42,14 @@ export type RaftErrorCode =
   | 'state-machine'
   | 'internal';
 
+/** What a `RaftError` may know beside its message. */
+export interface RaftErrorDetails {
+  readonly leader?: NodeId;
+  readonly full?: readonly NodeId[];
+  readonly silent?: readonly NodeId[];
+  readonly cause?: unknown;
+}
+
 /** Everything that this package rejects with or throws, apart from a `TypeError` for a wrong option. */
 export class RaftError extends Error {
   override readonly name = 'RaftError';
@@ -47,10 +57,17 @@ export class RaftError extends Error {
   /** Who leads, where `code` is `not-leader` and it is known. */
   readonly leader: NodeId | undefined;
 
-  constructor(code: RaftErrorCode, message: string, more: { leader?: NodeId; cause?: unknown } = {}) {
+  /** Whose disks are full, where `code` is `disk-full` and it is known. */
+  readonly full: readonly NodeId[];
+  /** Which voters the leader has not heard for an election timeout, likewise. */
+  readonly silent: readonly NodeId[];
+
+  constructor(code: RaftErrorCode, message: string, more: RaftErrorDetails = {}) {
     super(message, more.cause === undefined ? undefined : { cause: more.cause });
     this.code = code;
     this.leader = more.leader;
+    this.full = more.full ?? [];
+    this.silent = more.silent ?? [];
   }
 }
 

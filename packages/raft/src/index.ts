@@ -53,7 +53,7 @@ export { RawNode } from './core/raw-node.js';
 export type { BasicStatus, PeerStatus, ProposeResult, ReadIndexResult, Ready, Status } from './core/ready.js';
 export type { Trace, TraceEvent } from './core/trace.js';
 export { DiskStorage, type DiskStorageOptions } from './disk-storage.js';
-export { RaftError, type RaftErrorCode } from './errors.js';
+export { RaftError, type RaftErrorCode, type RaftErrorDetails } from './errors.js';
 export { type DiskFile, type FileSystem, nodeFileSystem } from './file-system.js';
 export { FrameKind } from './frame.js';
 export type { HistogramSnapshot } from './histogram.js';

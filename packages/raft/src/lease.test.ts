@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom, utf8 } from '@dcache/base';
-import { ManualClock } from './clock.test.helper.js';
-import { codeOf, TextMap, type TextNode, until } from './cluster.test.helper.js';
+import { HandClock, turn, until } from '@dcache/testing';
+import { codeOf, TextMap, type TextNode } from './cluster.test.helper.js';
 import { DiskStorage } from './disk-storage.js';
 import { Lease } from './lease.js';
 import { MemoryNetwork } from './memory-network.js';
@@ -11,44 +11,44 @@ import { SimulatedDisk } from './simulated-disk.js';
 import { type LogStorage, MemoryStorage } from './storage.js';
 
 test('a lease counts from when what a quorum answered was sent, on both clocks', () => {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const lease = new Lease(clock, 100);
   assert.equal(lease.isValid(1), false);
   const sent = lease.now();
-  clock.advance(60);
+  clock.pass(60);
   lease.extend(1, sent);
   assert.equal(lease.isValid(1), true);
   assert.equal(lease.isValid(2), false);
   assert.equal(lease.isOld(1), true);
-  clock.advance(39);
+  clock.pass(39);
   assert.equal(lease.isValid(1), true);
-  clock.advance(1);
+  clock.pass(1);
   assert.equal(lease.isValid(1), false);
 });
 
 test('an answer to what was sent earlier does not shorten a lease, and one of a new term begins a new one', () => {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const lease = new Lease(clock, 100);
   const early = lease.now();
-  clock.advance(50);
+  clock.pass(50);
   lease.extend(1, lease.now());
   lease.extend(1, early);
-  clock.advance(60);
+  clock.pass(60);
   assert.equal(lease.isValid(1), true);
   lease.extend(2, early);
   assert.equal(lease.isValid(2), false);
 });
 
 test('a machine that slept, as only its wall clock knows, has no lease any more', () => {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const lease = new Lease(clock, 100);
   lease.extend(1, lease.now());
-  clock.wallOffsetMs += 5000;
+  clock.wallAheadMs += 5000;
   assert.equal(lease.isValid(1), false);
 });
 
 test('a renounced lease is not valid again in its term', () => {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const lease = new Lease(clock, 100);
   lease.extend(1, lease.now());
   lease.renounce(1);
@@ -66,10 +66,10 @@ class Three implements AsyncDisposable {
   readonly network: MemoryNetwork = new MemoryNetwork();
   readonly nodes: Map<number, TextNode> = new Map();
   readonly maps: Map<number, TextMap> = new Map();
-  readonly clocks: Map<number, ManualClock> = new Map();
+  readonly clocks: Map<number, HandClock> = new Map();
 
   async start(id: number, storage: LogStorage = new MemoryStorage()): Promise<TextNode> {
-    const clock = new ManualClock();
+    const clock = new HandClock();
     const map = new TextMap();
     const node: TextNode = new RaftNode({
       id,
@@ -90,8 +90,8 @@ class Three implements AsyncDisposable {
   /** Time passes for these nodes, a tick at a time, and they talk in between. */
   async pass(ms: number, ids: readonly number[] = [...this.nodes.keys()]): Promise<void> {
     for (let at = 0; at < ms; at += tickMs) {
-      for (const id of ids) this.clocks.get(id)!.advance(tickMs);
-      for (let i = 0; i < 8; i++) await new Promise((resolve) => setImmediate(resolve));
+      for (const id of ids) this.clocks.get(id)!.pass(tickMs);
+      await turn(8);
     }
   }
 
@@ -102,7 +102,7 @@ class Three implements AsyncDisposable {
 
   async found(): Promise<TextNode> {
     const leader = await this.start(1);
-    await until(() => leader.status().role === 'leader');
+    await until('it leads', () => leader.status().role === 'leader');
     for (const id of [2, 3]) {
       await this.start(id);
       await leader.changeMembership({ type: 'add-learner', id });
@@ -162,7 +162,7 @@ test('a leader that was stopped for less goes on', async () => {
 test('the only voter that was stopped goes on to lead', async () => {
   await using three = new Three();
   const leader = await three.start(1);
-  await until(() => leader.status().role === 'leader');
+  await until('it leads', () => leader.status().role === 'leader');
   three.clocks.get(1)!.pause(60_000);
   assert.equal(leader.status().role, 'leader');
   await leader.propose(utf8('a=1'));
@@ -174,7 +174,7 @@ test('a restarted voter votes for nobody for an election timeout: a leader may r
     DiskStorage.open({ directory: '/n3', fileSystem: disk.mount(), nodeId: 3, segmentBytes: 65_536 });
   await using three = new Three();
   const leader = await three.start(1);
-  await until(() => leader.status().role === 'leader');
+  await until('it leads', () => leader.status().role === 'leader');
   for (const id of [2, 3]) {
     await three.start(id, id === 3 ? await open() : new MemoryStorage());
     await leader.changeMembership({ type: 'add-learner', id });

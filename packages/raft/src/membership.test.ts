@@ -16,6 +16,8 @@ function peer(id: number, fields: Partial<PeerStatus> = {}): PeerStatus {
     isPaused: false,
     pendingSnapshot: 0,
     recentActive: true,
+    isSilent: false,
+    hasRoom: true,
     inflight: 0,
     isInflightFull: false,
     ...fields,

@@ -1,6 +1,6 @@
 import { ConfChangeType, type ConfChangeV2 } from './core/conf-change.js';
 import type { ConfState, NodeId } from './core/message.js';
-import type { Status } from './core/ready.js';
+import type { PeerStatus, Status } from './core/ready.js';
 import { RaftError } from './errors.js';
 
 /** One step in the life of a member. A node comes as a learner, and votes once it has caught up. (Thesis §4.2.1) */
@@ -79,16 +79,23 @@ function lagRefusal(id: NodeId, status: Status, maxLag: number): RaftError | und
   return undefined;
 }
 
-/** The other voter that has most of the log; one that answers, if any does. */
-export function bestSuccessor({ id, peers }: Status): NodeId | undefined {
-  let best: Status['peers'][number] | undefined;
+/** The other voter that has most of the log, of those that `isWanted`; one that answers and has room, if any does. */
+export function bestSuccessor(
+  { id, peers }: Status,
+  isWanted: (peer: PeerStatus) => boolean = () => true,
+): NodeId | undefined {
+  let best: PeerStatus | undefined;
   for (const peer of peers) {
-    if (peer.id === id || peer.isLearner) continue;
-    const isBetter =
-      best === undefined ||
-      (peer.recentActive && !best.recentActive) ||
-      (peer.recentActive === best.recentActive && peer.matchIndex > best.matchIndex);
-    if (isBetter) best = peer;
+    if (peer.id === id || peer.isLearner || !isWanted(peer)) continue;
+    if (best === undefined || isBetter(peer, best)) best = peer;
   }
   return best?.id;
+}
+
+function isBetter(peer: PeerStatus, best: PeerStatus): boolean {
+  if (peer.isSilent !== best.isSilent) return best.isSilent;
+  const [isFull, isBestFull] = [peer.hasRoom === false, best.hasRoom === false];
+  if (isFull !== isBestFull) return isBestFull;
+  if (peer.recentActive !== best.recentActive) return peer.recentActive;
+  return peer.matchIndex > best.matchIndex;
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { utf8 } from '@dcache/base';
-import { codeOf, TestCluster, until } from './cluster.test.helper.js';
+import { until } from '@dcache/testing';
+import { codeOf, TestCluster } from './cluster.test.helper.js';
 
 test('a node founds a cluster alone, at once, and applies what is proposed in order', async () => {
   await using cluster = new TestCluster();
@@ -21,7 +22,7 @@ test('three nodes apply the same entries; learners come first and are promoted (
   await using cluster = new TestCluster();
   const leader = await cluster.found(3);
   await Promise.all(Array.from({ length: 100 }, (_, i) => leader.propose(utf8(`k${i}=${i}`))));
-  await until(() => [2, 3].every((id) => cluster.map(id).applied.length === 100));
+  await until('both followers have applied all', () => [2, 3].every((id) => cluster.map(id).applied.length === 100));
   for (const id of [2, 3]) {
     assert.deepEqual(cluster.map(id).applied, cluster.map(1).applied);
     assert.deepEqual(cluster.node(id).status().confState.voters, [1, 2, 3]);
@@ -48,7 +49,9 @@ test('a read of an idle cluster is answered, on any node', async () => {
   const leader = await cluster.found(3);
   await leader.propose(utf8('k=1'));
   const { commitIndex } = leader.status();
-  await until(() => [2, 3].every((id) => cluster.node(id).status().appliedIndex === commitIndex));
+  await until('both followers have applied what is committed', () =>
+    [2, 3].every((id) => cluster.node(id).status().appliedIndex === commitIndex),
+  );
   for (const id of [1, 2, 3]) assert.equal(await cluster.node(id).readBarrier('linearizable'), commitIndex);
 });
 
@@ -79,7 +82,7 @@ test('leadership is handed to whom it shall go, and the lease of that term ends 
   assert.equal(leader.isLeaseValid(), false);
   await handed;
   assert.equal((await cluster.leader()).id, 3);
-  await until(() => leader.status().leader === 3);
+  await until('the old leader follows the new one', () => leader.status().leader === 3);
   assert.equal(await codeOf(leader.propose(utf8('a=1'))), 'not-leader');
   assert.equal(await codeOf(leader.transferLeadership(2)), 'not-leader');
 });
@@ -93,7 +96,7 @@ test('a node that needs what was compacted gets the state, in pieces, and then t
   leader.on('snapshot-sent', (event) => sent.push(event.to));
   await cluster.addVoter(leader, 2);
   await leader.propose(utf8('last=1'));
-  await until(() => cluster.map(2).values.has('last'));
+  await until('the newcomer has the last write', () => cluster.map(2).values.has('last'));
   assert.deepEqual([...cluster.map(2).values].sort(), [...cluster.map(1).values].sort());
   assert.equal(cluster.map(2).restores, 1);
   assert.deepEqual(sent, [2]);
@@ -119,7 +122,7 @@ test('a leader that removes itself steps down when the others have it', async ()
   const leader = await cluster.found(3);
   await leader.changeMembership({ type: 'remove', id: 1 });
   const next = await cluster.leader([2, 3]);
-  await until(() => next.status().confState.voters.length === 2);
+  await until('two voters are left', () => next.status().confState.voters.length === 2);
   await next.propose(utf8('a=1'));
   assert.notEqual(leader.status().role, 'leader');
 });
@@ -131,7 +134,7 @@ test('the cluster goes on when the leader is cut off, and the old leader learns 
   const next = await cluster.leader([2, 3]);
   await next.propose(utf8('a=new'));
   cluster.network.heal();
-  await until(() => cluster.map(1).values.get('a') === 'new');
+  await until('the old leader has the new write', () => cluster.map(1).values.get('a') === 'new');
   assert.equal(old.status().role, 'follower');
 });
 

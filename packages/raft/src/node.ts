@@ -157,8 +157,9 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
   }
 
   /**
-   * Hands leadership to `to`, or to the voter that is furthest. Resolves when this node leads no more; rejects with
-   * `busy` when that did not happen within two election timeouts. (Thesis §3.10)
+   * Hands leadership to `to`, or to the voter that is furthest, of those whose disk has room if any has. Resolves when this
+   * node leads no more; rejects with `disk-full` where that of `to` has none, and with `busy` when leadership was not taken
+   * within two election timeouts. (Thesis §3.10)
    */
   async transferLeadership(to?: NodeId): Promise<void> {
     this.#assertRunning();
@@ -168,11 +169,11 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     const { voters } = this.#works.applier.state.confState;
     if (target === undefined || target === this.id || !voters.includes(target))
       throw new RaftError('refused', `leadership goes to another voter; ${String(target ?? 'there')} is none`);
-    const core = this.#works.core;
-    // The forced election that follows does not respect the lease, and its message may be late: no lease in this term.
-    this.#works.lease.renounce(core.term);
-    core.transferLeader(target);
-    this.#works.schedule();
+    if (to !== undefined && this.#works.core.status().peers.some(({ id, hasRoom }) => id === to && hasRoom === false))
+      throw new RaftError('disk-full', `the disk of node ${to} is full: as leader it could take no writes`, {
+        full: [to],
+      });
+    this.#works.transfer(target);
     await this.#works.handover.begin(2 * this.#works.electionTimeoutMs);
   }
 
@@ -199,7 +200,8 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     this.#assertRunning();
     const refused = this.#works.proposals.refusal(data);
     if (this.#works.core.role !== Role.leader) throw notLeader(this.#works.core);
-    if (this.#options.storage.isFull) throw new RaftError('disk-full', 'there is no room for more log on the disk');
+    const short = this.#works.room.refusal();
+    if (short !== undefined) throw short;
     if (refused !== undefined) throw refused;
     if (signal?.aborted === true)
       throw new RaftError('aborted', 'aborted before it was proposed', { cause: signal.reason });

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom, utf8 } from '@dcache/base';
+import { HandClock, until } from '@dcache/testing';
 import { Applier } from './applier.js';
-import { ManualClock } from './clock.test.helper.js';
-import { codeOf, TestCluster, TextMap, until } from './cluster.test.helper.js';
+import { codeOf, TestCluster, TextMap } from './cluster.test.helper.js';
 import { type Entry, EntryType, MessageType, makeMessage } from './core/message.js';
 
 test('more proposals than may wait are busy, and those that wait are still made (decision 10)', async () => {
@@ -52,7 +52,7 @@ function entries(from: number, to: number): Entry[] {
 }
 
 test('a long queue is applied in slices of a few milliseconds, in order (pitfall 21)', () => {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const map = new TextMap();
   const apply = map.apply.bind(map);
   map.apply = (entry) => {
@@ -98,7 +98,7 @@ test('heartbeats go on beside an apply that takes far longer than an election ti
   }
   // Three nodes in one process: 3 × 250 × 2.5 ms = 1.9 s of applying, with elections at 0.6 to 1.2 s.
   await Promise.all(Array.from({ length: 250 }, (_, i) => leader.propose(utf8(`k${i}=${i}`))));
-  await until(() => [2, 3].every((id) => cluster.map(id).applied.length === 250));
+  await until('both followers have applied all', () => [2, 3].every((id) => cluster.map(id).applied.length === 250));
   assert.equal(leader.status().role, 'leader');
   assert.equal(leader.status().term, term);
 });
@@ -122,7 +122,7 @@ test('a follower that cannot apply takes no more than a bound into its log, and 
   }
   assert.ok(most < 50_000 + 2 * 20_000, `${most} bytes were in the log`);
   isSlow = false;
-  await until(() => map.values.size === cluster.map(1).values.size);
+  await until('the slow one has everything', () => map.values.size === cluster.map(1).values.size);
 });
 
 test('what was applied is the same on all nodes, whatever the network lost (pitfall 20)', async () => {
@@ -135,7 +135,9 @@ test('what was applied is the same on all nodes, whatever the network lost (pitf
     else break;
   cluster.network.loss = 0;
   const last = (await cluster.leader()).status().lastIndex;
-  await until(() => [1, 2, 3].every((id) => cluster.node(id).status().appliedIndex >= last));
+  await until('all have applied everything', () =>
+    [1, 2, 3].every((id) => cluster.node(id).status().appliedIndex >= last),
+  );
   const sequences = [1, 2, 3].map((id) => cluster.map(id).applied.join());
   assert.equal(sequences[1], sequences[0]);
   assert.equal(sequences[2], sequences[0]);

@@ -3,8 +3,8 @@ import { connect, createServer, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { test } from 'node:test';
 import { utf8 } from '@dcache/base';
-import { ManualClock } from './clock.test.helper.js';
-import { codeOf, until } from './cluster.test.helper.js';
+import { HandClock, turn, until } from '@dcache/testing';
+import { codeOf } from './cluster.test.helper.js';
 import { encodeMessages } from './codec.js';
 import { EntryType, type Message, MessageType, makeMessage } from './core/message.js';
 import { RaftError } from './errors.js';
@@ -82,7 +82,7 @@ function append(bytes: number): Message {
 test('all messages of one turn leave in one frame, in order', async () => {
   const { a, b, heardB } = connected();
   for (let term = 1; term <= 50; term++) a.send([heartbeat(term)]);
-  await until(() => heardB.batches.length > 0);
+  await until('the messages arrive', () => heardB.batches.length > 0);
   assert.deepEqual(
     heardB.batches[0]!.map(({ term }) => term),
     Array.from({ length: 50 }, (_, i) => i + 1),
@@ -98,7 +98,7 @@ test('everything arrives over a real socket, however it is cut: messages, pieces
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as { port: number };
   const client = connect(port, '127.0.0.1');
-  await until(() => sockets.length === 1);
+  await until('the connection is accepted', () => sockets.length === 1);
   const { a, b, heardA, heardB } = connected({}, [client, sockets[0]!]);
   a.send([append(300_000), heartbeat(2)]);
   const piece: SnapshotPiece = { type: 'data', transfer: 3, sequence: 1, data: new Uint8Array(200_000).fill(7) };
@@ -106,7 +106,10 @@ test('everything arrives over a real socket, however it is cut: messages, pieces
   a.sendApplicationFrame(64, utf8('command'));
   b.sendApplicationFrame(255, utf8('answer'));
   b.sendSnapshotAck({ transfer: 3, next: 2, status: 'progress' });
-  await until(() => heardB.frames.length > 0 && heardB.batches.length > 0 && heardA.acks.length > 0);
+  await until(
+    'frame, messages and acknowledgement arrive',
+    () => heardB.frames.length > 0 && heardB.batches.length > 0 && heardA.acks.length > 0,
+  );
   assert.equal(heardB.batches[0]![0]!.entries[0]!.data.length, 300_000);
   assert.equal(Buffer.compare(encodeSnapshotPiece(heardB.pieces[0]!), encodeSnapshotPiece(piece)), 0);
   assert.deepEqual(
@@ -118,7 +121,7 @@ test('everything arrives over a real socket, however it is cut: messages, pieces
     [255],
   );
   a.close();
-  await until(() => heardA.closed.length === 1 && heardB.closed.length === 1);
+  await until('both sides are closed', () => heardA.closed.length === 1 && heardB.closed.length === 1);
   assert.deepEqual([...heardA.closed, ...heardB.closed], [undefined, undefined]);
   server.close();
 });
@@ -127,7 +130,7 @@ test('frames cut into single bytes are put together again', async () => {
   const { a, b, heardB } = connected({}, pipe(1));
   a.send([heartbeat(1), append(500)]);
   a.sendApplicationFrame(70, utf8('x'.repeat(300)));
-  await until(() => heardB.frames.length === 1 && heardB.batches.length === 1);
+  await until('messages and frame arrive', () => heardB.frames.length === 1 && heardB.batches.length === 1);
   assert.equal(heardB.batches[0]!.length, 2);
   a.close();
   b.close();
@@ -168,7 +171,7 @@ test('a peer that sends what is no frame is disconnected, with the reason', asyn
     const heard = new Heard();
     const connection = new PeerConnection(near, heard);
     far.write(bytes);
-    await until(() => heard.closed.length === 1);
+    await until('the connection is closed', () => heard.closed.length === 1);
     const error = heard.closed[0];
     assert.ok(error instanceof RaftError && error.code === code, String(error));
     assert.match(error.message, why);
@@ -177,23 +180,23 @@ test('a peer that sends what is no frame is disconnected, with the reason', asyn
 });
 
 test('a half-open connection is noticed: pings go out, and without any answer it ends (pitfall 36)', async () => {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const [near] = pipe();
   const heard = new Heard();
   new PeerConnection(near, heard, { clock, pingIntervalMs: 1000, silenceTimeoutMs: 3500 });
-  clock.advance(3000);
+  clock.pass(3000);
   assert.equal(heard.closed.length, 0);
-  clock.advance(1000);
-  await until(() => heard.closed.length === 1);
+  clock.pass(1000);
+  await until('the connection is closed', () => heard.closed.length === 1);
   assert.match(String(heard.closed[0]), /said nothing for 4000 ms/);
 });
 
 test('a connection whose peer answers pings lives on without any other traffic', async () => {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const { a, b, heardA, heardB } = connected({ clock, pingIntervalMs: 1000, silenceTimeoutMs: 3500 });
   for (let second = 0; second < 20; second++) {
-    clock.advance(1000);
-    for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
+    clock.pass(1000);
+    await turn(5);
   }
   assert.deepEqual([heardA.closed.length, heardB.closed.length], [0, 0]);
   a.destroy();
@@ -201,10 +204,10 @@ test('a connection whose peer answers pings lives on without any other traffic',
 });
 
 test('a process that was stopped reads what came meanwhile before it judges its peer silent', async () => {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const { a, b, heardA } = connected({ clock, pingIntervalMs: 1000, silenceTimeoutMs: 3500 });
   clock.pause(60_000);
-  for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
+  await turn(5);
   assert.equal(heardA.closed.length, 0);
   a.destroy();
   b.destroy();
@@ -217,7 +220,7 @@ test('an entry keeps its own frame alive and not the buffer of the socket (pitfa
   const frame = encodeFrame(FrameKind.raft, encodeMessages([append(10)]));
   // One read of a socket brings a frame with an entry and much else.
   far.write(Buffer.concat([frame, encodeFrame(64, new Uint8Array(60_000))]));
-  await until(() => heard.batches.length === 1);
+  await until('the messages arrive', () => heard.batches.length === 1);
   const { data } = heard.batches[0]![0]!.entries[0]!;
   assert.ok(data.buffer.byteLength < 100, `${data.buffer.byteLength} bytes are kept for 10`);
   connection.destroy();

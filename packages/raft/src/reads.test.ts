@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom } from '@dcache/base';
-import { ManualClock } from './clock.test.helper.js';
+import { HandClock, turn } from '@dcache/testing';
 import { codeOf } from './cluster.test.helper.js';
 import type { ReadIndexResult } from './core/ready.js';
 import type { LeaseMoment } from './lease.js';
@@ -9,7 +9,7 @@ import { ReadBarriers } from './reads.js';
 
 /** Read barriers over a core that only notes what it is asked. */
 class Setup {
-  readonly clock: ManualClock = new ManualClock();
+  readonly clock: HandClock = new HandClock();
   readonly issued: number[] = [];
   readonly confirmed: { term: number; sentMs: number }[] = [];
   result: ReadIndexResult = 'requested';
@@ -49,8 +49,6 @@ function watch<T>(promise: Promise<T>): { value: T | undefined } {
   return seen;
 }
 
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
 test('a read never joins a round that began before it (thesis §6.4)', async () => {
   const { reads, issued } = new Setup();
   const early = watch(reads.request());
@@ -86,7 +84,7 @@ test("a round without an answer is begun again with a fresh number, and a late a
   const { reads, issued, clock } = new Setup();
   const read = watch(reads.request());
   reads.flush();
-  clock.advance(500);
+  clock.pass(500);
   reads.tick();
   reads.flush();
   assert.equal(issued.length, 2);
@@ -106,7 +104,7 @@ test('a read that no quorum confirms ends with no-leader after its time, whereve
   const codes = [codeOf(reads.request()), codeOf(reads.applied(1000))];
   reads.flush();
   for (let at = 0; at < 2000; at += 100) {
-    clock.advance(100);
+    clock.pass(100);
     reads.tick();
     reads.flush();
   }
@@ -137,7 +135,7 @@ test('a confirmed round tells when it was sent and in which term, for the lease'
   void reads.request();
   const sentMs = clock.monotonicMs();
   reads.flush();
-  clock.advance(80);
+  clock.pass(80);
   reads.onReadState(5, issued[0]!);
   assert.deepEqual(confirmed, [{ term: 3, sentMs }]);
 });

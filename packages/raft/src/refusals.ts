@@ -1,6 +1,6 @@
 import { noNode, Role } from './core/message.js';
 import type { RawNode } from './core/raw-node.js';
-import type { ProposeResult } from './core/ready.js';
+import type { ProposeResult, Status } from './core/ready.js';
 import { RaftError } from './errors.js';
 
 /** For a caller who needs the leader, at a node that is not: who is, if that is known. */
@@ -9,11 +9,29 @@ export function notLeader({ leader, role }: RawNode): RaftError {
   return new RaftError('not-leader', `node ${leader} leads`, { leader });
 }
 
+/** For a caller who may ask again in a moment, there or at the next leader. */
+export function handingOver(): RaftError {
+  return new RaftError('handing-over', 'leadership is being handed to another node');
+}
+
+/** For a writer, at a leader that knows of no quorum whose disks have room, or of nobody who takes over. */
+export function diskFull({ id, peers }: Status): RaftError {
+  const voters = peers.filter(({ isLearner }) => !isLearner);
+  const silent = voters.filter(({ isSilent }) => isSilent).map((peer) => peer.id);
+  const full = voters.filter((peer) => peer.hasRoom === false && !silent.includes(peer.id)).map((peer) => peer.id);
+  const whose = full.map((node) => (node === id ? 'this node' : `node ${node}`)).join(' and ');
+  const unheard = silent.length === 0 ? '' : `, and ${silent.join(' and ')} cannot be heard`;
+  return new RaftError('disk-full', `there is no room for more log on the disk of ${whose}${unheard}`, {
+    full,
+    silent,
+  });
+}
+
 /** Where a proposal is in the log. Throws the `RaftError` that says why the core did not take it. */
 export function placeOf(core: RawNode, result: ProposeResult): Extract<ProposeResult, { status: 'appended' }> {
   if (result.status === 'appended') return result;
   const reason = result.status === 'dropped' ? result.reason : 'not-forwarding';
-  if (reason === 'transferring') throw new RaftError('busy', 'leadership is being handed over');
+  if (reason === 'transferring') throw handingOver();
   if (reason === 'too-much-uncommitted') throw new RaftError('busy', 'too many bytes wait to be committed already');
   throw notLeader(core);
 }

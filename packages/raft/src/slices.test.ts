@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ManualClock } from './clock.test.helper.js';
+import { HandClock, turn } from '@dcache/testing';
 import { inSlices } from './slices.js';
 import type { SnapshotPiece } from './snapshot-frame.js';
 import { SnapshotSender } from './snapshot-sender.js';
@@ -9,7 +9,7 @@ import { SnapshotSender } from './snapshot-sender.js';
 
 /** Turns of an event loop, and the longest that was computed between two of them. */
 class Turns {
-  readonly clock = new ManualClock();
+  readonly clock = new HandClock();
   longestMs = 0;
   #beganMs = this.clock.monotonicMs();
   #waiting: (() => void)[] = [];
@@ -26,7 +26,7 @@ class Turns {
     this.#waiting = [];
     for (const run of waiting) run();
     // Promises settle before the real event loop turns; none of the code under test waits for that.
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn(1);
     return waiting.length > 0;
   }
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger } from '@dcache/base';
-import { ManualClock } from './clock.test.helper.js';
+import { HandClock } from '@dcache/testing';
 import { TextMap } from './cluster.test.helper.js';
 import { SnapshotExchange } from './snapshot-exchange.js';
 import type { SnapshotPiece } from './snapshot-frame.js';
@@ -21,7 +21,7 @@ function leading(): { exchange: SnapshotExchange; sent: SnapshotPiece[]; reports
       sendSnapshotAck: () => true,
       stop: async () => {},
     },
-    clock: new ManualClock(),
+    clock: new HandClock(),
     logger: silentLogger,
     defer: (run) => run(),
     firstTransfer: 1,

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom, utf8 } from '@dcache/base';
-import { retry, TestCluster, type TextNode, until } from './cluster.test.helper.js';
+import { turn, until } from '@dcache/testing';
+import { retry, TestCluster, type TextNode } from './cluster.test.helper.js';
 import { DiskStorage } from './disk-storage.js';
 import { SimulatedDisk } from './simulated-disk.js';
 
@@ -18,7 +19,9 @@ async function fill(leader: TextNode, keys: number): Promise<void> {
 /** Cuts a node off, until its leader takes it for gone and keeps no log for it. */
 async function isolate(cluster: TestCluster, leader: TextNode, id: number): Promise<void> {
   cluster.network.isolate(id);
-  await until(() => leader.status().progress.some((peer) => peer.id === id && !peer.isActive));
+  await until('the leader takes it for gone', () =>
+    leader.status().progress.some((peer) => peer.id === id && !peer.isActive),
+  );
 }
 
 function sameMaps(cluster: TestCluster, a: number, b: number): void {
@@ -43,7 +46,7 @@ test('a snapshot goes on where it was when the connection breaks, again and agai
   };
   const node = await cluster.start(2);
   await leader.changeMembership({ type: 'add-learner', id: 2 });
-  await until(() => cluster.map(2).values.size === 200);
+  await until('the learner has everything', () => cluster.map(2).values.size === 200);
   sameMaps(cluster, 1, 2);
   assert.equal(cluster.map(2).restores, 1);
   assert.ok(begun <= 2, `it began ${begun} times`);
@@ -58,7 +61,7 @@ test('a snapshot arrives over a network that loses a fifth of everything', async
   cluster.network.loss = 0.2;
   await cluster.start(2);
   await leader.changeMembership({ type: 'add-learner', id: 2 });
-  await until(() => cluster.map(2).values.size === 100);
+  await until('the learner has everything', () => cluster.map(2).values.size === 100);
   sameMaps(cluster, 1, 2);
 });
 
@@ -70,7 +73,7 @@ test('a lost word that all is done is asked for again', async () => {
   cluster.network.filter = (_, __, what) => !('status' in what && what.status === 'done' && lost++ < 2);
   await cluster.start(2);
   await leader.changeMembership({ type: 'add-learner', id: 2 });
-  await until(() => leader.stats().snapshotsSent === 1);
+  await until('the leader knows that the snapshot is there', () => leader.stats().snapshotsSent === 1);
   assert.equal(lost, 3);
   assert.equal(cluster.map(2).restores, 1);
 });
@@ -91,11 +94,11 @@ test('the sender keeps no more than a window, and waits for a slow receiver', as
   };
   await cluster.start(2);
   cluster.map(2).onRestoreChunk = async () => {
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn(1);
     taken++;
   };
   await leader.changeMembership({ type: 'add-learner', id: 2 });
-  await until(() => cluster.map(2).values.size === 100);
+  await until('the learner has everything', () => cluster.map(2).values.size === 100);
   assert.ok(ahead <= small.snapshotWindow + 1, `${ahead} pieces were ahead of the receiver`);
 });
 
@@ -113,12 +116,14 @@ test('writes go on while a snapshot is sent, and it stays as it was (pitfall 18)
     while (!isDone) await leader.propose(utf8(`more=${writes++}`));
   })();
   await leader.changeMembership({ type: 'add-learner', id: 2 });
-  await until(() => cluster.map(2).restores > 0);
-  await until(() => leader.status().progress.some((peer) => peer.id === 2 && peer.state === 'replicate'));
+  await until('the snapshot is restored', () => cluster.map(2).restores > 0);
+  await until('the log goes on after the snapshot', () =>
+    leader.status().progress.some((peer) => peer.id === 2 && peer.state === 'replicate'),
+  );
   isDone = true;
   await writing;
   await leader.propose(utf8('last=1'));
-  await until(() => cluster.map(2).values.has('last'));
+  await until('the last write is there', () => cluster.map(2).values.has('last'));
   sameMaps(cluster, 1, 2);
   assert.equal(cluster.map(2).restores, 1, 'one snapshot was enough: the log after it was kept');
 });
@@ -136,7 +141,7 @@ test('a follower whose state was lost half-way applies and reads nothing until i
     if (failures++ < 3) throw new Error('no memory');
   };
   cluster.network.heal();
-  await until(() => failures > 0);
+  await until('it failed to restore', () => failures > 0);
   assert.equal(sick.status().isReadable, false);
   await retry(() => sick.readBarrier('linearizable'));
   assert.equal(map.values.size, 200);
@@ -146,7 +151,7 @@ test('a follower whose state was lost half-way applies and reads nothing until i
 test('a follower that lost its state asks a leader for it whose log would do', async () => {
   await using cluster = new TestCluster({ ...small, snapshotTimeoutMs: 500, trailingEntries: 10_000 });
   const leader = await cluster.start(1, { bootstrap: {}, trailingEntries: 5 });
-  await until(() => leader.status().role === 'leader');
+  await until('it leads', () => leader.status().role === 'leader');
   await cluster.addVoter(leader, 2);
   await cluster.addVoter(leader, 3);
   await isolate(cluster, leader, 3);
@@ -159,11 +164,11 @@ test('a follower that lost its state asks a leader for it whose log would do', a
   };
   cluster.network.heal();
   const next = await (async () => {
-    await until(() => pieces > 40);
+    await until('half of the snapshot is out', () => pieces > 40);
     return cluster.leader([2]);
   })();
   await retry(() => next.propose(utf8('last=1')));
-  await until(() => cluster.map(3).values.has('last'));
+  await until('the last write is there', () => cluster.map(3).values.has('last'));
   sameMaps(cluster, 2, 3);
   assert.equal(cluster.node(3).status().isReadable, true);
   assert.equal(cluster.map(3).restores, 1);
@@ -178,21 +183,24 @@ test('a durable follower keeps its old state until the new one is whole on its d
     DiskStorage.open({ directory: '/n2', fileSystem: disk.mount(), nodeId: 2, segmentBytes: 65_536 });
   const durable = await cluster.start(2, {}, await open());
   await leader.changeMembership({ type: 'add-learner', id: 2 });
-  await until(() => cluster.map(2).values.size === 20 && leader.stats().snapshotsSent === 1);
+  await until(
+    'the first snapshot is there, and known to be',
+    () => cluster.map(2).values.size === 20 && leader.stats().snapshotsSent === 1,
+  );
   const before = new Map(cluster.map(2).values);
   await isolate(cluster, leader, 2);
   await fill(leader, 200);
   let pieces = 0;
   cluster.network.filter = (_, to, what) => !(to === 2 && 'sequence' in what && pieces++ > 50);
   cluster.network.heal();
-  await until(() => pieces > 60);
+  await until('the snapshot is cut off', () => pieces > 60);
   assert.deepEqual(cluster.map(2).values, before, 'the old state is still whole');
   assert.equal(durable.status().isReadable, true);
   disk.crash();
   await cluster.stop(2);
   cluster.network.filter = undefined;
   await cluster.start(2, {}, await open());
-  await until(() => cluster.map(2).values.size === 200);
+  await until('the learner has everything', () => cluster.map(2).values.size === 200);
   sameMaps(cluster, 1, 2);
   await retry(() => leader.changeMembership({ type: 'promote', id: 2 }));
 });

@@ -21,6 +21,8 @@ export interface MemberProgress {
   readonly state: 'probe' | 'replicate' | 'snapshot';
   /** Heard from since the last check of the quorum, one election timeout or less ago. */
   readonly isActive: boolean;
+  /** Whether its disk has room for more log; undefined until it has said so to this leader. */
+  readonly hasRoom: boolean | undefined;
 }
 
 /** What a node knows, as of now. */
@@ -138,6 +140,7 @@ export function describeStatus(
       matchIndex: peer.matchIndex,
       state: peer.state,
       isActive: peer.id === id || peer.recentActive,
+      hasRoom: peer.hasRoom,
     })),
   };
 }

@@ -26,9 +26,10 @@ export interface LogStorage extends LogReader {
    * Writes entries after what precedes the first of them, replacing what has their indexes or higher, and the hard state
    * if there is one. Resolves when both are durable: entries of one call are all there after a crash or none is, and
    * never those of a later call without those of an earlier. A hard state in which only the commit index is new may
-   * become durable later, but never after entries of a later call. A rejection is final: the storage has ended.
+   * become durable later, but never after entries of a later call. A rejection is final: the storage has ended. A storage
+   * that is never durable has nothing to wait for, and returns undefined: then what rests on the write goes on at once.
    */
-  append(entries: readonly Entry[], hardState: HardState | undefined): Promise<void>;
+  append(entries: readonly Entry[], hardState: HardState | undefined): Promise<void> | undefined;
   /** Makes the log an empty one that begins after `metadata.index`. Resolves when that and the hard state are durable. */
   applySnapshot(metadata: SnapshotMetadata, hardState: HardState | undefined): Promise<void>;
   /** Gives up entries up to `index`, which keeps its term. Those that are not there are no error. */
@@ -122,10 +123,9 @@ export class MemoryStorage implements LogStorage {
     return this.#log.firstIndexWithin(maxBytes);
   }
 
-  append(entries: readonly Entry[], hardState: HardState | undefined): Promise<void> {
+  append(entries: readonly Entry[], hardState: HardState | undefined): undefined {
     this.#log.append(entries);
     if (hardState !== undefined) this.#hardState = hardState;
-    return Promise.resolve();
   }
 
   async applySnapshot(metadata: SnapshotMetadata, hardState: HardState | undefined): Promise<void> {

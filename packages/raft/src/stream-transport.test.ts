@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { utf8 } from '@dcache/base';
-import { codeOf, retry, TextMap, type TextNode, until } from './cluster.test.helper.js';
+import { until } from '@dcache/testing';
+import { codeOf, retry, TextMap, type TextNode } from './cluster.test.helper.js';
 import { DiskStorage } from './disk-storage.js';
 import { RaftNode } from './node.js';
 import { MemoryStorage } from './storage.js';
@@ -90,11 +91,12 @@ async function connectAll(nodes: readonly SocketNode[], both = false): Promise<v
   for (const [at, node] of nodes.entries())
     for (const [other, peer] of nodes.entries())
       if (at < other || (both && at !== other)) node.dial(peer.id, ports[other]!);
-  for (const node of nodes) await until(() => node.transport.connected().length === nodes.length - 1);
+  for (const node of nodes)
+    await until('it is connected to all others', () => node.transport.connected().length === nodes.length - 1);
 }
 
 async function addVoters(leader: TextNode, ids: readonly number[]): Promise<void> {
-  await until(() => leader.status().role === 'leader');
+  await until('it leads', () => leader.status().role === 'leader');
   for (const id of ids) {
     await leader.changeMembership({ type: 'add-learner', id });
     await retry(() => leader.changeMembership({ type: 'promote', id }));
@@ -111,7 +113,7 @@ test('three nodes over real sockets, that dial each other both ways, replicate l
   await addVoters(a.node, [2, 3]);
   const values = Array.from({ length: 50 }, (_, i) => `k${i}=${'v'.repeat(i * 2000)}`);
   await Promise.all(values.map((value) => a.node.propose(utf8(value))));
-  await until(() => all.every(({ map }) => map.applied.length === 50));
+  await until('all have applied all', () => all.every(({ map }) => map.applied.length === 50));
   assert.deepEqual(b.map.applied, values);
   assert.deepEqual(c.map.applied, values);
   await c.node.readBarrier('linearizable');
@@ -129,14 +131,14 @@ test('connections that break are used again when they are back, and nothing is l
     const victim = all[i % 3]!;
     for (const socket of victim.sockets) socket.destroy();
     const leader = await (async () => {
-      await until(() => all.some(({ node }) => node.status().role === 'leader'));
+      await until('somebody leads', () => all.some(({ node }) => node.status().role === 'leader'));
       return all.find(({ node }) => node.status().role === 'leader')!.node;
     })();
     await codeOf(leader.propose(utf8(`k${i}=1`)));
   }
   const leader = all.find(({ node }) => node.status().role === 'leader') ?? a;
   await retry(() => leader.node.propose(utf8('last=1')));
-  await until(() => all.every(({ map }) => map.values.has('last')));
+  await until('all have the last write', () => all.every(({ map }) => map.values.has('last')));
   assert.equal(b.map.applied.join(), a.map.applied.join());
   assert.equal(c.map.applied.join(), a.map.applied.join());
 });
@@ -147,7 +149,7 @@ test('frames of the application travel on the same connection, and a node withou
   for (const { node } of [a, b]) await node.start();
   await connectAll([a, b]);
   a.transport.connection(2)!.sendApplicationFrame(100, utf8('hello'));
-  await until(() => b.frames.length === 1);
+  await until('the frame arrives', () => b.frames.length === 1);
   assert.deepEqual(b.frames, [{ from: 1, kind: 100, text: 'hello' }]);
   assert.equal(a.transport.connection(9), undefined);
   assert.equal(a.transport.sendSnapshotAck(9, { transfer: 0, next: 0, status: 'wanted' }), false);

@@ -13,6 +13,7 @@ import { bestSuccessor } from './membership.js';
 import type { ResolvedOptions } from './options.js';
 import { Proposals } from './proposals.js';
 import { ReadBarriers } from './reads.js';
+import { Room } from './room.js';
 import { SnapshotExchange } from './snapshot-exchange.js';
 import { restoreState } from './startup.js';
 import { describeStatus, type RaftEvents, type RaftStats, type RaftStatus } from './status.js';
@@ -31,6 +32,7 @@ export class Works<Reply> {
   readonly reads: ReadBarriers;
   readonly lease: Lease;
   readonly handover: Handover;
+  readonly room: Room;
   readonly #options: ResolvedOptions<Reply>;
   readonly #events: EventEmitter<RaftEvents>;
   readonly #onFailure: (cause: unknown) => void;
@@ -48,6 +50,12 @@ export class Works<Reply> {
     this.electionTimeoutMs = options.electionTicks * options.tickMs;
     this.lease = new Lease(options.clock, options.leaseMs);
     this.handover = new Handover(options.clock);
+    this.room = new Room({
+      ...options,
+      electionTimeoutMs: this.electionTimeoutMs,
+      core: () => this.core,
+      transfer: (to) => this.transfer(to),
+    });
     this.proposals = new Proposals(options);
     this.applier = new Applier({
       stateMachine: options.stateMachine,
@@ -110,7 +118,10 @@ export class Works<Reply> {
       snapshot: () => (this.exchange.canSend ? { metadata: this.applier.state, data: noBytes } : undefined),
     };
     return new CoreLoop(this.#options as ResolvedOptions<unknown>, log, this.applier.index, {
-      onTurn: () => this.reads.flush(),
+      onTurn: () => {
+        this.room.lookAgain();
+        this.reads.flush();
+      },
       onSoftState: (soft) => this.#onSoftState(soft),
       onReadState: (index, context) => this.reads.onReadState(index, context),
       onApply: (message) => this.applier.push(message),
@@ -147,8 +158,17 @@ export class Works<Reply> {
       this.exchange.tick();
       this.proposals.tick();
       this.handover.tick();
+      this.room.look();
       this.#leaveIfStuck();
     });
+  }
+
+  /** Begins to hand leadership to that voter. */
+  transfer(to: NodeId): void {
+    // The forced election that follows does not respect the lease, and its message may be late: no lease in this term.
+    this.lease.renounce(this.core.term);
+    this.core.transferLeader(to);
+    this.schedule();
   }
 
   /** Settles all that waits, because of `cause` or of a stop. */
@@ -273,10 +293,10 @@ export class Works<Reply> {
   #leaveIfStuck(): void {
     const { core, writingForMs } = this.loop;
     if (core.role !== Role.leader || writingForMs < 2 * this.electionTimeoutMs) return;
+    // Then it waits for room, and `room` knows what to do.
+    if (this.#options.storage.isFull) return;
     const successor = bestSuccessor(core.status());
-    if (successor === undefined) return;
-    this.lease.renounce(core.term);
-    core.transferLeader(successor);
+    if (successor !== undefined) this.transfer(successor);
   }
 
   #onSoftState(soft: SoftState): void {
@@ -288,6 +308,8 @@ export class Works<Reply> {
       this.exchange.abortSending();
       this.handover.succeed();
     }
+    // Before the first write that it could take: a full disk may lead because nobody else could.
+    if (soft.role === Role.leader) this.room.look();
     if (soft.leader === before.leader) return;
     this.#counts.leaderChanges++;
     const leader = soft.leader === noNode ? undefined : soft.leader;

@@ -1,36 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Clock, SeededRandom } from '@dcache/base';
+import { SeededRandom } from '@dcache/base';
+import { HandClock, turn } from '@dcache/testing';
 import { Seeker, type SeekerOptions } from './seeker.js';
-
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-/** Time that a test moves by hand. */
-class HandClock implements Clock {
-  nowMs = 0;
-  readonly #timers = new Set<{ atMs: number; run: () => void }>();
-  monotonicMs(): number {
-    return this.nowMs;
-  }
-  wallMs(): number {
-    return this.nowMs;
-  }
-  every(): () => void {
-    throw new Error('nothing here happens every so often');
-  }
-  after(delayMs: number, run: () => void): () => void {
-    const timer = { atMs: this.nowMs + delayMs, run };
-    this.#timers.add(timer);
-    return () => this.#timers.delete(timer);
-  }
-  pass(ms: number): void {
-    this.nowMs += ms;
-    for (const timer of [...this.#timers].sort((a, b) => a.atMs - b.atMs)) {
-      if (timer.atMs > this.nowMs || !this.#timers.delete(timer)) continue;
-      timer.run();
-    }
-  }
-}
 
 /** Who knows whom, if gossip works and joins are the only way in: nodes in one pool know each other. */
 class World {
@@ -150,7 +122,7 @@ test('the waits can be others; each fault that is not the one before is told, an
   const found: string[] = [];
   let fault: string | undefined = 'refused';
   const join = async (): Promise<void> => {
-    world.tries.push(`at ${world.clock.nowMs}`);
+    world.tries.push(`at ${world.clock.monotonicMs()}`);
     if (fault !== undefined) throw new Error(fault);
   };
   const onFound = (address: string, who: string): void => void found.push(`${address} ${who}`);

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger } from '@dcache/base';
 import type { Member } from '@dcache/serf';
+import { HandClock } from '@dcache/testing';
 import { ClusterWatch, sayAgainMs } from './cluster-watch.js';
-import { HandClock } from './hand-clock.test.helper.js';
 
 const own = 'bbbb';
 

@@ -1,20 +1,26 @@
+import { isUtf8 } from 'node:buffer';
 import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import type { SourceValues, Written } from './effective.js';
+import { findJsonFault } from './json-fault.js';
 import { settings } from './settings.js';
 
 type Parser = (text: string, path: string) => unknown | Promise<unknown>;
 
 /** One library a format, loaded when a file of that format is read: HCL's alone is HashiCorp's own parser as WebAssembly. */
 const parsers: Readonly<Record<string, Parser>> = {
-  '.json': (text) => JSON.parse(text),
+  '.json': (text) => {
+    const fault = findJsonFault(text);
+    if (!fault) return JSON.parse(text);
+    throw Object.assign(new SyntaxError(fault.what), placeOf(text, fault.offset));
+  },
   '.toml': async (text) => (await import('smol-toml')).parse(text),
   '.yaml': async (text) => (await import('yaml')).parse(text),
   '.yml': async (text) => (await import('yaml')).parse(text),
-  '.hcl': async (text, path) => (await import('@cdktn/hcl2json')).parse(path, text),
+  '.hcl': async (text, path) => (await import('@cdktn/hcl2json')).parse(path, text).catch(explainHcl),
   '.ini': async (text) => checkedIni(text, (await import('ini')).parse(text)),
   '.env': async (text) => checkedDotenv(text, (await import('dotenv')).parse(text)),
-  '.properties': async (text) => (await import('properties-file')).getProperties(text),
+  '.properties': async (text) => checkedProperties(text, await import('properties-file/parser')),
 };
 
 /** For messages: every format that `--conf` reads. */
@@ -29,17 +35,20 @@ const formats =
 export async function readConfigFile(path: string): Promise<SourceValues> {
   const parser = parsers[path.endsWith('.env') ? '.env' : extname(path).toLowerCase()];
   if (!parser) throw new TypeError(`--conf ${path} is of no known format; it takes ${formats}`);
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = await readFile(path, 'utf8');
+    bytes = await readFile(path);
   } catch (error) {
     throw new TypeError(`--conf ${path} cannot be read: ${(error as Error).message}`);
   }
+  if (!isUtf8(bytes)) throw new TypeError(`--conf ${path} is no text in UTF-8`);
+  // Editors of some systems put a byte order mark in front.
+  const text = bytes.toString('utf8').replace(/^\ufeff/, '');
   let parsed: unknown;
   try {
     parsed = await parser(text, path);
   } catch (error) {
-    throw new TypeError(`--conf ${path} is broken: ${placeIn(text, error as ParseError)}`);
+    throw new TypeError(`--conf ${path} is broken: ${explain(error as ParseError)}`);
   }
   if (parsed === null && text.trim() === '') parsed = {};
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
@@ -74,39 +83,69 @@ function written(value: unknown, key: string, path: string): Written {
 
 /** INI takes any line as a key; one without `=` is no setting, and a section would hide its keys. */
 function checkedIni(text: string, parsed: Record<string, unknown>): Record<string, unknown> {
-  checkLines(text, /^\s*(?:[;#].*|[^=[\]]+=.*)?$/);
+  checkLines(text, /^\s*(?:[;#].*|([^=[\]]+)=.*)?$/);
   return parsed;
 }
 
 /** dotenv passes over lines that it does not understand; here they are mistakes. */
 function checkedDotenv(text: string, parsed: Record<string, string>): Record<string, string> {
-  checkLines(text, /^\s*(?:#.*|(?:export\s+)?[\w.-]+\s*[=:].*)?$/);
+  checkLines(text, /^\s*(?:#.*|(?:export\s+)?([\w.-]+)\s*[=:].*)?$/);
   return parsed;
 }
 
+/** `allowed` captures the key of a line, if it has one. */
 function checkLines(text: string, allowed: RegExp): void {
+  const keys = new Set<string>();
   text.split(/\r?\n/).forEach((line, i) => {
-    if (!allowed.test(line)) throw new TypeError(`line ${i + 1} is ${JSON.stringify(line)}, not key=value`);
+    const found = allowed.exec(line);
+    if (!found) throw new TypeError(`line ${i + 1} is ${JSON.stringify(line)}, not key=value`);
+    const key = found[1]?.trim();
+    if (key === undefined) return;
+    if (keys.has(key)) throw new TypeError(`line ${i + 1}: the key ${JSON.stringify(key)} is there twice`);
+    keys.add(key);
   });
 }
 
-/** What TOML's parser says beside its message. */
+function checkedProperties(text: string, library: typeof import('properties-file/parser')): Record<string, string> {
+  // The parser does not tell where; a backslash before it would make it no escape.
+  const broken = /(?<=(?:^|[^\\])(?:\\\\)*)\\u(?![\da-fA-F]{4})/.exec(text);
+  if (broken)
+    throw Object.assign(
+      new SyntaxError(`${text.slice(broken.index, broken.index + 6).split(/\s/, 1)[0]} is no escape`),
+      placeOf(text, broken.index),
+    );
+  const properties = new library.Properties(text);
+  const [collision] = properties.getKeyCollisions();
+  if (collision)
+    throw new TypeError(
+      `line ${collision.nodes.at(-1)?.startingLineNumber}: the key ${JSON.stringify(collision.key)} is there twice`,
+    );
+  return properties.toObject();
+}
+
+/** HCL's parser puts a place in front, as `file:line,column-line,column: ` or without the second line. */
+function explainHcl(error: Error): never {
+  const found = /\[[^\]]*?:(\d+),(\d+)-[\d,]+: (.*)\]$/s.exec(error.message);
+  if (!found) throw error;
+  throw Object.assign(new SyntaxError(found[3]), { line: Number(found[1]), column: Number(found[2]) });
+}
+
+/** What parsers say beside their message: TOML's a line and a column, YAML's the same as `linePos`. */
 interface ParseError extends Error {
   readonly line?: number;
   readonly column?: number;
+  readonly linePos?: readonly { readonly line: number; readonly col: number }[];
 }
 
 /** Where the fault is, as far as the parser tells, and what it is. */
-function placeIn(text: string, { message, line, column }: ParseError): string {
-  const told = firstLine(message);
+function explain({ message, line, column, linePos }: ParseError): string {
+  const told = message.split('\n', 1)[0] ?? '';
   if (line !== undefined) return `line ${line}, column ${column}: ${told}`;
-  const position = /\bposition (\d+)/.exec(told)?.[1];
-  const at = position === undefined && /^Unexpected end of JSON/.test(told) ? text.length : position;
-  if (at === undefined) return told;
-  const before = text.slice(0, Number(at)).split('\n');
-  return `line ${before.length}, column ${before.at(-1)!.length + 1}: ${told}`;
+  const place = linePos?.[0];
+  return place ? `line ${place.line}, column ${place.col}: ${told.replace(/ at line \d+, column \d+:$/, '')}` : told;
 }
 
-function firstLine(text: string): string {
-  return text.split('\n', 1)[0] ?? text;
+function placeOf(text: string, offset: number): { readonly line: number; readonly column: number } {
+  const before = text.slice(0, offset).split('\n');
+  return { line: before.length, column: before.at(-1)!.length + 1 };
 }

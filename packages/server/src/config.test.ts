@@ -99,13 +99,20 @@ test('the default that depends on the disk is the one that counts', async () => 
 
 test('a broken file of each format is one line that names it, with the line where it can be told', async () => {
   const broken: [string, string, RegExp][] = [
-    ['x.json', '{"http": tru}', /x\.json is broken: Unexpected token .*tru.*JSON/],
+    ['x.json', '{"http": tru}', /x\.json is broken: line 1, column 10: "tru" stands where a value is expected/],
     ['x.json', '{\n  "http": true,\n', /x\.json is broken: line 3, column 1: .*JSON/],
+    ['x.json', '{"http": true,\n "http": false}', /x\.json is broken: line 2, column 2: the key "http" is there twice/],
     ['x.toml', 'http = true\nrpc-port = = 3\n', /x\.toml is broken: line 2, column 12: /],
-    ['x.yaml', 'http: true\n  rpc: [1,\n', /x\.yaml is broken: .*line \d/],
-    ['x.hcl', 'http = \n', /x\.hcl is broken: .*1,8/],
+    ['x.yaml', 'http: true\n  rpc: [1,\n', /x\.yaml is broken: line \d, column \d+: .*\w$/],
+    ['x.yaml', 'http: true\nhttp: false\n', /x\.yaml is broken: line 2, column 1: Map keys must be unique$/],
+    ['x.hcl', 'http = \n', /x\.hcl is broken: line 1, column 8: Invalid expression/],
+    ['x.hcl', 'http = true\nhttp = true\n', /x\.hcl is broken: line 2, column 1: Attribute redefined/],
     ['x.ini', 'http = true\nnonsense\n', /x\.ini is broken: line 2 is "nonsense", not key=value/],
     ['x.env', 'HTTP=true\nnonsense\n', /x\.env is broken: line 2 is "nonsense", not key=value/],
+    ['x.ini', 'id = a\nhttp=true\n id=b', /x\.ini is broken: line 3: the key "id" is there twice/],
+    ['x.env', 'ID=a\nexport ID=b\n', /x\.env is broken: line 2: the key "ID" is there twice/],
+    ['x.properties', 'id=a\nid : b\n', /x\.properties is broken: line 2: the key "id" is there twice/],
+    ['x.properties', 'http=true\nid=a\\u12z\n', /x\.properties is broken: line 2, column 5: \\u12z is no escape/],
     ['x.txt', 'http=true', /x\.txt is of no known format; it takes JSON/],
     ['missing.json', '', /missing\.json cannot be read: .*ENOENT/],
   ];
@@ -152,6 +159,22 @@ test('what a container runtime sets beside a service called dcache is no setting
   };
   assert.equal((await options([], { ...links, DCACHE_RPC_PORT: '9300' })).rpcPort, 9300);
   await assert.rejects(load([], { DCACHE_PORT: '9300' }), /unknown variable DCACHE_PORT; there are DCACHE_ADDR/);
+});
+
+test('a file has one encoding, UTF-8, with a byte order mark or without', async () => {
+  for (const [name, text] of [
+    ['m.json', '{"http": true}'],
+    ['m.toml', 'http = true'],
+    ['m.yaml', 'http: true'],
+    ['m.hcl', 'http = true'],
+    ['m.ini', 'http = true'],
+    ['m.env', 'HTTP=true'],
+    ['m.properties', 'http = true'],
+  ] as const)
+    assert.equal((await options(['--conf', await file(name, `\ufeff${text}`)])).http, true, name);
+  const path = await file('latin1.toml', '');
+  await writeFile(path, Buffer.from('id = "caf\xe9"', 'latin1'));
+  await assert.rejects(load(['--conf', path]), /latin1\.toml is no text in UTF-8$/);
 });
 
 test('an empty file says nothing', async () => {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RaftStatus } from '@dcache/raft';
+import { HandClock, turn } from '@dcache/testing';
 import { Departure, departureResponse } from './departure.js';
 import { ForwardFrame } from './forwarder.js';
-import { HandClock, turn } from './hand-clock.test.helper.js';
 import type { ReplicatedLog } from './replicated-log.js';
 
 function make(voters: number[], leader: number, learners: number[] = []) {
@@ -32,14 +32,14 @@ function make(voters: number[], leader: number, learners: number[] = []) {
 
 /** Lets the clock run until the promise settles; gives its result and how long that took. */
 async function run<Result>(clock: HandClock, promise: Promise<Result>): Promise<{ result: Result; tookMs: number }> {
-  const startMs = clock.mono;
+  const startMs = clock.monotonicMs();
   let settled: { result: Result } | undefined;
   void promise.then((result) => {
     settled = { result };
   });
   for (let i = 0; i < 100; i++) {
     await turn();
-    if (settled) return { ...settled, tookMs: clock.mono - startMs };
+    if (settled) return { ...settled, tookMs: clock.monotonicMs() - startMs };
     clock.pass(50);
   }
   return assert.fail('it never settled');

@@ -35,8 +35,12 @@ export interface ForwardResponse {
   readonly outcomes: readonly Outcome[];
 }
 
-export function encodeForwardRequest(request: ForwardRequest): Uint8Array {
-  const writer = new ByteWriter(64 + request.commands.length * 64);
+/** What the commands take, about, saves a buffer that grows. */
+export function encodeForwardRequest(
+  request: ForwardRequest,
+  commandsBytes: number = request.commands.length * 64,
+): Uint8Array {
+  const writer = new ByteWriter(commandsBytes + 32);
   writer.u8(forwardFormat).varint(request.batch).varint(request.commands.length);
   for (const command of request.commands) writeCommand(writer, command);
   return writer.finish();

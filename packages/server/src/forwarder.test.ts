@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BytesError, SeededRandom, utf8 } from '@dcache/base';
 import { type Command, CommandType, DcacheError, type Reply, ReplyType } from '@dcache/protocol';
+import { HandClock, turn } from '@dcache/testing';
 import fc from 'fast-check';
 import {
   decodeForwardRequest,
@@ -12,7 +13,7 @@ import {
   type Outcome,
 } from './forward-codec.js';
 import { answerForwarded, Forwarder, ForwardFrame } from './forwarder.js';
-import { HandClock, turn } from './hand-clock.test.helper.js';
+import type { Settled } from './group-commit.js';
 import { NotAppendedError } from './replicated-log.js';
 
 const set = (key: string, valueBytes = 1): Command => ({
@@ -43,6 +44,19 @@ function make() {
   const clock = new HandClock();
   return { link, clock, forwarder: new Forwarder(link, clock, 5_000) };
 }
+
+/** Appends commands one by one. */
+const each =
+  (append: (command: Command) => Promise<Reply>) =>
+  (commands: readonly Command[]): Promise<readonly Settled[]> =>
+    Promise.all(
+      commands.map((command) =>
+        append(command).then(
+          (reply) => ({ reply }),
+          (error: unknown) => ({ error }),
+        ),
+      ),
+    );
 
 /** How a promise ended, as one word. */
 async function fate(promise: Promise<Reply>): Promise<string> {
@@ -180,14 +194,17 @@ test('the leader answers a batch in its order, whatever order its commands settl
   const random = new SeededRandom(1);
   const commands = Array.from({ length: 50 }, (_, i) => set(`${i}`));
   const payload = encodeForwardRequest({ batch: 4, commands });
-  const response = await answerForwarded(payload, async (command) => {
-    for (let i = random.below(20); i > 0; i--) await Promise.resolve();
-    const number = Number(Buffer.from((command as { key: Uint8Array }).key).toString());
-    if (number % 10 === 3) throw new NotAppendedError('lost');
-    if (number % 10 === 4) throw new DcacheError('unknown-outcome', 'lost leadership');
-    if (number % 10 === 5) throw new TypeError('a fault');
-    return ok(number);
-  });
+  const response = await answerForwarded(
+    payload,
+    each(async (command) => {
+      for (let i = random.below(20); i > 0; i--) await Promise.resolve();
+      const number = Number(Buffer.from((command as { key: Uint8Array }).key).toString());
+      if (number % 10 === 3) throw new NotAppendedError('lost');
+      if (number % 10 === 4) throw new DcacheError('unknown-outcome', 'lost leadership');
+      if (number % 10 === 5) throw new TypeError('a fault');
+      return ok(number);
+    }),
+  );
   const { batch, outcomes } = decodeForwardResponse(response);
   assert.equal(batch, 4);
   outcomes.forEach((outcome, number) => {
@@ -200,17 +217,20 @@ test('the leader answers a batch in its order, whatever order its commands settl
 test('the leader keeps nothing of the frame it was given, and refuses one that it cannot read before it appends', async () => {
   const payload = encodeForwardRequest({ batch: 1, commands: [set('abc')] }).slice();
   let kept: Uint8Array | undefined;
-  const answer = answerForwarded(payload, async (command) => {
-    await turn();
-    kept = (command as { key: Uint8Array }).key;
-    return ok(1);
-  });
+  const answer = answerForwarded(
+    payload,
+    each(async (command) => {
+      await turn();
+      kept = (command as { key: Uint8Array }).key;
+      return ok(1);
+    }),
+  );
   payload.fill(0);
   await answer;
   assert.equal(Buffer.from(kept!).toString(), 'abc');
 
   const two = encodeForwardRequest({ batch: 1, commands: [set('a'), set('b')] });
-  const never = (): Promise<Reply> => assert.fail('half a batch was appended');
+  const never = (): Promise<readonly Settled[]> => assert.fail('half a batch was appended');
   for (let length = 0; length < two.length; length++)
     await assert.rejects(answerForwarded(two.subarray(0, length), never), BytesError);
 });

@@ -1,6 +1,6 @@
 import { BytesError, type Clock } from '@dcache/base';
 import { type Command, DcacheError, maxBatchBytes, type Reply, toDcacheError } from '@dcache/protocol';
-import { cutBatches } from './command-bytes.js';
+import { commandBytes, cutBatches, totalBytes } from './command-bytes.js';
 import {
   decodeForwardRequest,
   decodeForwardResponse,
@@ -8,6 +8,7 @@ import {
   encodeForwardResponse,
   type Outcome,
 } from './forward-codec.js';
+import type { Settled } from './group-commit.js';
 import { NotAppendedError } from './replicated-log.js';
 
 // Append only: these numbers are the protocol; Raft's own kinds are below 64.
@@ -21,6 +22,7 @@ export interface FrameSender {
 
 interface Waiting {
   readonly command: Command;
+  readonly bytes: number;
   readonly resolve: (reply: Reply) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -58,9 +60,10 @@ export class Forwarder {
   send(to: number, command: Command): Promise<Reply> {
     return new Promise((resolve, reject) => {
       if (this.#queued.size === 0) setImmediate(() => this.#flush());
+      const waiting: Waiting = { command, bytes: commandBytes(command), resolve, reject };
       const queue = this.#queued.get(to);
-      if (queue) queue.push({ command, resolve, reject });
-      else this.#queued.set(to, [{ command, resolve, reject }]);
+      if (queue) queue.push(waiting);
+      else this.#queued.set(to, [waiting]);
     });
   }
 
@@ -100,7 +103,8 @@ export class Forwarder {
     const commands = waiting.map((one) => one.command);
     let sent: ReturnType<FrameSender['sendFrame']>;
     try {
-      sent = this.#sender.sendFrame(to, ForwardFrame.request, encodeForwardRequest({ batch: number, commands }));
+      const frame = encodeForwardRequest({ batch: number, commands }, totalBytes(waiting));
+      sent = this.#sender.sendFrame(to, ForwardFrame.request, frame);
     } catch (error) {
       for (const one of waiting) one.reject(error);
       return;
@@ -138,12 +142,12 @@ export class Forwarder {
 /** The leader's side: takes a request frame and gives the response frame once every command has settled. */
 export async function answerForwarded(
   payload: Uint8Array,
-  append: (command: Command) => Promise<Reply>,
+  appendAll: (commands: readonly Command[]) => Promise<readonly Settled[]>,
 ): Promise<Uint8Array> {
   // The frame may lie in a socket's buffer, and a Buffer's own slice would not copy; commands wait, so they need their own.
   const { batch, commands } = decodeForwardRequest(new Uint8Array(payload));
-  const outcomes = await Promise.all(commands.map((command) => append(command).catch(toOutcome)));
-  return encodeForwardResponse({ batch, outcomes });
+  const settled = await appendAll(commands);
+  return encodeForwardResponse({ batch, outcomes: settled.map((one) => one.reply ?? toOutcome(one.error)) });
 }
 
 function toOutcome(error: unknown): Outcome {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger } from '@dcache/base';
 import type { Member } from '@dcache/serf';
+import { HandClock, turn } from '@dcache/testing';
 import { askForMs, type FoundingParts, isToFound } from './founding.js';
-import { HandClock, turn } from './hand-clock.test.helper.js';
 
 /** Nodes that see each other's tags at once, as far as they answer. */
 class Pool {

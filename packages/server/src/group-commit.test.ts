@@ -11,9 +11,9 @@ import {
   ReplyType,
   type SetCommand,
 } from '@dcache/protocol';
+import { HandClock, turn } from '@dcache/testing';
 import fc from 'fast-check';
 import { GroupCommit } from './group-commit.js';
-import { HandClock, turn } from './hand-clock.test.helper.js';
 import { LogTime } from './log-time.js';
 
 const set = (key: string, valueBytes = 1): SetCommand => ({
@@ -50,6 +50,40 @@ function make(maxWaitingBytes = 64 * 1_048_576) {
 const keysOf = (entry: LogEntry): string[] =>
   entry.commands.map((command) => ('key' in command ? Buffer.from(command.key).toString() : ''));
 
+test('commands that came together are one entry with those of others, and told together what became of each', async () => {
+  const { log, commit } = make();
+  const [first, settled] = await Promise.all([commit.append(set('a')), commit.appendAll([set('b'), set('c')])]);
+  assert.deepEqual(log.entries.map(keysOf), [['a', 'b', 'c']]);
+  assert.equal(first.revision, 1000);
+  assert.deepEqual(
+    settled.map((one) => one.reply?.revision),
+    [1001, 1002],
+  );
+  assert.deepEqual(await commit.appendAll([]), []);
+});
+
+test('of commands that came together each has its own end: refused, failed with its entry, or applied', async () => {
+  const { log, commit } = make(3_000);
+  log.isImmediate = false;
+  const together = commit.appendAll([set('a', 1_000), set('b', 1_000), set('c', 1_000), set('d', 10)]);
+  await turn();
+  log.settle[0]!([
+    { type: ReplyType.ok, revision: 1 },
+    { type: ReplyType.ok, revision: 2 },
+    { type: ReplyType.ok, revision: 3 },
+  ]);
+  const ends = (await together).map(({ reply, error }) => reply?.revision ?? (error as DcacheError).code);
+  assert.deepEqual(ends, [1, 2, 'busy', 3]);
+
+  const lost = commit.appendAll([set('e'), set('f')]);
+  await turn();
+  log.settle[1]!(new DcacheError('unknown-outcome', 'lost'));
+  assert.deepEqual(
+    (await lost).map(({ error }) => (error as DcacheError).code),
+    ['unknown-outcome', 'unknown-outcome'],
+  );
+});
+
 test('all commands of one turn become one entry in order, and each gets its own reply', async () => {
   const { log, commit } = make();
   const replies = await Promise.all(['a', 'b', 'c'].map((key) => commit.append(set(key))));
@@ -65,7 +99,7 @@ test('all commands of one turn become one entry in order, and each gets its own 
 test('an entry is stamped once, and never lower than the one before', async () => {
   const { log, clock, commit } = make();
   await commit.append(set('a'));
-  clock.wall -= 3_600_000;
+  clock.wallAheadMs -= 3_600_000;
   await commit.append(set('b'));
   clock.pass(10);
   await commit.appendTime();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger } from '@dcache/base';
 import type { Seeker, SeekOptions } from '@dcache/serf';
-import { HandClock, turn } from './hand-clock.test.helper.js';
+import { HandClock, turn } from '@dcache/testing';
 import { Joiner } from './joiner.js';
 
 const [a, b] = ['127.0.0.1:9000', '[::1]:9001'];

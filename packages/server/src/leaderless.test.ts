@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { connect, type IncomingHttpHeaders } from 'node:http2';
 import { test } from 'node:test';
-import { freePort } from './free-port.test.helper.js';
+import { freePort } from '@dcache/testing';
 import { Server } from './server.js';
 
 test('a node that is not ready says so with a code, as an error does, and its state in the body', async () => {

@@ -1,14 +1,15 @@
+import { systemClock } from '@dcache/base';
 import { type Logger as PinoLogger, pino } from 'pino';
 import { formatConfiguration, loadConfiguration } from './config.js';
 import { toOptions } from './effective.js';
 import { sayLast } from './last-words.js';
+import { LogOutput } from './log-output.js';
+import { standardError } from './log-target.js';
 import { Server } from './server.js';
 import { version } from './version.js';
 
 /** How long a stop may take before the process ends all the same, in milliseconds. */
 const stopTimeoutMs = 15_000;
-/** How long the line before the last may take to be written, in milliseconds. */
-const lineMs = 100;
 
 /**
  * Runs `dcache` with these arguments. Resolves with the exit code where there is nothing to run, or undefined once the
@@ -25,10 +26,13 @@ export async function main(args: readonly string[]): Promise<number | undefined>
       process.stdout.write(formatConfiguration(effective));
       return 0;
     }
-    logger = pino({ level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
+    const output = new LogOutput({ target: standardError(), clock: systemClock });
+    process.on('exit', () => output.flushSync());
+    logger = pino({ level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, output);
     server = new Server(options, {
       logger,
       logsRequests: logger.isLevelEnabled('debug'),
+      droppedLogLines: () => output.dropped,
       onFatal: (error) => end(logger, error),
       onLeft: () => process.exit(0),
     });
@@ -69,9 +73,7 @@ function endByFault(logger: PinoLogger): void {
 }
 
 function end(logger: PinoLogger, error: unknown): never {
-  // The log is written by another thread, the last line by this one. Nothing else may happen here meanwhile: a write that
-  // is acknowledged now would be lost.
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, lineMs);
+  // The log is flushed here and in the end without a turn of the event loop: a write that is acknowledged now would be lost.
   sayLast(error, logger, process.stderr);
   process.exit(1);
 }

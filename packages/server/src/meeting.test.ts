@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger } from '@dcache/base';
 import type { Member } from '@dcache/serf';
-import { HandClock, turn } from './hand-clock.test.helper.js';
+import { HandClock, turn } from '@dcache/testing';
 import { Meeting } from './meeting.js';
 
 function make() {

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { ByteReader, ByteWriter, silentLogger } from '@dcache/base';
 import type { ConfState, MembershipChange, RaftStatus } from '@dcache/raft';
 import type { Member } from '@dcache/serf';
+import { HandClock, turn } from '@dcache/testing';
 import { Directory, readIdentity, writeIdentity } from './directory.js';
-import { HandClock, turn } from './hand-clock.test.helper.js';
 import { Membership, memberTags } from './membership.js';
 import type { ReplicatedLog } from './replicated-log.js';
 

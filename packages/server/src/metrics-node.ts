@@ -17,6 +17,7 @@ export interface NodeStats {
   readonly revision: number;
   /** Of the last applied entry, milliseconds since 1970. */
   readonly stampMs: number;
+  readonly droppedLogLines: number;
   readonly version: string;
 }
 
@@ -25,13 +26,18 @@ export function nodeFamilies(node: NodeStats): Family[] {
   return [...serverFamilies(node), ...raftFamilies(node), ...serfFamilies(node.serf), ...storeFamilies(node.store)];
 }
 
-function serverFamilies({ isReady, sessions, revision, stampMs, version, mux }: NodeStats): Family[] {
+function serverFamilies({ isReady, sessions, revision, stampMs, droppedLogLines, version, mux }: NodeStats): Family[] {
   return [
     gauge('dcache_build_info', 'Always 1; the version is a label.', { value: 1, labels: { version } }),
     gauge('dcache_ready', '1 while this node is a member with a leader and has caught up.', Number(isReady)),
     gauge('dcache_sessions', 'Client sessions that are open.', sessions),
     gauge('dcache_revision', 'Writes applied since the cluster was founded.', revision),
     gauge('dcache_log_time_seconds', 'Log time of the last applied entry, since 1970.', stampMs / 1_000),
+    counter(
+      'dcache_logger_lines_dropped_total',
+      'Lines of this log that were dropped because nobody took them in time.',
+      droppedLogLines,
+    ),
     gauge('mux_connections', 'Connections that are open on the one port.', mux.open),
     counter(
       'mux_connections_accepted_total',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger, utf8 } from '@dcache/base';
 import { DcacheError } from '@dcache/protocol';
-import { HandClock } from './hand-clock.test.helper.js';
+import { HandClock } from '@dcache/testing';
 import { counter, gauge, metricsText, requestFamilies } from './metrics.js';
 import { RequestMetrics, requestBoundsSeconds } from './metrics-requests.js';
 import { SlowLog } from './slow-log.js';

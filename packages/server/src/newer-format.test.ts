@@ -8,11 +8,10 @@ import { crc32 } from 'node:zlib';
 import { concatBytes, fromUtf8, silentLogger, systemClock, utf8 } from '@dcache/base';
 import { CommandType, encodeLogEntry, ReadLevel } from '@dcache/protocol';
 import { EntryType } from '@dcache/raft';
-import { freePort } from './free-port.test.helper.js';
+import { freePort, until } from '@dcache/testing';
 import { LogHome } from './log-home.js';
 import { Server } from './server.js';
 import { CacheStateMachine } from './state-machine.js';
-import { until } from './until.test.helper.js';
 
 /** A durable node that holds one key, stopped; `spoil` then does to its disk what a newer version would. */
 async function durable(

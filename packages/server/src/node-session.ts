@@ -15,22 +15,34 @@ export class NodeSession {
   #opening: Promise<void> | undefined;
   #id = 0;
   #sequence = 0;
-  /** Sequences without an answer yet, in order: a Map keeps the order they came in. */
-  readonly #unanswered = new Map<number, true>();
+  /** Sequences without an answer yet. */
+  readonly #unanswered = new Set<number>();
+  /** All below it have an answer. */
+  #low = 1;
 
-  /** The stamp of a new write; `open` sends the command that opens a session where there is none. */
-  async begin(open: (command: Command) => Promise<Reply>): Promise<SessionStamp> {
+  /** The stamp of a new write; undefined where `begin` has to open a session first. */
+  next(): SessionStamp | undefined {
+    if (this.#id === 0) return undefined;
+    const lowest = this.#lowest();
+    const sequence = this.#sequence + 1;
     // One write that hangs keeps the answers of all that came after it alive. When that would be too many, those who
     // come next get another session, and the one that hangs keeps its own.
-    while (this.#id === 0 || this.#sequence + 1 - this.#lowest() >= maxInFlight) {
+    if (sequence - lowest >= maxInFlight) return undefined;
+    this.#sequence = sequence;
+    this.#unanswered.add(sequence);
+    return { session: this.#id, sequence, lowestUnanswered: lowest };
+  }
+
+  /** The same; `open` sends the command that opens a session. */
+  async begin(open: (command: Command) => Promise<Reply>): Promise<SessionStamp> {
+    for (;;) {
+      const stamp = this.next();
+      if (stamp) return stamp;
       if (this.#unanswered.size >= maxInFlight)
         throw new DcacheError('busy', `${maxInFlight} writes of this node wait for the leader; try again in a moment`);
       if (this.#id !== 0) this.#forget();
       await this.#open(open);
     }
-    const sequence = ++this.#sequence;
-    this.#unanswered.set(sequence, true);
-    return { session: this.#id, sequence, lowestUnanswered: this.#lowest() };
   }
 
   /** The write was answered, or given up: it will not be sent again. */
@@ -45,12 +57,14 @@ export class NodeSession {
 
   /** The lowest sequence without an answer, or the next one. */
   #lowest(): number {
-    return this.#unanswered.keys().next().value ?? this.#sequence + 1;
+    while (this.#low <= this.#sequence && !this.#unanswered.has(this.#low)) this.#low++;
+    return this.#low;
   }
 
   #forget(): void {
     this.#id = 0;
     this.#sequence = 0;
+    this.#low = 1;
     this.#unanswered.clear();
   }
 

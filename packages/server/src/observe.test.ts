@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { afterEach, test } from 'node:test';
 import { utf8 } from '@dcache/base';
+import { until } from '@dcache/testing';
 import { Server } from './server.js';
 import type { ServerParts } from './server-parts.js';
-import { until } from './until.test.helper.js';
 
 const servers: Server[] = [];
 

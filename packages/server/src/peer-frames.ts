@@ -1,13 +1,14 @@
 import { BytesError, type Logger } from '@dcache/base';
-import type { Command, Reply } from '@dcache/protocol';
+import type { Command } from '@dcache/protocol';
 import { departureResponse } from './departure.js';
 import { answerForwarded, ForwardFrame } from './forwarder.js';
+import type { Settled } from './group-commit.js';
 import type { Reply as ReplyFrame } from './peers.js';
 
 /** What a peer's frames may ask of this node; undefined members while it is still starting. */
 export interface FrameTargets {
-  /** Applies a forwarded command, if this node leads. */
-  readonly append: ((command: Command) => Promise<Reply>) | undefined;
+  /** Applies forwarded commands, if this node leads. */
+  readonly appendAll: ((commands: readonly Command[]) => Promise<readonly Settled[]>) | undefined;
   /** Takes the peer out of the configuration, if this node leads. */
   readonly remove: ((id: number) => Promise<void>) | undefined;
   readonly onForwarded: (from: number, payload: Uint8Array) => void;
@@ -25,8 +26,8 @@ export function handlePeerFrame(
 ): void {
   switch (kind) {
     case ForwardFrame.request:
-      if (!targets.append) return;
-      answerForwarded(payload, targets.append).then(
+      if (!targets.appendAll) return;
+      answerForwarded(payload, targets.appendAll).then(
         (response) => void reply(ForwardFrame.response, response),
         (error) => logger.warn({ err: error, from }, 'a forwarded batch could not be read'),
       );

@@ -50,7 +50,7 @@ export function wirePeers(parts: PeerWiringParts): Peers {
     onFrame: (from, kind, payload, reply) => {
       const node = running();
       const targets = {
-        append: node && ((command) => node.groupCommit.append(command)),
+        appendAll: node && ((commands) => node.groupCommit.appendAll(commands)),
         remove: node && ((id) => node.membership.remove(id)),
         onForwarded: (sender, bytes) => forwarder().receive(sender, bytes),
         onLeaveAnswered: (bytes) => node?.departure.receive(bytes),

@@ -5,7 +5,7 @@ import { afterEach, test } from 'node:test';
 import { SeededRandom, silentLogger, systemClock, utf8 } from '@dcache/base';
 import { Mux, preface } from '@dcache/mux';
 import { type Message, MessageType, makeMessage } from '@dcache/raft';
-import { HandClock } from './hand-clock.test.helper.js';
+import { HandClock, turn, until } from '@dcache/testing';
 import {
   decodeHelloAnswer,
   encodeAnswerFields,
@@ -18,7 +18,6 @@ import {
 } from './handshake.js';
 import { acceptPeer, dialPeer } from './peer-socket.js';
 import { Peers, type PeersOptions } from './peers.js';
-import { until } from './until.test.helper.js';
 
 const cleanups: (() => unknown)[] = [];
 
@@ -132,7 +131,7 @@ test('who dials a member and finds a node of another cluster, or of none, is tol
     onStranger: (id, gossip) => void strangers.push(`${id} ${gossip?.host}:${gossip?.port}`),
     logger,
   });
-  const beatsUntil = (what: string, isSo: () => boolean): Promise<void> =>
+  const beatsUntil = (what: string, isSo: () => boolean): Promise<true> =>
     until(what, () => {
       a.beat(2);
       return isSo();
@@ -341,7 +340,7 @@ test('a peer that resets its connection anywhere in the handshake harms nobody',
     socket.on('error', () => {});
     await once(socket, 'connect');
     socket.write(length + 3 > hello.length ? hello : hello.subarray(0, length));
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn(1);
     socket.resetAndDestroy();
   }
   await until('every connection is gone', () => a.mux.stats().open === 0);

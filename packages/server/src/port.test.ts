@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { silentLogger } from '@dcache/base';
+import { until } from '@dcache/testing';
 import { peerPreface } from './handshake.js';
 import { makePort } from './port.js';
-import { until } from './until.test.helper.js';
 
 test('clients leave room for peers: who is one too many is told, and a peer still gets in', async () => {
   const taken = { http: [] as Socket[], grpc: [] as Socket[], peer: [] as Socket[] };

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { HandClock } from './hand-clock.test.helper.js';
+import { HandClock } from '@dcache/testing';
 import { Repeats, repeatAfterMs } from './repeats.js';
 
 test('a line is said once a minute, another at once', () => {

@@ -1,26 +1,39 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Reply } from '@dcache/protocol';
-import { RaftError, type RaftErrorCode, type RaftNode } from '@dcache/raft';
+import type { DcacheError, Reply } from '@dcache/protocol';
+import { RaftError, type RaftErrorCode, type RaftErrorDetails, type RaftNode } from '@dcache/raft';
 import { NotAppendedError, RaftReplicatedLog } from './replicated-log.js';
 
-/** The log over a node that refuses each proposal so. */
-function refusing(code: RaftErrorCode, message: string): RaftReplicatedLog {
-  const node = { id: 1, on: () => {}, propose: () => Promise.reject(new RaftError(code, message)) };
-  return new RaftReplicatedLog(node as unknown as RaftNode<readonly Reply[]>, 'node3');
+/** The log over node 3, which refuses everything so. */
+function refusing(code: RaftErrorCode, details: RaftErrorDetails = {}): RaftReplicatedLog {
+  const refuse = (): Promise<never> => Promise.reject(new RaftError(code, 'no', details));
+  const node = { id: 3, on: () => {}, propose: refuse, transferLeadership: refuse };
+  return new RaftReplicatedLog(node as unknown as RaftNode<readonly Reply[]>, (id) => `node${id}`);
 }
 
-test('a full disk is told with the name of the node whose it is, because the request may have come in elsewhere', async () => {
-  await assert.rejects(refusing('disk-full', 'there is no room for more log on the disk').append(new Uint8Array()), {
-    name: 'DcacheError',
-    code: 'disk-full',
-    message: 'there is no room for more log on the disk of the leader, node3; nothing was done',
+test('full disks are told with the names of their nodes, because the request may have come in elsewhere', async () => {
+  const messageOf = (details: RaftErrorDetails): Promise<string> =>
+    refusing('disk-full', details)
+      .append(new Uint8Array())
+      .then(
+        () => 'nothing',
+        (error: DcacheError) => `${error.code}: ${error.message}`,
+      );
+  assert.match(await messageOf({ full: [3] }), /^disk-full: .* the disk of node3 \(the leader\); nothing was done$/);
+  assert.match(await messageOf({ full: [1, 2] }), / the disk of node1 and node2; nothing/);
+  assert.match(await messageOf({ full: [2], silent: [1] }), / the disk of node2, and node1 cannot be heard; nothing/);
+});
+
+test('leadership that is refused because of a full disk says whose, too', async () => {
+  await assert.rejects(refusing('disk-full', { full: [2] }).transferLeadership(2), {
+    code: 'precondition-failed',
+    message: /the disk of node2: as leader/,
   });
 });
 
 test('what is certainly not in the log may be sent again, what may be there has an unknown outcome', async () => {
-  for (const code of ['not-leader', 'no-leader', 'lost'] as const)
-    await assert.rejects(refusing(code, 'moved').append(new Uint8Array()), NotAppendedError);
+  for (const code of ['not-leader', 'no-leader', 'handing-over', 'lost'] as const)
+    await assert.rejects(refusing(code).append(new Uint8Array()), NotAppendedError);
   for (const code of ['unknown-outcome', 'aborted', 'io'] as const)
-    await assert.rejects(refusing(code, 'who knows').append(new Uint8Array()), { code: 'unknown-outcome' });
+    await assert.rejects(refusing(code).append(new Uint8Array()), { code: 'unknown-outcome' });
 });

@@ -44,15 +44,14 @@ export class NotAppendedError extends Error {
 /** The embedded default: Raft in this process. Make it before the node starts, so that it hears of every leader. */
 export class RaftReplicatedLog implements ReplicatedLog {
   readonly #node: RaftNode<readonly Reply[]>;
-  readonly #name: string;
+  readonly #nameOf: (id: number) => string | undefined;
   /** 0 where none is known. */
   #leader = 0;
-  #isHandingOver = false;
 
-  /** `name` is this node's, for messages that others read. */
-  constructor(node: RaftNode<readonly Reply[]>, name: string) {
+  /** `nameOf` says what a member is called, for messages that others read. */
+  constructor(node: RaftNode<readonly Reply[]>, nameOf: (id: number) => string | undefined) {
     this.#node = node;
-    this.#name = name;
+    this.#nameOf = nameOf;
     node.on('leader-change', ({ leader }) => {
       this.#leader = leader ?? 0;
     });
@@ -68,13 +67,8 @@ export class RaftReplicatedLog implements ReplicatedLog {
 
   append(data: Uint8Array): Promise<readonly Reply[]> {
     return this.#node.propose(data).catch((error: unknown) => {
-      // Nothing is taken while leadership moves, and it moves within moments: the next leader is to be asked.
-      if (this.#isHandingOver && error instanceof RaftError && error.code === 'busy')
-        throw new NotAppendedError(error.message, { cause: error });
       if (error instanceof RaftError && error.code === 'disk-full')
-        throw new DcacheError('disk-full', `${error.message} of the leader, ${this.#name}; nothing was done`, {
-          cause: error,
-        });
+        throw new DcacheError('disk-full', `${this.#shortOfRoom(error)}; nothing was done`, { cause: error });
       rethrow(error);
     });
   }
@@ -97,11 +91,13 @@ export class RaftReplicatedLog implements ReplicatedLog {
   }
 
   async transferLeadership(to?: number): Promise<void> {
-    this.#isHandingOver = true;
     try {
       await this.#node.transferLeadership(to);
-    } finally {
-      this.#isHandingOver = false;
+    } catch (error) {
+      if (!(error instanceof RaftError && error.code === 'disk-full')) throw error;
+      throw new DcacheError('precondition-failed', `${this.#shortOfRoom(error)}: as leader it could take no writes`, {
+        cause: error,
+      });
     }
   }
 
@@ -109,6 +105,14 @@ export class RaftReplicatedLog implements ReplicatedLog {
     const call = (): void => listener();
     this.#node.on('leader-change', call);
     return () => void this.#node.off('leader-change', call);
+  }
+
+  /** Whose disks are to be looked at: the request may have come in at any node. */
+  #shortOfRoom({ full, silent }: RaftError): string {
+    const named = (ids: readonly number[]): string =>
+      ids.map((id) => `${this.#nameOf(id) ?? id}${id === this.id ? ' (the leader)' : ''}`).join(' and ');
+    const unheard = silent.length === 0 ? '' : `, and ${named(silent)} cannot be heard`;
+    return `there is no room for more log on the disk of ${named(full)}${unheard}`;
   }
 }
 
@@ -123,9 +127,11 @@ const codes: Partial<Record<RaftErrorCode, 'busy' | 'disk-full' | 'too-large' | 
   io: 'unknown-outcome',
 };
 
+/** What a leader, or one that was, certainly did not take. While leadership moves, the next one will within moments. */
+const notInTheLog: ReadonlySet<RaftErrorCode> = new Set(['not-leader', 'no-leader', 'handing-over', 'lost']);
+
 function rethrow(error: unknown): never {
   if (!(error instanceof RaftError)) throw error;
-  if (error.code === 'not-leader' || error.code === 'no-leader' || error.code === 'lost')
-    throw new NotAppendedError(error.message, { cause: error });
+  if (notInTheLog.has(error.code)) throw new NotAppendedError(error.message, { cause: error });
   throw new DcacheError(codes[error.code] ?? 'internal', error.message, { cause: error });
 }

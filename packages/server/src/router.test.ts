@@ -11,10 +11,10 @@ import {
   ReplyType,
 } from '@dcache/protocol';
 import type { ConfState, RaftStatus } from '@dcache/raft';
+import { HandClock, turn } from '@dcache/testing';
 import { decodeForwardRequest, encodeForwardResponse } from './forward-codec.js';
 import { answerForwarded, Forwarder } from './forwarder.js';
-import { GroupCommit } from './group-commit.js';
-import { HandClock, turn } from './hand-clock.test.helper.js';
+import { GroupCommit, type Settled } from './group-commit.js';
 import { LogTime } from './log-time.js';
 import { NotAppendedError, type ReplicatedLog } from './replicated-log.js';
 import { Router, type RouterParts } from './router.js';
@@ -99,8 +99,10 @@ class FakeLeader {
     this.machine = machine;
   }
 
-  append = async (command: Command): Promise<Reply> =>
-    this.machine.apply({ data: encodeLogEntry({ stampMs: 1_700_000_000_000, commands: [command] }).slice() })[0]!;
+  appendAll = async (commands: readonly Command[]): Promise<readonly Settled[]> =>
+    this.machine
+      .apply({ data: encodeLogEntry({ stampMs: 1_700_000_000_000, commands }).slice() })
+      .map((reply) => ({ reply }));
 }
 
 function make(more: Partial<RouterParts> = {}) {
@@ -122,7 +124,7 @@ function make(more: Partial<RouterParts> = {}) {
           const outcomes = commands.map(() => new DcacheError('no-leader', 'I do not lead'));
           setImmediate(() => forwarder.receive(to, encodeForwardResponse({ batch, outcomes })));
         } else if (what !== 'drop')
-          void answerForwarded(bytes, leader.append).then((response) => {
+          void answerForwarded(bytes, leader.appendAll).then((response) => {
             if (what === 'answer') setImmediate(() => forwarder.receive(to, response));
           });
         return 'sent';
@@ -373,7 +375,7 @@ test('a session that expired is replaced without the client noticing', async () 
   leaders.set(2, leader);
   log.lead(2);
   const { revision } = await router.write(set('a', '1'));
-  await leader.append({ type: CommandType.closeSession, id: revision - 1 });
+  await leader.appendAll([{ type: CommandType.closeSession, id: revision - 1 }]);
   const write = watch(router.write(set('a', '2')));
   for (let i = 0; i < 5; i++) {
     await turns();
@@ -436,7 +438,7 @@ test('a read under a lease that ended meanwhile is not used, but made again with
 
 test('a local read takes no barrier, and hides what has expired by this node’s own clock', async () => {
   const { log, clock, time, router } = make();
-  const stampMs = clock.wall;
+  const stampMs = clock.wallMs();
   time.observe(stampMs);
   log.machine.apply({ data: encodeLogEntry({ stampMs, commands: [set('a', '1', 1_000), set('b', '2')] }).slice() });
   const local = { level: ReadLevel.local };

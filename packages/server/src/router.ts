@@ -10,8 +10,8 @@ import {
   ReplyType,
   type RequestOptions,
   type ServerInfo,
-  type SessionStamp,
   takesSession,
+  withSession,
 } from '@dcache/protocol';
 import { commandBytes } from './command-bytes.js';
 import type { Forwarder } from './forwarder.js';
@@ -69,14 +69,25 @@ export class Router implements CommandHandler {
     if (this.#inFlightBytes > 0 && this.#inFlightBytes + bytes > this.#maxInFlightBytes)
       throw new DcacheError('busy', `${this.#inFlightBytes} bytes of writes are under way; try again in a moment`);
     this.#inFlightBytes += bytes;
+    const { log, groupCommit } = this.#parts;
+    const patience = this.#patience(options);
     try {
-      return await this.#write(command, this.#patience(options));
+      for (;;) {
+        try {
+          const leader = log.leader();
+          if (leader === log.id) return await groupCommit.append(command);
+          if (leader !== 0) return await this.#forward(command, patience);
+        } catch (error) {
+          if (!(error instanceof NotAppendedError)) throw error;
+        }
+        await this.#awaitLeader(patience);
+      }
     } finally {
       this.#inFlightBytes -= bytes;
     }
   }
 
-  async read(key: Uint8Array, options: ReadOptions = {}): Promise<Found | undefined> {
+  read(key: Uint8Array, options: ReadOptions = {}): Promise<Found | undefined> {
     return this.#readAt(options, (find) => find(key));
   }
 
@@ -138,53 +149,36 @@ export class Router implements CommandHandler {
     ].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
   }
 
-  async #write(command: Command, patience: Patience): Promise<Reply> {
-    const { log, groupCommit } = this.#parts;
-    for (;;) {
-      try {
-        const leader = log.leader();
-        if (leader === log.id) return await groupCommit.append(command);
-        if (leader !== 0) return await this.#forward(command, patience);
-      } catch (error) {
-        if (!(error instanceof NotAppendedError)) throw error;
-      }
-      await this.#awaitLeader(patience);
-    }
-  }
-
   /** Sends a write to whoever leads until it is answered, under a session, so that it is applied once. */
   async #forward(command: Command, patience: Patience): Promise<Reply> {
     if (!takesSession(command) || command.session) return this.#sendToLeader(command);
-    const stamp = await this.#session.begin((opening) => this.#sendToLeader(opening).catch(nothingSent));
-    const stamped = { ...command, session: stamp };
-    try {
-      return await this.#forwardStamped(stamped, stamp, patience);
-    } finally {
-      this.#session.end(stamp);
-    }
-  }
-
-  async #forwardStamped(command: Command, stamp: SessionStamp, patience: Patience): Promise<Reply> {
+    const session = this.#session;
+    const stamp = session.next() ?? (await session.begin((opening) => this.#sendToLeader(opening).catch(nothingSent)));
+    const stamped = withSession(command, stamp);
     let mayBeApplied = false;
-    for (;;) {
-      try {
-        const reply = await this.#sendToLeader(command);
-        if (reply.type !== ReplyType.sessionExpired) return reply;
-        this.#session.expired(stamp);
-        // Sent once only, an expired session proves that it was not applied: begin anew.
-        if (!mayBeApplied) throw new NotAppendedError('the session of this node had expired');
-        return reply;
-      } catch (error) {
-        // Once an answer was lost, no later refusal says that nothing was done: only the session's own answer counts.
-        mayBeApplied ||= error instanceof DcacheError && error.code === 'unknown-outcome';
-        if (!mayBeApplied) throw error;
-        if (this.#parts.clock.monotonicMs() >= patience.untilMs) throw unknownOutcome(error as Error);
+    try {
+      for (;;) {
+        try {
+          const reply = await this.#sendToLeader(stamped);
+          if (reply.type !== ReplyType.sessionExpired) return reply;
+          session.expired(stamp);
+          // Sent once only, an expired session proves that it was not applied: begin anew.
+          if (!mayBeApplied) throw new NotAppendedError('the session of this node had expired');
+          return reply;
+        } catch (error) {
+          // Once an answer was lost, no later refusal says that nothing was done: only the session's own answer counts.
+          mayBeApplied ||= error instanceof DcacheError && error.code === 'unknown-outcome';
+          if (!mayBeApplied) throw error;
+          if (this.#parts.clock.monotonicMs() >= patience.untilMs) throw unknownOutcome(error as Error);
+        }
+        try {
+          await this.#awaitLeader(patience);
+        } catch (error) {
+          throw unknownOutcome(error as Error);
+        }
       }
-      try {
-        await this.#awaitLeader(patience);
-      } catch (error) {
-        throw unknownOutcome(error as Error);
-      }
+    } finally {
+      session.end(stamp);
     }
   }
 

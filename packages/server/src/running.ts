@@ -61,7 +61,9 @@ export async function run(parts: RunningParts): Promise<Running> {
     clock,
     logger,
   });
-  const log = new RaftReplicatedLog(node, options.id);
+  const log = new RaftReplicatedLog(node, (id) =>
+    id === home.raftId ? options.id : stateMachine.directory.get(id)?.name,
+  );
   const membership = new Membership({
     log,
     serf,

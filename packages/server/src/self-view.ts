@@ -23,6 +23,7 @@ export interface SelfViewParts {
   readonly serf: Serf;
   readonly front: () => Front;
   readonly metrics: RequestMetrics;
+  readonly droppedLogLines: () => number;
   readonly clock: Clock;
 }
 
@@ -86,7 +87,7 @@ export class SelfView implements SelfKnowledge {
   }
 
   #stats(): NodeStats {
-    const { running, serf, stateMachine, front } = this.#parts;
+    const { running, serf, stateMachine, front, droppedLogLines } = this.#parts;
     const { node, log } = running() ?? {};
     return {
       raft: node && log && { stats: node.stats(), status: log.status() },
@@ -98,6 +99,7 @@ export class SelfView implements SelfKnowledge {
       sessions: stateMachine.sessionCount,
       revision: stateMachine.revision,
       stampMs: stateMachine.stampMs,
+      droppedLogLines: droppedLogLines(),
       version,
     };
   }

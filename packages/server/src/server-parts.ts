@@ -6,6 +6,8 @@ export interface ServerParts {
   readonly logger?: Logger;
   /** Give each request an id and a line at level debug. Default false. */
   readonly logsRequests?: boolean;
+  /** For the metrics: lines of the log that nobody took. Default none are. */
+  readonly droppedLogLines?: () => number;
   /** Default the machine's. */
   readonly clock?: Clock;
   /**

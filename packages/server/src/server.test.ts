@@ -9,10 +9,9 @@ import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
 import { fromUtf8, silentLogger, utf8 } from '@dcache/base';
 import { CommandType, ReadLevel, ReplyType, type SetCommand } from '@dcache/protocol';
-import { freePort } from './free-port.test.helper.js';
+import { freePort, turn, until } from '@dcache/testing';
 import type { ServerOptions } from './options.js';
 import { Server } from './server.js';
-import { until } from './until.test.helper.js';
 
 const servers: Server[] = [];
 const folders: string[] = [];
@@ -80,7 +79,7 @@ test('a server can be stopped at any moment of its start, and frees all that it 
       () => 'started',
       (error: { code?: string }) => error.code,
     );
-    for (let i = 0; i < turns; i++) await new Promise((resolve) => setImmediate(resolve));
+    await turn(turns);
     await server.stop();
     assert.ok(['started', 'stopping'].includes((await starting) ?? ''), `after ${turns} turns: ${await starting}`);
     await until(`nothing is left of the stop after ${turns} turns`, () => handles() <= before);
@@ -93,7 +92,7 @@ test('a durable server that is stopped while it starts closes its log, so that t
   for (const turns of [0, 1, 3, 6, 12, 24]) {
     const { server } = await make('n1', { bootstrap: true, inMemory: false, dataDir });
     const starting = server.start().catch(() => {});
-    for (let i = 0; i < turns; i++) await new Promise((resolve) => setImmediate(resolve));
+    await turn(turns);
     await server.stop();
     await starting;
   }

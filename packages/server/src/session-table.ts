@@ -22,6 +22,8 @@ interface Session {
 export class SessionTable {
   /** By id, the one unused for longest first. */
   readonly #sessions = new Map<number, Session>();
+  /** The last of them, where it is known: one that writes again and again need not be moved each time. */
+  #newest: Session | undefined;
   /** Replies of all sessions. */
   #replyCount = 0;
 
@@ -33,7 +35,7 @@ export class SessionTable {
   open(id: number, ttlMs: number, nowMs: number): void {
     this.expire(nowMs);
     if (this.#sessions.size >= maxSessions) this.#dropOldest();
-    this.#sessions.set(id, { ttlMs, lastUsedMs: nowMs, lowestUnanswered: 1, replies: new Map() });
+    this.#putLast(id, { ttlMs, lastUsedMs: nowMs, lowestUnanswered: 1, replies: new Map() });
   }
 
   close(id: number): boolean {
@@ -50,8 +52,10 @@ export class SessionTable {
       return { type: ReplyType.sessionExpired, revision: 0 };
     }
     session.lastUsedMs = nowMs;
-    this.#sessions.delete(stamp.session);
-    this.#sessions.set(stamp.session, session);
+    if (session !== this.#newest) {
+      this.#sessions.delete(stamp.session);
+      this.#putLast(stamp.session, session);
+    }
     this.#forgetBelow(session, stamp.lowestUnanswered);
     const known = session.replies.get(stamp.sequence);
     if (known) return known;
@@ -109,6 +113,12 @@ export class SessionTable {
     return table;
   }
 
+  /** A session that is not in the table. */
+  #putLast(id: number, session: Session): void {
+    this.#sessions.set(id, session);
+    this.#newest = session;
+  }
+
   #dropOldest(): void {
     const [oldest] = this.#sessions;
     if (oldest) this.#drop(...oldest);
@@ -116,6 +126,7 @@ export class SessionTable {
 
   #drop(id: number, session: Session): void {
     this.#sessions.delete(id);
+    if (session === this.#newest) this.#newest = undefined;
     this.#replyCount -= session.replies.size;
   }
 

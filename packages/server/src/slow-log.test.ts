@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger, utf8 } from '@dcache/base';
-import { HandClock } from './hand-clock.test.helper.js';
+import { HandClock } from '@dcache/testing';
 import { SlowLog } from './slow-log.js';
 
 const get = { protocol: 'http', verb: 'get' };

@@ -1,88 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { crc32 } from 'node:zlib';
-import { ByteWriter, concatBytes, fromUtf8, SeededRandom, utf8 } from '@dcache/base';
+import { fromUtf8, utf8 } from '@dcache/base';
 import {
   type Command,
   CommandType,
-  type Condition,
   ConditionType,
   encodeLogEntry,
   type Reply,
   ReplyType,
-  type SessionStamp,
   type SetCommand,
   typedValue,
 } from '@dcache/protocol';
-import { ConfChangeType, type ConfState } from '@dcache/raft';
-import fc from 'fast-check';
-import { writeIdentity } from './directory.js';
-import { CacheStateMachine, workBudget } from './state-machine.js';
-
-const start = 1_000_000;
-
-/** A machine with the calls of a test. */
-class Machine {
-  readonly inner: CacheStateMachine;
-  readonly stamps: number[] = [];
-  nowMs = start;
-
-  constructor(maxBytes = 1_048_576, eviction: 'sieve' | 's3fifo' | 'fifo' | 'none' = 'sieve') {
-    this.inner = new CacheStateMachine({ maxBytes, eviction }, (stampMs) => void this.stamps.push(stampMs));
-  }
-
-  apply(...commands: Command[]): readonly Reply[] {
-    return this.inner.apply({ data: encodeLogEntry({ stampMs: this.nowMs, commands }) });
-  }
-
-  one(command: Command): Reply {
-    return this.apply(command)[0]!;
-  }
-
-  get(key: string): string | undefined {
-    const found = this.inner.read(utf8(key));
-    return found && fromUtf8(found.value);
-  }
-
-  bytes(): Uint8Array {
-    const snapshot = this.inner.snapshot();
-    const bytes = concatBytes([...snapshot.chunks()]);
-    snapshot.close();
-    return bytes;
-  }
-}
-
-interface SetExtra {
-  readonly ttlMs?: number;
-  readonly condition?: Condition;
-  readonly session?: SessionStamp;
-}
-
-const set = (key: string, value: string, extra: SetExtra = {}): Command => ({
-  type: CommandType.set,
-  key: utf8(key),
-  value: utf8(value),
-  ttlMs: 0,
-  flags: 0,
-  ...extra,
-});
-const del = (key: string, condition?: Condition): Command => ({ type: CommandType.delete, key: utf8(key), condition });
-const ok = (revision: number): Reply => ({ type: ReplyType.ok, revision });
-const failed = (revision: number): Reply => ({ type: ReplyType.preconditionFailed, revision });
-
-async function* cut(bytes: Uint8Array, size = 1_000): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += size) yield bytes.slice(at, at + size);
-}
-
-function confState(voters: number[], learners: number[] = []): ConfState {
-  return { voters, learners, votersOutgoing: [], learnersNext: [], autoLeave: false };
-}
-
-function identity(name: string, rpcAddr = `${name}:9200`): Uint8Array {
-  const writer = new ByteWriter();
-  writeIdentity(writer, { name, rpcAddr });
-  return writer.copy();
-}
+import { ConfChangeType } from '@dcache/raft';
+import { workBudget } from './state-machine.js';
+import { confState, cut, del, failed, identity, Machine, ok, set, start } from './state-machine.test.helper.js';
 
 test('each write that changes something takes the next revision, and a read tells it', () => {
   const machine = new Machine();
@@ -153,45 +84,6 @@ test('log time never goes back: an entry with a lower stamp is applied at the hi
   assert.equal(machine.inner.stampMs, start);
   assert.equal(machine.inner.read(utf8('a'))?.expiresAtMs, start + 100);
   assert.deepEqual(machine.stamps, [start], 'only a new stamp is told');
-});
-
-test('a session applies a repeated write once, across entries and after a snapshot', async () => {
-  const machine = new Machine();
-  const session = machine.one({ type: CommandType.openSession, ttlMs: 10_000 }).revision;
-  const write = set('n', '1', { session: { session, sequence: 1, lowestUnanswered: 1 } });
-  const first = machine.one(write);
-  machine.one(set('n', '2'));
-  assert.deepEqual(machine.one(write), first);
-  assert.equal(machine.get('n'), '2', 'the repetition did not write over what came later');
-
-  const copy = new Machine();
-  await copy.inner.restore(cut(machine.bytes()));
-  assert.deepEqual(copy.one(write), first);
-  assert.equal(copy.get('n'), '2');
-});
-
-test('a failed condition is remembered by the session too, so that a retry gets the same answer', () => {
-  const machine = new Machine();
-  const session = machine.one({ type: CommandType.openSession, ttlMs: 10_000 }).revision;
-  const condition = { type: ConditionType.present, revision: 0 };
-  const write = set('n', '1', { condition, session: { session, sequence: 1, lowestUnanswered: 1 } });
-  assert.deepEqual(machine.one(write), failed(0));
-  machine.one(set('n', '0'));
-  assert.deepEqual(machine.one(write), failed(0));
-});
-
-test('a session that was closed, or not used for its time, refuses and does not apply', () => {
-  const machine = new Machine();
-  const expired = { type: ReplyType.sessionExpired, revision: 0 };
-  const a = machine.one({ type: CommandType.openSession, ttlMs: 1_000 }).revision;
-  const b = machine.one({ type: CommandType.openSession, ttlMs: 1_000 }).revision;
-  assert.notEqual(a, b);
-  assert.equal(machine.one({ type: CommandType.closeSession, id: a }).type, ReplyType.ok);
-  assert.deepEqual(machine.one({ type: CommandType.closeSession, id: a }), { type: ReplyType.notFound, revision: 0 });
-  assert.deepEqual(machine.one(set('x', '1', { session: { session: a, sequence: 1, lowestUnanswered: 1 } })), expired);
-  machine.nowMs += 1_001;
-  assert.deepEqual(machine.one(set('x', '1', { session: { session: b, sequence: 1, lowestUnanswered: 1 } })), expired);
-  assert.equal(machine.get('x'), undefined);
 });
 
 test('the cache stays within its bytes by evicting, and with policy none says that it is full', () => {
@@ -293,184 +185,6 @@ test('an entry of an unknown format, type or command throws, and nothing of it w
   assert.equal(machine.inner.stateHash(), hash);
 });
 
-/** What a node of the version before `Idempotency-Key`s wrote for the history that the test below names. */
-const format1 =
-  'AAAARjk2FhMBAAAAAAAAAAcAAAGLz+VoAwVzaWV2ZQEAAAAAAAAABwEFbm9kZTcOMTI3LjAuMC4xOjkyMDcBBMDPJILQlf+8MQEBAQEFAAAAGQFkY3N0AQKAgECAgASAgICAAoPQlf+8MQQAUPzwDQAAADsCAAEFcGxhaW4FdmFsdWUQA+Ckmf+8MQVicmllZgF4AAUEb25jZQVmaXJzdCAHAwRqc29uB3siYSI6MX1DkR9MAAAAEQUQNzI4ZmE0Mjc0MmM5ZmJlY0L+dIk=';
-
-test('a snapshot of format 1, as it was written then, is read whole, and goes on as if nothing had been', async () => {
-  const { inner } = new Machine();
-  await inner.restore(cut(Buffer.from(format1, 'base64'), 7));
-  const stampMs = 1_700_000_000_003;
-  assert.deepEqual([inner.revision, inner.stampMs, inner.sessionCount], [7, stampMs, 1]);
-  assert.equal(inner.store.stateHash(), '728fa42742c9fbec', 'that of then');
-  assert.deepEqual([...inner.directory.entries()], [[7, { name: 'node7', rpcAddr: '127.0.0.1:9207' }]]);
-  const read = (key: string) => {
-    const found = inner.read(utf8(key));
-    return found && [fromUtf8(found.value), found.revision, found.flags, found.expiresAtMs];
-  };
-  assert.deepEqual(read('plain'), ['value', 1, 0, 0]);
-  assert.deepEqual(read('json'), ['{"a":1}', 7, 3, 0]);
-  assert.deepEqual(read('brief'), ['x', 3, 0, 1_700_000_060_000]);
-  assert.deepEqual(read('once'), ['first', 5, 0, 0]);
-  // The session's write is remembered, and so are keys from now on.
-  const once = { session: 4, sequence: 1, lowestUnanswered: 1 };
-  const idempotency = { key: new Uint8Array(16).fill(1), fingerprint: new Uint8Array(16).fill(2) };
-  const keyed = { ...set('keyed', 'v'), idempotency } as Command;
-  const commands = [set('once', 'again', { session: once }), keyed, keyed];
-  const replies = inner.apply({ data: encodeLogEntry({ stampMs: stampMs + 1, commands }).slice() });
-  assert.deepEqual(replies, [ok(5), ok(8), ok(8)]);
-  const copy = new Machine();
-  const written = inner.snapshot();
-  await copy.inner.restore(cut(concatBytes([...written.chunks()])));
-  written.close();
-  assert.equal(copy.inner.stateHash(), inner.stateHash());
-});
-
-test('a snapshot of a newer format is refused with both numbers, and nothing of it is taken', async () => {
-  const machine = new Machine();
-  machine.one(set('a', '1'));
-  const hash = machine.inner.stateHash();
-  const bytes = machine.bytes().slice();
-  bytes[8] = 3;
-  const view = new DataView(bytes.buffer);
-  view.setUint32(4, crc32(bytes.subarray(8, 8 + view.getUint32(0))));
-  await assert.rejects(machine.inner.restore(cut(bytes)), {
-    name: 'BytesError',
-    message: 'snapshot of format 3; this version reads formats 1 to 2, so a newer one wrote it: start that',
-  });
-  assert.equal(machine.inner.stateHash(), hash);
-});
-
-/** Commands of a small key space, so that they meet; a pure function of the seed. */
-function history(seed: number, count: number): { ms: number; commands: Command[] }[] {
-  const random = new SeededRandom(seed);
-  const entries: { ms: number; commands: Command[] }[] = [];
-  const key = (): string => `k${random.below(30)}`;
-  const condition = (): Condition | undefined => {
-    const type = random.below(8);
-    return type >= 1 && type <= 3 ? { type: type as ConditionType, revision: random.below(count) } : undefined;
-  };
-  const session = (): SessionStamp | undefined =>
-    random.below(3) === 0
-      ? { session: 1 + random.below(4), sequence: 1 + random.below(20), lowestUnanswered: 1 + random.below(3) }
-      : undefined;
-  for (let i = 0; i < count; i++) {
-    const commands: Command[] = [];
-    for (let j = random.below(4); j > 0; j--) {
-      const value = new Uint8Array(random.below(400)).fill(j);
-      const ttlMs = random.below(3) === 0 ? 1 + random.below(300) : 0;
-      switch (random.below(10)) {
-        case 0:
-          commands.push({ type: CommandType.delete, key: utf8(key()), condition: condition(), session: session() });
-          break;
-        case 1:
-          commands.push({ type: CommandType.touch, keys: [utf8(key()), utf8(key())] });
-          break;
-        case 2:
-          commands.push({ type: CommandType.openSession, ttlMs: 50 + random.below(500) });
-          break;
-        case 3:
-          commands.push({ type: CommandType.configure, maxBytes: 3_000 + random.below(3_000), eviction: 'sieve' });
-          break;
-        case 4:
-          commands.push({ type: CommandType.closeSession, id: 1 + random.below(20) });
-          break;
-        default:
-          commands.push({
-            type: CommandType.set,
-            key: utf8(key()),
-            value,
-            ttlMs,
-            flags: random.below(2),
-            condition: condition(),
-            session: session(),
-          });
-      }
-    }
-    entries.push({ ms: random.below(40), commands });
-  }
-  return entries;
-}
-
-test('two machines that apply the same entries are equal, also when one of them came by a snapshot half-way', async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.nat(1_000_000), fc.nat(120), fc.integer({ min: 1, max: 5_000 }), async (seed, half, size) => {
-      const machine = new Machine(4_000);
-      const other = new Machine(9_999_999, 'fifo');
-      let hasCopied = false;
-      for (const [i, { ms, commands }] of history(seed, 120).entries()) {
-        if (i === half) {
-          await other.inner.restore(cut(machine.bytes(), size));
-          hasCopied = true;
-        }
-        machine.nowMs += ms;
-        const replies = machine.apply(...commands);
-        if (!hasCopied) continue;
-        other.nowMs = machine.nowMs;
-        assert.deepEqual(other.apply(...commands), replies);
-        assert.equal(other.inner.stateHash(), machine.inner.stateHash());
-      }
-    }),
-    { numRuns: 60 },
-  );
-});
-
-test('a snapshot shows the moment it was taken, whatever is applied before its chunks are read', async () => {
-  const machine = new Machine();
-  machine.apply(set('a', '1'), set('b', '2'));
-  const hash = machine.inner.stateHash();
-  const snapshot = machine.inner.snapshot();
-  machine.apply(set('a', '9'), del('b'), set('c', '3'), { type: CommandType.openSession, ttlMs: 5 });
-  const copy = new Machine();
-  await copy.inner.restore(cut(concatBytes([...snapshot.chunks()])));
-  snapshot.close();
-  assert.equal(copy.inner.stateHash(), hash);
-  assert.equal(copy.get('a'), '1');
-  assert.deepEqual(copy.stamps, [start], 'log time goes on from the snapshot');
-});
-
-test('a snapshot that is cut or changed anywhere is an error, and the state stays as it was', async () => {
-  const machine = new Machine();
-  machine.inner.applyMembership(
-    { changes: [{ type: ConfChangeType.addNode, nodeId: 7 }], context: identity('n1') },
-    confState([7]),
-  );
-  machine.one({ type: CommandType.openSession, ttlMs: 1_000 });
-  for (let i = 0; i < 20; i++) machine.one(set(`k${i}`, `v${i}`));
-  const bytes = machine.bytes();
-  const target = new Machine();
-  target.one(set('mine', 'kept'));
-  const hash = target.inner.stateHash();
-  for (let length = 0; length < bytes.length; length += 7) {
-    await assert.rejects(target.inner.restore(cut(bytes.subarray(0, length))), `cut at ${length}`);
-    assert.equal(target.inner.stateHash(), hash, `cut at ${length}`);
-  }
-  for (let at = 0; at < bytes.length; at++) {
-    const changed = bytes.slice();
-    changed[at] = changed[at]! ^ 0x40;
-    await assert.rejects(target.inner.restore(cut(changed)), `byte ${at} was changed`);
-    assert.equal(target.inner.stateHash(), hash, `byte ${at} was changed`);
-  }
-  await target.inner.restore(cut(bytes));
-  assert.equal(target.inner.stateHash(), machine.inner.stateHash());
-});
-
-test('a snapshot whose source breaks off half-way leaves the state as it was', async () => {
-  const machine = new Machine();
-  machine.one(set('a', 'x'.repeat(50_000)));
-  const bytes = machine.bytes();
-  const target = new Machine();
-  target.one(set('mine', 'kept'));
-  const broken = async function* (): AsyncGenerator<Uint8Array> {
-    yield bytes.slice(0, 30_000);
-    throw new Error('the connection broke');
-  };
-  await assert.rejects(target.inner.restore(broken()), /the connection broke/);
-  assert.equal(target.get('mine'), 'kept');
-  target.one(set('more', 'goes on'));
-  assert.equal(target.get('more'), 'goes on');
-});
-
 test('many entries that expire together go a bounded number at a time, unseen by reads, also at one stamp', () => {
   const machine = new Machine(10_000_000);
   const count = workBudget * 2 + 10;
@@ -495,27 +209,6 @@ test('a lowered limit evicts a bounded number of entries with each entry of the 
   assert.equal(machine.inner.store.stats().entries, 100);
   machine.apply();
   assert.equal(machine.inner.store.stats().entries, 0);
-});
-
-test('a request with an idempotency key is applied once, also by a node that was healed by a snapshot', async () => {
-  const machine = new Machine();
-  const keyed = (value: string): Command => ({
-    ...(set('k', value) as SetCommand),
-    idempotency: { key: Buffer.alloc(16, 1), fingerprint: Buffer.alloc(16, value) },
-  });
-  assert.deepEqual(machine.one(keyed('first')), ok(1));
-  assert.deepEqual(machine.one(set('k', 'second')), ok(2));
-  const healed = new Machine();
-  await healed.inner.restore(cut(machine.bytes()));
-  for (const one of [machine, healed]) {
-    assert.deepEqual(one.one(keyed('first')), ok(1));
-    assert.deepEqual(one.one(keyed('other')), { type: ReplyType.keyReused, revision: 0 });
-    assert.equal(one.get('k'), 'second');
-  }
-  assert.equal(healed.inner.stateHash(), machine.inner.stateHash());
-  const without = new Machine();
-  without.apply(set('k', 'first'), set('k', 'second'));
-  assert.notEqual(without.inner.stateHash(), machine.inner.stateHash(), 'the keys are in the state hash');
 });
 
 test('where nothing is evicted, what is due makes room before the cache counts as full', () => {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { fromUtf8, SeededRandom, utf8 } from '@dcache/base';
 import { type Command, CommandType, encodeLogEntry } from '@dcache/protocol';
 import { Store } from '@dcache/store';
-import { HandClock, turn } from './hand-clock.test.helper.js';
+import { HandClock, turn } from '@dcache/testing';
 import { CacheStateMachine } from './state-machine.js';
 import { TouchFeed, touchBatchBytes, touchBatchKeys, touchIntervalMs } from './touch-feed.js';
 
@@ -25,7 +25,7 @@ class Replicas {
 
   apply(command: Command): void {
     if (command.type === CommandType.touch) this.touched += command.keys.length;
-    const data = encodeLogEntry({ stampMs: this.clock.wall, commands: [command] });
+    const data = encodeLogEntry({ stampMs: this.clock.wallMs(), commands: [command] });
     for (const machine of this.machines) machine.apply({ data });
   }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger } from '@dcache/base';
 import type { Member } from '@dcache/serf';
-import { HandClock } from './hand-clock.test.helper.js';
+import { HandClock } from '@dcache/testing';
 import { againMs, firstMs, Waiting } from './waiting.js';
 
 interface Situation {

@@ -101,7 +101,8 @@ function readName(reader: ByteReader, what: string): string {
   return decodeName(reader.raw(bytes));
 }
 
-const decoder = new TextDecoder();
+// A byte order mark at the beginning belongs to the name.
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 function decodeName(bytes: Uint8Array): string {
   return bytes.length === 0 ? '' : decoder.decode(bytes);

@@ -1,15 +1,18 @@
-import { ByteReader, BytesError, type Random, unreachable } from '@dcache/base';
+import { BytesError, type Random, unreachable } from '@dcache/base';
 import type { Change } from './change.js';
-import { type Run, readChange } from './change-codec.js';
+import { buryDeparted, type DepartedHost } from './departed.js';
 import type { Effects, ReplicatorEvent, ReplicatorStats } from './effects.js';
-import { HybridClock, stampOf } from './hlc.js';
-import type { Grave, Holdings } from './holdings.js';
+import { HybridClock } from './hlc.js';
+import type { Holdings } from './holdings.js';
+import { Intake } from './intake.js';
 import { UpdateLog } from './log.js';
-import { decodeMessage, encodeMessage, type Message, MessageType, type PositionEntry, readBatch } from './message.js';
+import { decodeMessage, encodeMessage, type Message, MessageType } from './message.js';
 import { Outbox } from './outbox.js';
+import { PositionExchange } from './position-exchange.js';
 import { type Position, Positions } from './positions.js';
 import { Pulls } from './pulls.js';
-import { StateExchange, type StateHost } from './state-exchange.js';
+import { Readiness } from './readiness.js';
+import { StateExchange } from './state-exchange.js';
 import { Voids } from './voids.js';
 
 export interface ReplicatorOptions {
@@ -39,6 +42,10 @@ const voidExchanges = 10;
  * Every node numbers its updates. A gap in the numbers is seen at once and pulled; positions exchanged now and then show
  * what nobody noticed; what the logs no longer reach comes as a full state. No step compares contents, so what one node
  * evicted is never "repaired" by another.
+ *
+ * Here are this node's own updates and where each message goes. Its parts, in the order in which a message meets them:
+ * `intake.ts` takes others' records, `pulls.ts` asks for missed ones, `position-exchange.ts` finds them,
+ * `readiness.ts` and `state-exchange.ts` take a full state, `voids.ts` heals after a wrong clock, `departed.ts` forgets.
  */
 export class Replicator {
   readonly stats: ReplicatorStats = {
@@ -52,92 +59,93 @@ export class Replicator {
     states: 0,
     nonsense: 0,
   };
-  readonly #holdings: Holdings;
+  readonly #node: string;
+  #incarnation: number;
+  #own: Position;
+  readonly #deletionDelayMs: number;
   readonly #random: Random;
   readonly #clock = new HybridClock();
   readonly #positions = new Positions();
   readonly #log: UpdateLog;
-  readonly #node: string;
-  #incarnation: number;
-  #own: Position;
-
-  readonly #maxClockSkewMs: number;
-  readonly #deletionDelayMs: number;
-  readonly #exchangeMs: number;
-  #monotonicMs = -1;
-  #exchangeAtMs = 0;
-
-  #peers: readonly string[] = [];
-  /** When any peer was last heard; -1 before the first. */
-  #heardAtMs = -1;
-  /** Away for so long that deletions may have been forgotten: takes a full state before it sends anything. */
-  #isStale = false;
-  #isReady = false;
-
   readonly #outbox = new Outbox();
+  #monotonicMs = -1;
+  #peers: readonly string[] = [];
+
+  readonly #departed: DepartedHost;
   readonly #pulls: Pulls;
-  readonly #states: StateExchange;
   readonly #voids: Voids;
+  readonly #intake: Intake;
+  readonly #states: StateExchange;
+  readonly #readiness: Readiness;
+  readonly #exchange: PositionExchange;
 
   #messages: { to: string | undefined; bytes: Uint8Array }[] = [];
   #events: ReplicatorEvent[] = [];
 
   constructor(options: ReplicatorOptions) {
-    this.#node = options.node;
-    this.#incarnation = options.incarnation;
-    this.#own = this.#positions.get(`${options.node}/${options.incarnation.toString(36)}`);
-    this.#holdings = options.holdings;
-    this.#random = options.random;
-    this.#maxClockSkewMs = options.maxClockSkewMs ?? 500;
+    const { node, incarnation, holdings, random, maxClockSkewMs = 500, exchangeMs = 1_000 } = options;
+    this.#node = node;
+    this.#incarnation = incarnation;
+    this.#own = this.#positions.get(originOf(node, incarnation));
     this.#deletionDelayMs = options.deletionDelayMs ?? 100_000;
-    this.#exchangeMs = options.exchangeMs ?? 1_000;
+    this.#random = random;
     this.#log = new UpdateLog(options.logBytes ?? 32 * 1024 * 1024);
-    const host: StateHost = {
-      holdings: options.holdings,
+    const host = {
+      ...{ holdings, random, clock: this.#clock, positions: this.#positions, log: this.#log, stats: this.stats },
       now: () => this.#monotonicMs,
-      send: (to, message) => this.#send(to, message),
-      tell: (event) => this.#events.push(event),
-      positions: () => this.#standing(),
-      learnVoid: ({ origin, seen, reach, voidAbove }) => {
-        // Known from now on, if it lives: its records come next.
-        if (seen > 0 && reach === 0) this.#positions.get(origin);
-        this.#voids.learn(origin, voidAbove);
-      },
-      take: (change) => this.#takeRecord(change),
-      takeGrave: (grave) => this.#takeGrave(grave),
-      refuse: (to, origin, dot) => this.#refuse(to, origin, dot),
-      finished: (entries) => this.#standAs(entries),
-    };
-    this.#states = new StateExchange(host, 1 + options.random.below(2 ** 40));
-    const shared = { positions: this.#positions, stats: this.stats, now: () => this.#monotonicMs };
-    this.#pulls = new Pulls({
-      ...shared,
-      log: this.#log,
-      isReady: () => this.#isReady,
-      random: options.random,
+      own: () => this.#own,
       peers: () => this.#peers,
       randomPeer: () => this.#randomPeer(),
-      send: (to, message) => this.#send(to, message),
+      flush: () => this.flush(),
+      send: (to: string, message: Message) => this.#send(to, message),
+      tell: (event: ReplicatorEvent) => void this.#events.push(event),
+    };
+    this.#departed = host;
+    const pulls = new Pulls({
+      ...host,
+      isReady: () => this.isReady,
       sendBatch: (to, bytes) => this.#messages.push({ to, bytes }),
     });
-    this.#voids = new Voids(
+    const voids = new Voids(
       {
-        ...shared,
-        holdings: options.holdings,
-        clock: this.#clock,
-        own: () => this.#own,
+        ...host,
         renew: () => this.#renew(),
-        limit: () => this.#limit(this.#clock.nowMs),
+        limit: () => this.#intake.limit,
         publish: (change) => this.publish(change),
-        flush: () => this.flush(),
         isTakingState: () => this.#states.isTaking,
         askState: () => {
           const peer = this.#randomPeer();
-          if (peer !== undefined) this.#requestState(peer);
+          if (peer !== undefined) this.#readiness.requestState(peer);
         },
       },
-      this.#exchangeMs * voidExchanges,
+      exchangeMs * voidExchanges,
     );
+    const intake = new Intake({ ...host, pulls, voids }, maxClockSkewMs);
+    const states = new StateExchange(
+      {
+        ...host,
+        positions: () => this.#exchange.standing(),
+        learnVoid: (entry) => intake.learnVoid(entry),
+        take: (change) => intake.takeRecord(change),
+        takeGrave: (grave) => intake.takeGrave(grave),
+        refuse: (to, origin, dot) => intake.refuse(to, origin, dot),
+        finished: (entries) => {
+          this.#exchange.standAs(entries);
+          this.#readiness.stateTaken();
+        },
+      },
+      1 + random.below(2 ** 40),
+    );
+    const readiness = new Readiness(
+      { ...host, states, voids, askAll: () => this.#exchange.askAll() },
+      this.#deletionDelayMs,
+    );
+    this.#exchange = new PositionExchange({ ...host, pulls, voids, readiness }, { exchangeMs, maxClockSkewMs });
+    this.#pulls = pulls;
+    this.#voids = voids;
+    this.#intake = intake;
+    this.#states = states;
+    this.#readiness = readiness;
   }
 
   /** What this node signs its changes with; another after a retreat. */
@@ -151,12 +159,12 @@ export class Replicator {
   }
 
   get isReady(): boolean {
-    return this.#isReady;
+    return this.#readiness.isReady;
   }
 
   /** Whether a full state is being taken, or has to be. */
   get isSyncing(): boolean {
-    return this.#states.isTaking || this.#isStale;
+    return this.#states.isTaking || this.#readiness.isStale;
   }
 
   get origins(): number {
@@ -165,7 +173,7 @@ export class Replicator {
 
   /** Tells the time; call it before anything else that happens at that time. */
   advance(wallMs: number, monotonicMs: number): void {
-    if (this.#monotonicMs >= 0 && monotonicMs - this.#monotonicMs > this.#deletionDelayMs) this.#becomeStale();
+    if (this.#monotonicMs >= 0) this.#readiness.passed(monotonicMs - this.#monotonicMs);
     this.#monotonicMs = monotonicMs;
     this.#clock.advance(wallMs, monotonicMs);
   }
@@ -177,8 +185,7 @@ export class Replicator {
 
   /** Takes a record that came beside its origin's sequence: whoever has a lease's value sends it along. */
   takeAside(change: Change): void {
-    if (!this.#positions.isVoid(change.origin, change.dot) && change.dot <= this.#limit(this.#clock.nowMs))
-      this.#merge(change);
+    this.#intake.takeAside(change);
   }
 
   /** Sends a change that this node made and has applied. Its dot is the latest `stamp()`, its origin `origin`. */
@@ -196,7 +203,7 @@ export class Replicator {
     this.stats.sent += count;
     this.#log.add(batch);
     // What a stale node wrote is pulled from it once it has a full state.
-    if (!this.#isStale && this.#peers.length > 0) this.#messages.push({ to: undefined, bytes: batch.bytes });
+    if (!this.#readiness.isStale && this.#peers.length > 0) this.#messages.push({ to: undefined, bytes: batch.bytes });
   }
 
   /** The living members other than this node. */
@@ -207,12 +214,12 @@ export class Replicator {
 
   /** A peer can be reached from now on, or again: compare positions with it. */
   connected(peer: string): void {
-    this.#sendPositions(peer, true, 0);
+    this.#exchange.ask(peer);
   }
 
   /** There is nobody to learn from: what this node has is all there is. */
   alone(): void {
-    this.#becomeReady();
+    this.#readiness.becomeReady();
   }
 
   take(): Effects {
@@ -228,17 +235,14 @@ export class Replicator {
   }
 
   tick(): void {
-    const now = this.#monotonicMs;
     this.flush();
-    if (this.#heardAtMs >= 0 && now - this.#heardAtMs > this.#deletionDelayMs) this.#becomeStale();
+    this.#readiness.tick();
     this.#states.tick();
     this.#voids.tick();
     if (!this.isSyncing) for (const position of this.#positions.all()) this.#pulls.again(position);
-    if (now >= this.#exchangeAtMs) {
-      for (const position of this.#positions.all()) this.#buryGone(position, now);
-      this.#exchangeAtMs = now + this.#exchangeMs * (0.75 + this.#random.next() / 2);
-      const peer = this.#randomPeer();
-      if (peer !== undefined) this.#sendPositions(peer, true, 0);
+    if (this.#exchange.isDue) {
+      buryDeparted(this.#departed, this.#deletionDelayMs);
+      this.#exchange.askAnybody();
     }
   }
 
@@ -247,9 +251,9 @@ export class Replicator {
    * Throws a `BytesError` at nonsense; nothing that was read before it is undone.
    */
   step(from: string, bytes: Uint8Array): void {
-    this.#heardAtMs = this.#monotonicMs;
+    this.#readiness.heard();
     try {
-      if (bytes[0] === MessageType.updates) this.#onUpdates(from, bytes);
+      if (bytes[0] === MessageType.updates) this.#intake.takeUpdates(from, bytes);
       else this.#onMessage(from, decodeMessage(bytes));
     } catch (error) {
       if (error instanceof BytesError) this.stats.nonsense++;
@@ -260,24 +264,24 @@ export class Replicator {
   #onMessage(from: string, message: Message): void {
     switch (message.type) {
       case MessageType.positions:
-        this.#onPositions(from, message);
+        this.#exchange.receive(from, message);
         return;
       case MessageType.pull:
-        if (this.#isStale) return;
+        if (this.#readiness.isStale) return;
         if (message.origin === this.#own.origin) this.flush();
         this.#pulls.answer(from, message.origin, message.from, message.to);
         return;
       case MessageType.tooOld:
-        this.#requestState(from);
+        this.#readiness.requestState(from);
         return;
       case MessageType.refused:
         // Whose clock is wrong shows when we compare them; its records are void in any case.
         this.#voids.learn(message.origin, message.dot - 1);
-        this.#sendPositions(from, true, 0);
+        this.#exchange.ask(from);
         return;
       case MessageType.stateRequest:
         // Two nodes that were both away have nobody better to ask.
-        this.#states.onRequest(from, message.id, (!this.#isStale && !this.#voids.isHoley) || message.isStale);
+        this.#states.onRequest(from, message.id, (!this.#readiness.isStale && !this.#voids.isHoley) || message.isStale);
         return;
       case MessageType.stateBegin:
         this.#states.onPart(from, 0, message);
@@ -297,193 +301,12 @@ export class Replicator {
     }
   }
 
-  // Updates
-
-  #onUpdates(from: string, bytes: Uint8Array): void {
-    const batch = readBatch(bytes);
-    // Our own numbers come back only in answers to others' pulls; nobody else gives them.
-    if (batch.origin === this.#own.origin) return;
-    const position = this.#positions.get(batch.origin);
-    const before = position.seen;
-    const reader = new ByteReader(bytes, batch.runAt);
-    const run: Run = { dot: 0, space: undefined };
-    const limit = this.#limit(this.#clock.nowMs);
-    let refusedDot = 0;
-    let isNews = false;
-    for (let i = 0; i < batch.count; i++) {
-      const change = readChange(reader, run, batch.origin);
-      if (!this.#positions.mark(position, batch.first + i, change.dot)) continue;
-      isNews = true;
-      this.stats.received++;
-      if (change.dot > position.voidAbove) this.stats.voided++;
-      else if (change.dot > limit) refusedDot = refusedDot === 0 ? change.dot : Math.min(refusedDot, change.dot);
-      else this.#merge(change);
-    }
-    reader.end();
-    if (isNews) this.#log.add(batch);
-    if (refusedDot > 0) this.#refuse(from, batch.origin, refusedDot);
-    if (position.seen >= position.latest) position.pullUntilMs = 0;
-    else if (position.seen > before || this.#pulls.isDue(position)) this.#pulls.pullFromOrigin(position, from);
-  }
-
-  #merge(change: Change): void {
-    this.#clock.observe(change.dot);
-    if (this.#holdings.apply(change)) this.stats.applied++;
-  }
-
-  #refuse(from: string, origin: string, dot: number): void {
-    this.stats.refused++;
-    // Void here too: should this answer be lost, the next exchange of positions says the same. Known from now on, even
-    // where none of its numbers is in order yet.
-    this.#positions.get(origin);
-    this.#voids.learn(origin, dot - 1);
-    this.#send(from, { type: MessageType.refused, nowMs: this.#clock.nowMs, origin, dot });
-  }
-
-  /** The highest dot that a clock showing `nowMs` takes. */
-  #limit(nowMs: number): number {
-    return stampOf(nowMs + this.#maxClockSkewMs + 1);
-  }
-
-  // Positions
-
-  #sendPositions(to: string, wantsAnswer: boolean, echoMs: number): void {
-    this.flush();
-    const entries: PositionEntry[] = [];
-    for (const { origin, seen, dot, voidAbove } of this.#positions.all())
-      entries.push({ origin, seen, dot, reach: this.#log.reach(origin, seen), voidAbove });
-    this.#send(to, { type: MessageType.positions, wantsAnswer, nowMs: this.#clock.nowMs, echoMs, entries });
-  }
-
-  #onPositions(from: string, message: Message & { type: typeof MessageType.positions }): void {
-    if (message.echoMs > 0) this.#compareClocks(from, message.echoMs, message.nowMs);
-    // A newcomer takes a state even where the logs reach back to the first update: of origins that are gone their
-    // deletions are in no log any more, while what they deleted may be in another's.
-    let needsState = this.#isStale || (!this.#isReady && message.entries.some(({ seen }) => seen > 0));
-    let isAhead = false;
-    const named = new Set<string>();
-    for (const entry of message.entries) {
-      named.add(entry.origin);
-      this.#voids.learn(entry.origin, entry.voidAbove);
-      const seen = this.#positions.seen(entry.origin);
-      if (seen > entry.seen) isAhead = true;
-      if (entry.seen <= seen || entry.origin === this.#own.origin) continue;
-      const position = this.#positions.get(entry.origin);
-      position.latest = Math.max(position.latest, entry.seen);
-      if (entry.reach > seen + 1) needsState = true;
-      else if (this.#pulls.isDue(position)) this.#pulls.pull(from, position);
-    }
-    if (!isAhead)
-      for (const { origin, seen } of this.#positions.all()) if (seen > 0 && !named.has(origin)) isAhead = true;
-    if (needsState) this.#requestState(from);
-    else this.#becomeReady();
-    // One answer at most: an answer never asks for another.
-    if (message.wantsAnswer) this.#sendPositions(from, false, message.nowMs);
-    else if (isAhead && message.echoMs > 0) this.#sendPositions(from, false, 0);
-  }
-
-  /** Buries who is gone for long. */
-  #buryGone(position: Position, now: number): void {
-    if (position === this.#own || this.#isCurrent(position)) position.goneAtMs = -1;
-    else if (position.goneAtMs < 0) position.goneAtMs = now;
-    else if (now - position.goneAtMs > this.#deletionDelayMs) {
-      this.#positions.bury(position.origin);
-      this.#log.forget(position.origin);
-    }
-  }
-
-  /** Whether this origin may still issue updates: its node lives, and is not known under a later incarnation. */
-  #isCurrent(position: Position): boolean {
-    const { node } = position;
-    if (node === this.#node || position.voidAbove !== Infinity || !this.#peers.includes(node)) return false;
-    for (const other of this.#positions.all())
-      if (other.dot > position.dot && other.voidAbove === Infinity && other.node === node) return false;
-    return true;
-  }
-
-  // Clocks that are ahead
-
-  /** The peer read its clock after we had sent ours: if ours was above it even so, ours is ahead. */
-  #compareClocks(peer: string, oursMs: number, theirsMs: number): void {
-    const aheadMs = oursMs - theirsMs;
-    // What was asked before the last correction measured the clock of then.
-    if (aheadMs <= this.#maxClockSkewMs || oursMs > this.#clock.nowMs) return;
-    this.#clock.correct(aheadMs);
-    this.#events.push({ type: 'clock-corrected', peer, aheadMs });
-    // Someone else's may be slower still: better to know before the next write than by its refusal.
-    for (const other of this.#peers) if (other !== peer) this.#sendPositions(other, true, 0);
-  }
-
+  /** Goes on under a new incarnation: the stamps of the last one were too high. */
   #renew(): void {
     this.#incarnation++;
-    this.#own = this.#positions.get(`${this.#node}/${this.#incarnation.toString(36)}`);
-    // The others hear of it with the next exchange, at once.
-    this.#exchangeAtMs = 0;
-  }
-
-  // Full states
-
-  #becomeStale(): void {
-    if (this.#isStale || this.#heardAtMs < 0) return;
-    this.#isStale = true;
-    this.#states.giveUp();
-    this.#events.push({ type: 'stale' });
-    for (const peer of this.#peers) this.#sendPositions(peer, true, 0);
-  }
-
-  #becomeReady(): void {
-    if (this.#isReady) return;
-    this.#isReady = true;
-    this.#events.push({ type: 'ready' });
-  }
-
-  #requestState(from: string): void {
-    if (!this.#states.request(from, this.#isStale)) return;
-    this.stats.states++;
-    this.#voids.stateAsked();
-  }
-
-  /** Where this node stands, and where those stood that are gone (their `reach` is 1). */
-  #standing(): PositionEntry[] {
-    this.flush();
-    const entries: PositionEntry[] = [];
-    for (const { origin, seen, dot, voidAbove } of this.#positions.all())
-      entries.push({ origin, seen, dot, reach: 0, voidAbove });
-    for (const [origin, { seen, dot, voidAbove }] of this.#positions.epitaphs())
-      entries.push({ origin, seen, dot, reach: 1, voidAbove });
-    return entries;
-  }
-
-  #takeRecord(change: Change): boolean {
-    if (this.#positions.isVoid(change.origin, change.dot)) this.stats.voided++;
-    else if (change.dot > this.#limit(this.#clock.nowMs)) return false;
-    // Seen, and not held any more: it was overwritten, deleted or evicted here.
-    else if (
-      this.#voids.isFilling ||
-      !this.#positions.hasSeen(change.origin, change.dot) ||
-      this.#holdings.holds(change)
-    )
-      this.#merge(change);
-    return true;
-  }
-
-  #takeGrave(grave: Grave): void {
-    const [, stamp] = grave;
-    if (stamp > this.#limit(this.#clock.nowMs) || this.#voids.isVoidGrave(grave)) return;
-    this.#clock.observe(stamp);
-    this.#holdings.bury(grave);
-  }
-
-  #standAs(entries: readonly PositionEntry[]): void {
-    for (const { origin, seen, dot, reach } of entries) {
-      // Of those gone only who is known here is worth keeping.
-      if (origin === this.#own.origin || (reach === 1 && this.#positions.seen(origin) === 0)) continue;
-      this.#positions.raise(origin, seen, dot);
-    }
-    this.#isStale = false;
-    this.#voids.stateTaken();
-    this.#becomeReady();
-    for (const peer of this.#peers) this.#sendPositions(peer, true, 0);
+    this.#own = this.#positions.get(originOf(this.#node, this.#incarnation));
+    // The others hear of it with the next exchange.
+    this.#exchange.hasten();
   }
 
   #randomPeer(): string | undefined {
@@ -493,4 +316,8 @@ export class Replicator {
   #send(to: string, message: Message): void {
     this.#messages.push({ to, bytes: encodeMessage(message) });
   }
+}
+
+function originOf(node: string, incarnation: number): string {
+  return `${node}/${incarnation.toString(36)}`;
 }

@@ -1,33 +1,22 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Clock } from '@dcache/base';
+import { HandClock, turn } from '@dcache/testing';
 import { decodeLease, LeaseOutcome, ownerOf } from './lease.js';
 import { type LeaseAnswer, LeaseDesk } from './lease-desk.js';
 
 /** Desks whose messages and time a test holds in its hands. */
 class Desks {
   readonly desks = new Map<string, LeaseDesk>();
-  readonly #timers = new Set<{ atMs: number; run: () => void }>();
-  nowMs = 0;
+  readonly clock = new HandClock();
   wire: { from: string; to: string; bytes: Uint8Array }[] = [];
 
   constructor(names: readonly string[]) {
-    const clock: Clock = {
-      monotonicMs: () => this.nowMs,
-      wallMs: () => this.nowMs,
-      every: () => () => {},
-      after: (delayMs, run) => {
-        const timer = { atMs: this.nowMs + delayMs, run };
-        this.#timers.add(timer);
-        return () => this.#timers.delete(timer);
-      },
-    };
     for (const node of names)
       this.desks.set(
         node,
         new LeaseDesk({
           node,
-          clock,
+          clock: this.clock,
           send: (to, bytes) => this.wire.push({ from: node, to, bytes: bytes.slice() }),
           recordOf: () => undefined,
           take: () => {},
@@ -46,12 +35,7 @@ class Desks {
   }
 
   pass(ms: number): void {
-    this.nowMs += ms;
-    for (const timer of [...this.#timers])
-      if (timer.atMs <= this.nowMs) {
-        this.#timers.delete(timer);
-        timer.run();
-      }
+    this.clock.pass(ms);
     this.deliver();
   }
 
@@ -71,19 +55,18 @@ class Desks {
 const names = ['a', 'b', 'c'];
 const owner = ownerOf('', 'k', names);
 const [first, second] = names.filter((name) => name !== owner) as [string, string];
-const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 test('one asker is granted, the others wait for the value', async () => {
   const desks = new Desks(names);
   const asks = [desks.ask(first), desks.ask(second), desks.ask(owner)];
   desks.deliver();
-  await settled();
+  await turn();
   assert.equal(asks.filter(({ answer }) => answer === 'granted').length, 1);
   assert.equal(asks.filter(({ answer }) => answer === undefined).length, 2);
   const granted = [first, second, owner][asks.findIndex(({ answer }) => answer === 'granted')]!;
   desks.desks.get(granted)!.release('', 'k', LeaseOutcome.stored);
   desks.deliver();
-  await settled();
+  await turn();
   assert.deepEqual(asks.map(({ answer }) => answer).sort(), ['granted', 'stored', 'stored']);
 });
 
@@ -94,12 +77,12 @@ test('when the holder fails, or dies, the next one in turn is granted', async ()
     desks.deliver();
     const two = desks.ask(second);
     desks.deliver();
-    await settled();
+    await turn();
     assert.deepEqual([one.answer, two.answer], ['granted', undefined]);
     if (end === 'fails') desks.desks.get(first)!.release('', 'k', LeaseOutcome.failed);
     else desks.desks.get(owner)!.setPeers([second]);
     desks.deliver();
-    await settled();
+    await turn();
     assert.equal(two.answer, 'granted', end);
   }
 });
@@ -109,7 +92,7 @@ test('an asker whose owner dies fills by itself', async () => {
   const one = desks.ask(first);
   desks.wire = [];
   desks.desks.get(first)!.setPeers([second]);
-  await settled();
+  await turn();
   assert.equal(one.answer, 'granted');
 });
 
@@ -118,7 +101,7 @@ test('a lost question and a lost grant are asked for again', async () => {
   const one = desks.ask(first);
   desks.wire = [];
   desks.pass(600);
-  await settled();
+  await turn();
   assert.equal(one.answer, 'granted');
   desks.desks.get(first)!.release('', 'k', LeaseOutcome.stored);
   desks.deliver();
@@ -126,10 +109,10 @@ test('a lost question and a lost grant are asked for again', async () => {
   const [question] = desks.wire.splice(0);
   desks.desks.get(owner)!.step(second, decodeLease(question!.bytes));
   desks.wire = [];
-  await settled();
+  await turn();
   assert.equal(two.answer, undefined);
   desks.pass(600);
-  await settled();
+  await turn();
   assert.equal(two.answer, 'granted');
 });
 
@@ -140,7 +123,7 @@ test('a lease that runs out lets the others go; a release that was lost is made 
   const two = desks.ask(second);
   desks.deliver();
   desks.pass(5_000);
-  await settled();
+  await turn();
   assert.equal(two.answer, 'timeout');
 
   const others = new Desks(names);
@@ -150,6 +133,6 @@ test('a lease that runs out lets the others go; a release that was lost is made 
   others.deliver();
   others.desks.get(owner)!.stored('', 'k');
   others.deliver();
-  await settled();
+  await turn();
   assert.equal(waiting.answer, 'stored');
 });

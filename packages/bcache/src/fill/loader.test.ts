@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom } from '@dcache/base';
+import { until } from '@dcache/testing';
 import { createCache } from '../cache.js';
 import { MemoryHub } from '../memory-bus.js';
-import { local } from '../testing/hand-clock.js';
-import { until } from '../testing/until.js';
+import { local } from '../testing/local.js';
 
 test('with timeout a filler has that long before a stale value is served, and goes on after', async () => {
   const { cache, clock } = await local<string>();

@@ -1,5 +1,5 @@
 import { ArgumentError, type Known, show } from '@dcache/base';
-import { checkKnown } from '../argument.js';
+import { checkKnown, checkWellFormed } from '../argument.js';
 import { type Duration, toSpanMs, toTimerMs, toTtlMs } from '../duration.js';
 
 /** How a value is kept. */
@@ -126,9 +126,11 @@ export function resolveDefaults(
 export function checkTags(tags: readonly string[]): readonly string[] {
   if (!Array.isArray(tags) || tags.length > maxTags)
     throw new ArgumentError(`tags takes an array of at most ${maxTags} strings, got ${show(tags)}`);
-  for (const tag of tags)
+  for (const tag of tags) {
     if (typeof tag !== 'string' || tag.length > maxTagLength)
       throw new ArgumentError(`tags takes strings of at most ${maxTagLength} characters, got ${show(tag)}`);
+    checkWellFormed('tags', tag);
+  }
   return tags;
 }
 

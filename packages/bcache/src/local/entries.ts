@@ -2,7 +2,8 @@ import { assert } from '@dcache/base';
 import { noTags } from '../core/change.js';
 import { CacheError } from '../errors.js';
 import type { Extra, Put, RemoveReason, ValueCodec } from './entry.js';
-import { createPolicy, type EvictionName, type Policy } from './eviction/policy.js';
+import { createPolicy, type EvictionName } from './eviction/policies.js';
+import type { Policy } from './eviction/policy.js';
 import { cloneBit, extraBit, policyMask, Slots } from './slots.js';
 import { Names, type Space } from './space.js';
 

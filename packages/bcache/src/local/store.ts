@@ -3,7 +3,7 @@ import { type Change, ChangeKind, compareVersion, noBytes, noTags, rankOf, type 
 import type { Grave, Holdings } from '../core/holdings.js';
 import { Entries } from './entries.js';
 import type { Put, RemoveReason, ValueCodec } from './entry.js';
-import type { EvictionName } from './eviction/policy.js';
+import type { EvictionName } from './eviction/policies.js';
 import { Graveyard, graveTag, tagGrave } from './graveyard.js';
 import { KeyIndex } from './key-index.js';
 import { mostSlots } from './slots.js';

@@ -1,7 +1,7 @@
 import { createSecureContext } from 'node:tls';
 import { ArgumentError, type Known, show } from '@dcache/base';
 import { Keyring } from '@dcache/serf';
-import { checkInteger, checkKnown } from '../argument.js';
+import { checkInteger, checkKnown, checkWellFormed } from '../argument.js';
 import { readHostPort } from './endpoint.js';
 import type { TlsMaterial } from './listener.js';
 
@@ -115,6 +115,7 @@ function checkCluster(cluster: unknown): string {
     throw new ArgumentError(
       `cluster takes 1 to ${longestCluster} characters in at most ${mostClusterBytes} bytes, got ${show(cluster)}`,
     );
+  checkWellFormed('cluster', cluster);
   return cluster;
 }
 

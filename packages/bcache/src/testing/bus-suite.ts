@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { until } from '@dcache/testing';
 import type { Bus, BusHandlers } from '../bus.js';
-import { until } from './until.js';
 
 /** A bus whose handlers write down what they are told. */
 export interface Heard {
@@ -30,7 +30,7 @@ export async function listen(bus: Bus): Promise<Heard> {
 /** What every bus has to do. `make` returns buses that find each other, of ids `a`, `b` and `c`, not yet started. */
 export function testBus(name: string, make: () => Promise<((id: string) => Promise<Bus>) | Error>): void {
   test(`${name}: members find each other, and messages reach whom they are for, whole`, {
-    timeout: 30_000,
+    timeout: 60_000,
   }, async () => {
     const open = await make();
     assert.ok(!(open instanceof Error));

@@ -236,7 +236,7 @@ class Encoder {
       return;
     }
     this.#at = start;
-    const isWhole = isWellFormed(text);
+    const isWhole = text.isWellFormed();
     const bytes = isWhole ? Buffer.byteLength(text) : length * 2;
     this.#tag(isWhole ? Tag.utf8 : Tag.utf16);
     this.#varint(bytes);
@@ -311,8 +311,4 @@ const latin1 = /^[\u0000-\u00ff]*$/;
 
 function isLatin1(text: string): boolean {
   return latin1.test(text);
-}
-
-function isWellFormed(text: string): boolean {
-  return !/\p{Surrogate}/u.test(text);
 }

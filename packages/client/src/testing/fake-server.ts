@@ -1,4 +1,4 @@
-import type { EventEmitter } from 'node:events';
+import { type EventEmitter, once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import {
@@ -118,6 +118,12 @@ export class FakeServer {
 
   get address(): string {
     return `127.0.0.1:${(this.#net.address() as AddressInfo).port}`;
+  }
+
+  /** The next connection that comes. */
+  async nextConnection(): Promise<Socket> {
+    const [socket] = (await once(this.#net, 'connection')) as [Socket];
+    return socket;
   }
 
   /** Connections that are open now. */

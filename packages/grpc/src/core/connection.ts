@@ -1,5 +1,6 @@
 import { defaultTableBytes, defaultWindow, Flag, FrameType, maxWindow, Setting } from './frame.js';
 import { FrameReader } from './frame-reader.js';
+import { HeaderBlocks } from './header-block.js';
 import { HeaderDecoder, type HeaderList } from './header-decoder.js';
 import type { FixedHeader } from './header-encoder.js';
 import { broken, ErrorCode, Http2Error, wrongSize } from './http2-error.js';
@@ -50,6 +51,7 @@ export interface ConnectionEvents<Owner> {
 export class Connection<Owner> {
   readonly #limits: ConnectionLimits;
   readonly #events: ConnectionEvents<Owner>;
+  readonly #blocks: HeaderBlocks;
   readonly #decoder: HeaderDecoder;
   readonly #reader: FrameReader;
   readonly #sender: Sender<Owner>;
@@ -57,8 +59,6 @@ export class Connection<Owner> {
   #hasSettings = false;
   #lastStream = 0;
   #consumed = 0;
-  /** A header block whose last part is not here yet. */
-  #block: { readonly stream: number; readonly isEnd: boolean; readonly parts: Uint8Array[]; bytes: number } | undefined;
   #isClosed = false;
   #isLeaving = false;
   #wasEmpty = false;
@@ -66,6 +66,9 @@ export class Connection<Owner> {
   constructor(events: ConnectionEvents<Owner>, limits: Partial<ConnectionLimits> = {}) {
     this.#events = events;
     this.#limits = { ...defaultConnectionLimits, ...limits };
+    this.#blocks = new HeaderBlocks(this.#limits.maxBlockBytes, (stream, isEnd, block, start, end) =>
+      this.#onBlock(stream, isEnd, block, start, end),
+    );
     this.#decoder = new HeaderDecoder(defaultTableBytes, this.#limits.maxListBytes);
     this.#reader = new FrameReader((bytes, at, start, end) => {
       this.#onFrame(bytes, at, start, end);
@@ -217,7 +220,8 @@ export class Connection<Owner> {
     const flags = bytes[at + 4]!;
     const id = u32(bytes, at + 5) & maxWindow;
     if (!this.#hasSettings && type !== FrameType.settings) throw broken('the first frame is no SETTINGS');
-    if (this.#block && (type !== FrameType.continuation || id !== this.#block.stream))
+    const { stream: unfinished } = this.#blocks;
+    if (unfinished !== 0 && (type !== FrameType.continuation || id !== unfinished))
       throw broken('a header block is interrupted');
     switch (type) {
       case FrameType.data:
@@ -225,7 +229,7 @@ export class Connection<Owner> {
       case FrameType.headers:
         return this.#onHeaders(flags, id, bytes, start, end);
       case FrameType.continuation:
-        return this.#onContinuation(flags, id, bytes.subarray(start, end));
+        return this.#blocks.onContinuation(flags, id, bytes.subarray(start, end));
       case FrameType.settings:
         return this.#onSettings(flags, id, bytes, start, end);
       case FrameType.windowUpdate:
@@ -276,39 +280,7 @@ export class Connection<Owner> {
 
   #onHeaders(flags: number, id: number, bytes: Uint8Array, start: number, end: number): void {
     if (id % 2 === 0) throw broken(`HEADERS on stream ${id}: a client's streams have odd numbers`);
-    let from = start;
-    let to = end;
-    if ((flags & Flag.padded) !== 0) {
-      from += 1;
-      to -= start < end ? bytes[start]! : 0;
-    }
-    if ((flags & Flag.priority) !== 0) from += 5;
-    if (from > to) throw broken('padding longer than its frame');
-    const isEnd = (flags & Flag.endStream) !== 0;
-    if ((flags & Flag.endHeaders) !== 0) return this.#onBlock(id, isEnd, bytes, from, to);
-    this.#block = { stream: id, isEnd, parts: [bytes.slice(from, to)], bytes: to - from };
-  }
-
-  #onContinuation(flags: number, id: number, part: Uint8Array): void {
-    const block = this.#block;
-    if (!block) throw broken(`CONTINUATION on stream ${id} without HEADERS`);
-    block.bytes += part.length;
-    // Empty parts cost nothing but time: they count as well.
-    if (block.bytes > this.#limits.maxBlockBytes || block.parts.length > 64)
-      throw new Http2Error(
-        ErrorCode.enhanceYourCalm,
-        `a header block of more than ${this.#limits.maxBlockBytes} bytes or 64 frames`,
-      );
-    block.parts.push(part.slice());
-    if ((flags & Flag.endHeaders) === 0) return;
-    this.#block = undefined;
-    const joined = new Uint8Array(block.bytes);
-    let at = 0;
-    for (const piece of block.parts) {
-      joined.set(piece, at);
-      at += piece.length;
-    }
-    this.#onBlock(id, block.isEnd, joined, 0, joined.length);
+    this.#blocks.onHeaders(flags, id, bytes, start, end);
   }
 
   #onBlock(id: number, isEnd: boolean, bytes: Uint8Array, start: number, end: number): void {

@@ -26,14 +26,14 @@ const ids: readonly NodeId[] = [1, 2, 3, 4, 5];
 
 /**
  * Five cores in a world where messages are lost, repeated and overtake each other, writes take their time, machines
- * crash and lose what was not on disk, logs are compacted and members change: all by one seed. It watches that
+ * crash and lose what was not on disk, disks are said to be full, logs are compacted and members change: all by one seed. It watches that
  *
  * - no term has two leaders (Raft §5.2, election safety),
  * - whatever is applied at an index is the same everywhere, for ever (§5.4.3, state machine safety),
  * - logs that share an entry share all before it (§5.3, log matching),
  * - a read's index covers everything that was applied anywhere before it was asked (thesis §6.4),
  *
- * and in the end, when all is calm, that the cluster takes proposals again.
+ * and in the end, when all is calm, that the cluster takes proposals again, whoever is still said to be full.
  */
 export class Chaos implements MachineEvents {
   /** Everything that was sent, in order, as one number. */
@@ -140,7 +140,8 @@ export class Chaos implements MachineEvents {
     else if (dice < 991) node.transferLeader(other);
     else if (dice < 994) node.reportUnreachable(other);
     else if (dice < 996) node.forgetLeader();
-    else node.reportSnapshot(other, this.#random.below(2) === 0);
+    else if (dice < 998) node.reportSnapshot(other, this.#random.below(2) === 0);
+    else node.setFull(this.#random.below(2) === 0);
     this.#watch(machine);
   }
 

@@ -51,12 +51,18 @@ export function stepCandidate(state: RaftState, message: Message): void {
 
 /** Does what the leader says. */
 function obey(state: RaftState, message: Message): void {
+  state.leaderlessTicks = 0;
   if (message.type === MessageType.append) handleAppend(state, message);
   else if (message.type === MessageType.snapshot) handleSnapshot(state, message);
   else {
     state.log.commitTo(message.commit);
-    state.send(MessageType.heartbeatResponse, message.from, { context: message.context });
+    answerHeartbeat(state, message.context);
   }
+}
+
+/** Tells the leader that this node lives, and whether it has room: a leader that does not know of room takes no notice. */
+export function answerHeartbeat(state: RaftState, context: number): void {
+  state.send(MessageType.heartbeatResponse, state.leader, { context, reject: state.isFull });
 }
 
 function handleAppend(state: RaftState, message: Message): void {

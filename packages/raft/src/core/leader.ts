@@ -124,7 +124,11 @@ export function checkQuorum(state: RaftState): void {
     state.trace?.({ kind: 'quorum-inactive' });
     state.becomeFollower(state.term, noNode);
   }
-  for (const member of state.tracker.members) if (member.id !== state.id) member.recentActive = false;
+  for (const member of state.tracker.members) {
+    if (member.id === state.id) continue;
+    member.wasSilent = !member.recentActive;
+    member.recentActive = false;
+  }
 }
 
 function handleAppendResponse(state: RaftState, member: Progress, message: Message): void {
@@ -178,6 +182,7 @@ function handleAcknowledgement(state: RaftState, member: Progress, index: number
 
 function handleHeartbeatResponse(state: RaftState, member: Progress, message: Message): void {
   member.recentActive = true;
+  member.hasRoom = !message.reject;
   member.appendPaused = false;
   // Also when its pipe is full: the empty append finds out whether what fills it was lost. And a probe of a member
   // that lacks nothing, so that it replicates again.

@@ -99,7 +99,8 @@ export const localApplyThread: NodeId = Number.MAX_SAFE_INTEGER - 1;
  * Used by: `append` (index and logTerm of the entry before `entries`, commit), `appendResponse` (index; when reject:
  * index refused, rejectHint and logTerm the best guess where the logs meet), `vote`/`preVote` (index and logTerm of the
  * candidate's last entry; context 1 when a leader asked for the election), `voteResponse`/`preVoteResponse` (reject; then
- * from a node that is no voter any more commit and logTerm, an entry known to be committed), `heartbeat` (commit, context), `snapshot`,
+ * from a node that is no voter any more commit and logTerm, an entry known to be committed), `heartbeat` (commit, context),
+ * `heartbeatResponse` (context; reject when there is no room for more log on its disk), `snapshot`,
  * `readIndex`/`readIndexResponse` (context; index in the response), `snapshotStatus` (reject), `transferLeader` (from is
  * the node that shall lead), `storageAppend` (entries, term/vote/commit of the hard state if term is not 0, snapshot,
  * responses), `storageApply` (entries, responses).

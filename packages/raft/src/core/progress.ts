@@ -27,6 +27,10 @@ export class Progress {
   pendingSnapshot = 0;
   /** Heard from since the last check of the quorum. */
   recentActive = false;
+  /** Not heard from in the whole time between the last two checks of the quorum. */
+  wasSilent = false;
+  /** Whether its disk has room for more log, by its last answer to a heartbeat; undefined before the first. */
+  hasRoom: boolean | undefined = undefined;
   /** No more appends until an answer to one, or to a heartbeat, comes. */
   appendPaused = false;
 
@@ -44,6 +48,13 @@ export class Progress {
     this.nextIndex = nextIndex;
     this.sentCommit = 0;
     this.recentActive = false;
+    this.wasSilent = false;
+    this.hasRoom = undefined;
+  }
+
+  /** Silent for an election timeout at least. */
+  get isSilent(): boolean {
+    return this.wasSilent && !this.recentActive;
   }
 
   get isPaused(): boolean {

@@ -57,11 +57,28 @@ export function startRaft(options: ResolvedOptions): RaftState {
 /** One tick of the clock has passed. */
 export function tick(state: RaftState): void {
   state.electionElapsed++;
+  state.leaderlessTicks = state.role === Role.leader ? 0 : state.leaderlessTicks + 1;
   if (state.role === Role.leader) tickLeader(state);
-  else if (state.isPromotable && state.electionElapsed >= state.randomizedElectionTicks) {
+  else if (state.isPromotable && isElectionDue(state)) {
     state.electionElapsed = 0;
     standForElection(state, 'timeout');
   }
+}
+
+/**
+ * Whether it is time to stand for election. A node without room for more log could take no writes as leader, so it lets
+ * the others try first, and then is one of them: where nobody else can win, because its log is ahead of theirs, it must.
+ * It counts from when a leader was last heard, because a candidate that cannot win begins a new term again and again.
+ */
+function isElectionDue({
+  electionElapsed,
+  leaderlessTicks,
+  randomizedElectionTicks,
+  isFull,
+  options,
+}: RaftState): boolean {
+  if (electionElapsed < randomizedElectionTicks) return false;
+  return !isFull || leaderlessTicks >= randomizedElectionTicks + 2 * options.electionTicks;
 }
 
 function tickLeader(state: RaftState): void {

@@ -1,6 +1,7 @@
 import { assert } from '@dcache/base';
 import { type ConfChange, confChangeEntryType, decodeConfChange, encodeConfChange } from './conf-change.js';
 import { entriesSize } from './entry-size.js';
+import { answerHeartbeat } from './follower.js';
 import { applyConfChange, assertReadable } from './membership.js';
 import {
   type ConfState,
@@ -23,6 +24,7 @@ import {
   type SoftState,
 } from './message.js';
 import { type RawNodeOptions, resolveOptions } from './options.js';
+import type { VoteResult } from './quorum.js';
 import { propose, startRaft, step, tick } from './raft.js';
 import { requestRead } from './read.js';
 import type { BasicStatus, PeerStatus, ProposeResult, ReadIndexResult, Ready, Status, StepResult } from './ready.js';
@@ -90,6 +92,25 @@ export class RawNode {
       return 'unknown-peer';
     if (!isThread && !isWellFormed(message, this.id)) return 'malformed';
     return step(this.#state, message);
+  }
+
+  /**
+   * Says whether the disk has no room for more log. Such a node tells its leader so, at once and with each heartbeat, and
+   * stands for election only after all others had their turn. Default false.
+   */
+  setFull(isFull: boolean): void {
+    if (isFull === this.#state.isFull) return;
+    this.#state.isFull = isFull;
+    if (this.#state.role === Role.follower && this.#state.leader !== noNode) answerHeartbeat(this.#state, 0);
+  }
+
+  /**
+   * Whether the disks of a quorum have room for more log: `won` when they have, `lost` when they have not, `pending` while
+   * too few have said. Only a leader knows. What is proposed when it is lost could not be committed.
+   */
+  get room(): VoteResult {
+    const { tracker, id, isFull } = this.#state;
+    return tracker.roomResult(id, isFull);
   }
 
   /** Stands for election now. */
@@ -280,6 +301,7 @@ export class RawNode {
     const members = role === Role.leader ? tracker.members : [];
     const peers = members.map((member): PeerStatus => {
       const { id, matchIndex, nextIndex, isLearner, isPaused, pendingSnapshot, recentActive, inflights } = member;
+      const { isSilent, hasRoom } = member;
       const state = stateNames[member.state];
       const { count: inflight, isFull: isInflightFull } = inflights;
       return {
@@ -291,6 +313,8 @@ export class RawNode {
         isPaused,
         pendingSnapshot,
         recentActive,
+        isSilent,
+        hasRoom: id === this.#state.id ? !this.#state.isFull : hasRoom,
         inflight,
         isInflightFull,
       };

@@ -115,6 +115,10 @@ export interface PeerStatus {
   readonly pendingSnapshot: number;
   /** Heard from since the last check of the quorum. */
   readonly recentActive: boolean;
+  /** Not heard from for an election timeout at least, by the checks of the quorum. */
+  readonly isSilent: boolean;
+  /** Whether its disk has room for more log; undefined until it answered a heartbeat of this term. */
+  readonly hasRoom: boolean | undefined;
   /** Appends sent and not answered. */
   readonly inflight: number;
   /** No more may be sent until one is answered. */

@@ -45,6 +45,10 @@ export class RaftState {
   /** Ticks since the election timeout began: since the leader was heard or, at a leader, the quorum checked. */
   electionElapsed = 0;
   heartbeatElapsed = 0;
+  /** Ticks since a leader was heard, or led here. */
+  leaderlessTicks = 0;
+  /** Whether the disk has no room for more log, as the driver says. */
+  isFull = false;
   /** Drawn anew for every term, so that candidates do not collide for ever. (Raft §5.2) */
   randomizedElectionTicks = 0;
   /**

@@ -77,6 +77,20 @@ export class Tracker implements MatchIndexes {
     return this.voteResult(active) === 'won';
   }
 
+  /**
+   * Whether the disks of a quorum have room for more log, as its leader `own` knows. Who is silent helps nobody, and so
+   * counts as having none; who has not said yet leaves it open.
+   */
+  roomResult(own: NodeId, isOwnFull: boolean): VoteResult {
+    const room = new Map<NodeId, boolean>();
+    for (const { id, isLearner, isSilent, hasRoom } of this.#sorted) {
+      if (isLearner) continue;
+      const has = id === own ? !isOwnFull : isSilent ? false : hasRoom;
+      if (has !== undefined) room.set(id, has);
+    }
+    return this.voteResult(room);
+  }
+
   voteResult(votes: ReadonlyMap<NodeId, boolean>): VoteResult {
     return voteResult(this.#configuration.voters, this.#configuration.votersOutgoing, votes);
   }

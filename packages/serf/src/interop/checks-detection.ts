@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { until } from '@dcache/testing';
 import type { Check } from './check.js';
-import { Agent, Lab, type Peer, until } from './lab.js';
+import { Agent, Lab, type Peer } from './lab.js';
 
 type Kind = 'agent' | 'ours';
 
@@ -44,7 +45,7 @@ async function detect(kinds: readonly Kind[]): Promise<number[]> {
     const noticed = await Promise.all(
       others.map(async (member, i) => {
         const what = `${member.name} to notice`;
-        await until(what, () => failures(member, victim.name) > before[i]!, 40_000, 10);
+        await until(what, () => failures(member, victim.name) > before[i]!, 40_000);
         return performance.now() - startMs;
       }),
     );

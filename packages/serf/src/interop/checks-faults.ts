@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { until } from '@dcache/testing';
 import type { Check } from './check.js';
-import { type Agent, Lab, type LabOptions, pass, until } from './lab.js';
+import { type Agent, Lab, type LabOptions, pass } from './lab.js';
 
 /** Pauses, crashes and restarts: checks 20 to 24 and 28. */
 export async function checkFaults(check: Check, options: LabOptions = {}): Promise<void> {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { until } from '@dcache/testing';
 import type { Check } from './check.js';
-import { Lab, type LabOptions, pass, until } from './lab.js';
+import { Lab, type LabOptions, pass } from './lab.js';
 
 /** Leaves, rejoins and forced leaves: checks 25 to 27 and 29. `waitMs` is how long a rejoin must hold. */
 export async function checkLeaving(check: Check, options: LabOptions = {}, waitMs = 36_000): Promise<void> {

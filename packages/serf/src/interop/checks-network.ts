@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { networkInterfaces } from 'node:os';
+import { until } from '@dcache/testing';
 import { type Check, Skip } from './check.js';
-import { Lab, until } from './lab.js';
+import { Lab } from './lab.js';
 
 /** A pool on the loopback of IPv6, from the first join to a leave; beyond the list, check 38. */
 export async function checkIpv6(check: Check): Promise<void> {

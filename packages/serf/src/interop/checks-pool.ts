@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { until } from '@dcache/testing';
 import type { Check } from './check.js';
-import { Lab, type LabOptions, pass, until } from './lab.js';
+import { Lab, type LabOptions, pass } from './lab.js';
 
 /** Joining, tags, events and queries among three agents and one of our nodes: checks 1 to 4, 7 to 19. */
 export async function checkPool(check: Check, options: LabOptions = {}): Promise<void> {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { until } from '@dcache/testing';
 import type { Check } from './check.js';
-import { Lab, serfCli, until } from './lab.js';
+import { Lab, serfCli } from './lab.js';
 
 /** The `serf` command line against the RPC of our own node; beyond the list, check 36. */
 export async function checkRpc(check: Check): Promise<void> {

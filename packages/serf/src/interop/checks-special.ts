@@ -3,8 +3,9 @@ import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { createConnection } from 'node:net';
+import { until } from '@dcache/testing';
 import { type Check, Skip } from './check.js';
-import { Lab, pass, serfCli, until } from './lab.js';
+import { Lab, pass, serfCli } from './lab.js';
 
 /** A key of 32 bytes in base64, the same for the same word. */
 export function keyOf(word: string): string {

@@ -1,8 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { createSocket } from 'node:dgram';
-import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { freePort, until } from '@dcache/testing';
 
 /** Real Serf agents and our nodes as processes on the loopback, and ways to look at both. */
 
@@ -37,47 +36,9 @@ export async function hasSerf(): Promise<boolean> {
   return (await serfCli(['version'])).code === 0;
 }
 
-/** Waits until `look` gives something other than undefined or false; an error says for what it waited. */
-export async function until<Value>(
-  what: string,
-  look: () => Promise<Value | undefined | false> | Value | undefined | false,
-  timeoutMs = 30_000,
-  everyMs = 40,
-): Promise<Value> {
-  const endMs = performance.now() + timeoutMs;
-  for (;;) {
-    const value = await look();
-    if (value !== undefined && value !== false) return value;
-    if (performance.now() > endMs) throw new Error(`waited ${timeoutMs} ms in vain for: ${what}`);
-    await pass(everyMs);
-  }
-}
-
 /** Lets time pass, for what can only be seen by nothing happening. */
 export function pass(durationMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, durationMs));
-}
-
-/** Below the range from which systems take ports for outgoing connections, so that none of those gets in between. */
-const firstPort = 20_000;
-const portCount = 12_000;
-
-/** A port that is free for UDP and TCP. */
-async function freePort(host: string): Promise<number> {
-  const port = firstPort + Math.floor(Math.random() * portCount);
-  const server = createServer();
-  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
-  const isFree = await Promise.all([
-    new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false)).listen(port, host, () => resolve(true));
-    }),
-    new Promise<boolean>((resolve) => {
-      socket.once('error', () => resolve(false)).bind(port, host, () => resolve(true));
-    }),
-  ]);
-  if (isFree[0]) await new Promise<void>((resolve) => server.close(() => resolve()));
-  if (isFree[1]) await new Promise<void>((resolve) => socket.close(() => resolve()));
-  return isFree[0] && isFree[1] ? port : freePort(host);
 }
 
 /** A child process that ends with its lab. */
@@ -280,7 +241,7 @@ export class Lab {
   async agent(name: string, args: readonly string[] = []): Promise<Agent> {
     const all = [...(this.#options.agentArgs ?? []), ...args];
     for (let attempt = 1; ; attempt++) {
-      const agent = new Agent(name, await this.#address(), await freePort('127.0.0.1'), all);
+      const agent = new Agent(name, await this.#address(), await freePort(), all);
       this.#processes.push(agent);
       try {
         await agent.start();
@@ -306,7 +267,7 @@ export class Lab {
 
   async #address(): Promise<string> {
     const { host = '127.0.0.1' } = this.#options;
-    const port = await freePort(host);
+    const port = await freePort({ host });
     return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
   }
 

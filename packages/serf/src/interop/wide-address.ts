@@ -2,9 +2,11 @@
  * Runs inside a network namespace that has the address 10.9.8.7: an agent bound to 0.0.0.0, which announces itself in
  * sixteen bytes, one bound to the address, and our node. Exits 1 and says why when anybody sees a conflict.
  */
+
 import { type ChildProcess, spawn } from 'node:child_process';
+import { until } from '@dcache/testing';
 import { lan, Serf } from '../index.js';
-import { pass, until } from './lab.js';
+import { pass } from './lab.js';
 
 const children: ChildProcess[] = [];
 

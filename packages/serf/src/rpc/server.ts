@@ -2,7 +2,8 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { SerfError } from '../errors.js';
 import { parseHostPort } from '../host.js';
 import type { Serf } from '../node.js';
-import { QueryRegister, RpcSession } from './session.js';
+import { QueryRegister } from './query-register.js';
+import { RpcSession } from './session.js';
 
 export interface AgentRpcOptions {
   /** Where to listen: `host:port`, port 0 for one that is free. Default `127.0.0.1:7373`. */

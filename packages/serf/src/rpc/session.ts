@@ -4,8 +4,8 @@ import { matchesPattern } from '../core/pattern.js';
 import type { Member } from '../core/roster.js';
 import type { KeyReport } from '../keys.js';
 import type { Serf } from '../node.js';
-import type { IncomingQuery } from '../query.js';
 import type { MsgpackWriter } from '../wire/msgpack.js';
+import type { QueryRegister } from './query-register.js';
 import { header, writeCoordinateReply, writeKeyReport, writeMembers, writeSections } from './reply.js';
 import { RequestReader, type RpcRequest } from './request.js';
 import { EventStream, LogStream, type RpcStream } from './streams.js';
@@ -22,29 +22,6 @@ export interface SessionSetup {
   readonly serf: Serf;
   readonly authKey: string | undefined;
   readonly queries: QueryRegister;
-}
-
-/** Queries that clients were told of, by the number they answer to. */
-export class QueryRegister {
-  static readonly #maxQueries = 4096;
-  readonly #byId = new Map<number, IncomingQuery>();
-  readonly #idByQuery = new WeakMap<IncomingQuery, number>();
-  #nextId = 1;
-
-  idOf(query: IncomingQuery): number {
-    const known = this.#idByQuery.get(query);
-    if (known !== undefined) return known;
-    const id = this.#nextId++;
-    this.#idByQuery.set(query, id);
-    this.#byId.set(id, query);
-    // The oldest goes: its asker has most likely stopped waiting.
-    if (this.#byId.size > QueryRegister.#maxQueries) this.#byId.delete(this.#byId.keys().next().value!);
-    return id;
-  }
-
-  get(id: number): IncomingQuery | undefined {
-    return this.#byId.get(id);
-  }
 }
 
 /** One client of the RPC, from its handshake to its end. */

@@ -3,8 +3,8 @@ import type { Member } from '../core/roster.js';
 import type { Serf, SerfEvents } from '../node.js';
 import type { IncomingQuery } from '../query.js';
 import type { MsgpackWriter } from '../wire/msgpack.js';
+import type { QueryRegister } from './query-register.js';
 import { writeMembers, writeQuery, writeUserEvent } from './reply.js';
-import type { QueryRegister } from './session.js';
 
 export interface RpcStream {
   stop(): void;

@@ -11,6 +11,11 @@ const openCalls = /^\/grpc\.health\./;
 const readingCalls =
   /^\/(pb\.Cache\/(Get|GetServers)|dcache\.v1\.Cache\/(Get|GetMany)|dcache\.v1\.Admin\/(Status|SnapshotSave)|grpc\.reflection\.\S+)$/;
 
+/** Whether a gRPC call leaves everything as it is. */
+export function changesNothing(path: string): boolean {
+  return openCalls.test(path) || readingCalls.test(path);
+}
+
 /** Refuses gRPC calls without a token that allows them, before a handler sees them. */
 export function checkTokens(authorize: Authorize): (path: string, metadata: CallMetadata) => StatusError | undefined {
   return (path, metadata) => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
 import { connect } from 'node:net';
 import { afterEach, test } from 'node:test';
 import { SeededRandom, silentLogger, systemClock } from '@dcache/base';
@@ -16,8 +17,8 @@ import {
   grpcGetRequest,
   grpcSetRequest,
 } from '@dcache/protocol';
+import { until } from '@dcache/testing';
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
-import { until } from '../until.test.helper.js';
 import { FakeCache } from './fake-cache.test.helper.js';
 import { GrpcApi, maxCalls } from './grpc.js';
 import type { AdminHandler } from './grpc-admin.js';
@@ -100,6 +101,25 @@ test('a value is set, read and listed over a connection that the mux handed on',
   assert.equal(mux.stats().accepted['grpc'], 1);
 });
 
+test('a key in text is its bytes, with a byte order mark at its beginning too, and none where it is no UTF-8', async () => {
+  const { client, cache } = await start();
+  const keys = ['6b', 'efbbbf6b', 'efbbbf', 'efbfbd'];
+  for (const key of keys) {
+    const length = (key.length / 2).toString(16).padStart(2, '0');
+    await callBytes(client, cacheService.set, `0a${length}${key}120176`);
+  }
+  assert.deepEqual(
+    cache.commands.map((command) => Buffer.from((command as { key: Uint8Array }).key).toString('hex')),
+    keys,
+  );
+  // CESU-8, a surrogate half in three bytes, is none.
+  for (const key of ['01ff', '03eda080']) {
+    const error = await failure(callBytes(client, cacheService.set, `0a${key}120176`));
+    assert.equal(error.code, 13);
+  }
+  assert.equal(cache.commands.length, keys.length);
+});
+
 test('each error has its status and its name in the trailing metadata', async () => {
   const { cache, client } = await start();
   for (const [code, row] of Object.entries(errorTable)) {
@@ -111,6 +131,40 @@ test('each error has its status and its name in the trailing metadata', async ()
   }
   cache.failure = undefined;
   assert.equal((await failure(call(client, cacheService.get, grpcGetRequest('none')))).code, 5);
+});
+
+test('a failure that no handler of the cache gave has its name in the trailing metadata, too', async () => {
+  const { cache, port, client } = await start();
+  const session = connectHttp2(`http://127.0.0.1:${port}`);
+  cleanups.push(() => session.destroy());
+  /** The status and the exact error of a call with this body, in hexadecimal digits. */
+  const fail = async (path: string, body: string, headers: Record<string, string> = {}): Promise<unknown[]> => {
+    const request = session.request({
+      ...{ ':method': 'POST', ':path': path, 'content-type': 'application/grpc', ...headers },
+    });
+    request.on('error', () => {});
+    request.resume().end(Buffer.from(body, 'hex'));
+    const [told] = (await once(request, 'response')) as [IncomingHttpHeaders];
+    return [Number(told['grpc-status']), told[errorMetadata]];
+  };
+  const set = '00000000060a016b120176';
+  const get = '00000000030a016b';
+  assert.deepEqual(await fail('/pb.Cache/None', get), [12, 'method-not-allowed']);
+  assert.deepEqual(await fail('/pb.None/Get', get), [12, 'method-not-allowed']);
+  assert.deepEqual(await fail('/pb.Cache/Get', '00000000020aff'), [13, 'bad-argument']);
+  assert.deepEqual(await fail('/pb.Cache/Get', get, { 'grpc-timeout': 'soon' }), [13, 'bad-argument']);
+  assert.deepEqual(await fail('/pb.Cache/Get', get, { 'grpc-encoding': 'br' }), [12, 'bad-argument']);
+  assert.deepEqual(await fail('/pb.Cache/Set', '00000f4240'), [8, 'too-large']);
+  assert.deepEqual(await fail('/pb.Cache/Set', set, { 'grpc-timeout': '0m' }), [4, 'timeout']);
+  cache.gate = new Promise(() => {});
+  const soon = { 'grpc-timeout': '200m' };
+  assert.deepEqual(await fail('/pb.Cache/Set', set, soon), [4, 'unknown-outcome'], 'it may be written yet');
+  assert.deepEqual(await fail('/dcache.v1.Cache/Set', set, soon), [4, 'unknown-outcome']);
+  assert.deepEqual(await fail('/pb.Cache/Get', get, soon), [4, 'timeout']);
+  const check = '/grpc.health.v1.Health/Check';
+  assert.deepEqual(await fail(check, '00000000060a046e6f6e65'), [5, 'not-found'], 'a service that there is not');
+  const unknown = await failure(callBytes(client, { path: '/dcache.v1.Admin/None' }, ''));
+  assert.deepEqual(unknown.metadata.get(errorMetadata), ['method-not-allowed'], 'as grpc-js shows it');
 });
 
 test('an empty key, a key or value that is too long and a message far too large are refused; the server goes on', async () => {

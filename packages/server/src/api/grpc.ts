@@ -1,12 +1,20 @@
 import type { Socket } from 'node:net';
 import type { Clock, Logger } from '@dcache/base';
 import { GrpcServer } from '@dcache/grpc';
-import { adminService, type CommandHandler, cacheService, cacheServiceV1, type Limits } from '@dcache/protocol';
+import {
+  adminService,
+  type CommandHandler,
+  cacheService,
+  cacheServiceV1,
+  keepByteOrderMarks,
+  type Limits,
+} from '@dcache/protocol';
 import type { RequestMetrics } from '../metrics-requests.js';
 import { type Authorize, checkTokens } from './access.js';
 import { type AdminHandler, adminCalls } from './grpc-admin.js';
 import { unaryCalls } from './grpc-answer.js';
 import { cacheCalls, originalCacheCalls } from './grpc-cache.js';
+import { nameFailure } from './grpc-failure.js';
 import { addReflection, GrpcHealth } from './grpc-health.js';
 
 export interface GrpcApiOptions {
@@ -36,6 +44,7 @@ export class GrpcApi {
 
   constructor(options: GrpcApiOptions) {
     const { handler, admin, limits, logger, clock, nowMs, authorize, metrics } = options;
+    keepByteOrderMarks();
     this.#server = new GrpcServer({
       // Room for the key and the framing around the largest value, so that our own error answers what is just above.
       maxMessageBytes: limits.maxValueBytes + limits.maxKeyBytes + 65_536,
@@ -43,6 +52,7 @@ export class GrpcApi {
       // At least one of the largest.
       maxHeldBytes: Math.max(256 * 1_048_576, 2 * limits.maxValueBytes),
       ...(authorize ? { authorize: checkTokens(authorize) } : {}),
+      onFailure: nameFailure,
       logger,
       clock,
     });

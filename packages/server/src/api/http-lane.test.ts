@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterEach, test } from 'node:test';
 import { silentLogger } from '@dcache/base';
 import { defaultLimits } from '@dcache/protocol';
-import { until } from '../until.test.helper.js';
+import { turn, until } from '@dcache/testing';
 import { FakeCache } from './fake-cache.test.helper.js';
 import { HttpApi } from './http.js';
 import type { HttpExchange } from './http-exchange.js';
@@ -62,7 +62,7 @@ test('one request after the other is answered in the lane, cut anywhere', async 
   const { exchanges, handedOver, socket, said } = await start();
   for (let cut = 1; cut < post.length; cut += 7) {
     socket.write(post.slice(0, cut));
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn(1);
     socket.write(post.slice(cut));
     await until('the request comes', () => exchanges.length === 1);
     const { exchange, done } = exchanges.pop()!;
@@ -96,7 +96,7 @@ test('what comes while a request is being answered waits for the answer, and the
   await until('the request comes', () => exchanges.length === 1);
   socket.write(post);
   socket.write(get);
-  await new Promise((resolve) => setImmediate(resolve));
+  await turn(1);
   assert.equal(handedOver.length, 0);
   exchanges[0]!.exchange.answer(404, { 'content-length': 0 });
   exchanges[0]!.done();
@@ -160,7 +160,7 @@ test('a client that does not read its answers is not read from', async () => {
     const [server] = [...sockets];
     // Bytes that a paused client has room for let the server go on for a while; then it stands still for good.
     for (let still = 0, left = -1; exchanges.length === 0 && still < 500; ) {
-      await new Promise((resolve) => setImmediate(resolve));
+      await turn(1);
       if (server === undefined || !server.isPaused()) continue;
       still = server.writableLength === left ? still + 1 : 0;
       left = server.writableLength;

@@ -15,6 +15,7 @@ import {
   judgeRead,
   type Limits,
   parseHttpRequest,
+  type Reply,
   ReplyType,
   toDcacheError,
 } from '@dcache/protocol';
@@ -103,14 +104,17 @@ export class HttpService {
         return exchange.answer(200, numbered(httpFoundHeaders(found), id), request.isHead ? undefined : found.value);
       }
       case 'write': {
-        const value = await exchange.readBody(limits.maxValueBytes);
+        const body = exchange.readBody(limits.maxValueBytes);
+        // A body that is here already need not be waited for.
+        const value = body instanceof Uint8Array ? body : await body;
         const command = withIdempotency(httpWriteCommand(request, value), request.idempotencyKey);
-        return this.#write(exchange, command, id);
+        return answerWrite(exchange, command, await handler.write(command), id);
       }
       case 'delete': {
         exchange.dropBody();
         const command: Command = { type: CommandType.delete, key: request.key, condition: request.condition };
-        return this.#write(exchange, withIdempotency(command, request.idempotencyKey), id);
+        const keyed = withIdempotency(command, request.idempotencyKey);
+        return answerWrite(exchange, keyed, await handler.write(keyed), id);
       }
       case 'internal': {
         const { method } = exchange;
@@ -121,15 +125,6 @@ export class HttpService {
         return sendInternal(exchange, answer, method === 'HEAD', id);
       }
     }
-  }
-
-  async #write(exchange: HttpExchange, command: Command, id: number | undefined): Promise<void> {
-    const reply = await this.#options.handler.write(command);
-    // What would be 404 without its condition is 404 with it. (RFC 9110 §13.2.1)
-    const isMissing =
-      command.type === CommandType.delete && reply.type === ReplyType.preconditionFailed && reply.revision === 0;
-    const revision = checkReply(isMissing ? { type: ReplyType.notFound, revision: 0 } : reply);
-    exchange.answer(200, numbered({ etag: formatEtag(revision), 'content-length': 0 }, id));
   }
 
   /** Probes and the files of the page need no token: who asks for them has none, and they tell nothing. */
@@ -148,6 +143,14 @@ function textOf(headers: HttpHeaders, name: string): string | undefined {
 /** With the request's number, where the log has one. */
 function numbered(headers: AnswerHeaders, id: number | undefined): AnswerHeaders {
   return id === undefined ? headers : { ...headers, 'dcache-request': id };
+}
+
+function answerWrite(exchange: HttpExchange, command: Command, reply: Reply, id: number | undefined): void {
+  // What would be 404 without its condition is 404 with it. (RFC 9110 §13.2.1)
+  const isMissing =
+    command.type === CommandType.delete && reply.type === ReplyType.preconditionFailed && reply.revision === 0;
+  const revision = checkReply(isMissing ? { type: ReplyType.notFound, revision: 0 } : reply);
+  exchange.answer(200, numbered({ etag: formatEtag(revision), 'content-length': 0 }, id));
 }
 
 /** For the `Allow` header of the server's own pages. */

@@ -1,157 +1,9 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
-import { afterEach, test } from 'node:test';
-import { SeededRandom, silentLogger } from '@dcache/base';
-import { http1, Mux } from '@dcache/mux';
-import { DcacheError, defaultLimits, type Limits } from '@dcache/protocol';
-import { until } from '../until.test.helper.js';
-import { FakeCache } from './fake-cache.test.helper.js';
-import { HttpApi, type HttpApiOptions } from './http.js';
+import { test } from 'node:test';
+import { DcacheError } from '@dcache/protocol';
+import { until } from '@dcache/testing';
+import { Client, get, post, start } from './http.test.helper.js';
 import { hostCheck } from './origin.js';
-
-const cleanups: (() => void)[] = [];
-
-afterEach(() => {
-  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
-});
-
-async function start(more: Partial<HttpApiOptions> & { limits?: Limits } = {}) {
-  const cache = new FakeCache();
-  const limits = more.limits ?? { ...defaultLimits, maxValueBytes: 1_000 };
-  const api = new HttpApi({
-    handler: cache,
-    limits,
-    internal: (path) => (path === '/-/live' ? { status: 200, body: { live: true } } : undefined),
-    logger: silentLogger,
-    ...more,
-  });
-  const mux = new Mux({
-    routes: [{ name: 'http', matcher: http1, accept: (socket) => api.accept(socket) }],
-    maxSniffBytes: limits.maxKeyBytes * 3 + 16_384,
-  });
-  const { port } = await mux.listen('127.0.0.1', 0);
-  cleanups.push(() => {
-    mux.close();
-    mux.destroyConnections();
-    api.close();
-  });
-  return { cache, mux, port };
-}
-
-/** One connection; what comes back is kept as text. */
-class Client {
-  readonly socket: Socket;
-  text = '';
-  isEnded = false;
-  isClosed = false;
-  error: NodeJS.ErrnoException | undefined;
-
-  constructor(port: number) {
-    this.socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
-    this.socket.setNoDelay(true);
-    this.socket.on('data', (chunk) => {
-      this.text += chunk.toString('latin1');
-    });
-    this.socket.on('error', (error: NodeJS.ErrnoException) => {
-      this.error = error;
-    });
-    this.socket.on('end', () => {
-      this.isEnded = true;
-      this.socket.end();
-    });
-    this.socket.on('close', () => {
-      this.isClosed = true;
-    });
-    cleanups.push(() => void this.socket.destroy());
-  }
-
-  send(bytes: string | Uint8Array): this {
-    this.socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes);
-    return this;
-  }
-
-  /** The statuses that have come, in order. */
-  get statuses(): number[] {
-    return [...this.text.matchAll(/HTTP\/1\.1 (\d\d\d)/g)].map((match) => Number(match[1]));
-  }
-
-  answers(count: number): Promise<void> {
-    return until(`${count} answers, have: ${this.text.slice(0, 300)}`, () => this.statuses.length >= count);
-  }
-
-  closed(): Promise<void> {
-    return until('the connection ends', () => this.isClosed);
-  }
-}
-
-const get = (key: string, headers = ''): string => `GET /${key} HTTP/1.1\r\nHost: h\r\n${headers}\r\n`;
-const post = (key: string, body: string, headers = ''): string =>
-  `POST /${key} HTTP/1.1\r\nHost: h\r\nContent-Length: ${body.length}\r\n${headers}\r\n${body}`;
-
-test('requests sent together on one connection are answered in their order, and the connection stays', async () => {
-  const { cache, mux, port } = await start();
-  const client = new Client(port);
-  client.send(post('a', 'one') + get('a') + get('missing') + post('a', 'two') + get('a'));
-  await client.answers(5);
-  assert.deepEqual(client.statuses, [200, 200, 404, 200, 200]);
-  assert.match(client.text, /one[\s\S]*no such key[\s\S]*two/);
-  assert.equal(cache.commands.length, 2);
-  client.send(get('a'));
-  await client.answers(6);
-  assert.equal(mux.stats().accepted['http'], 1);
-});
-
-test('a slow answer is not overtaken by the answers of later requests', async () => {
-  const { cache, port } = await start();
-  let open: () => void = () => {};
-  cache.gate = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  const client = new Client(port);
-  client.send(post('a', 'one') + get('-/live'));
-  await until('the write waits', () => cache.commands.length === 1);
-  assert.equal(client.text, '');
-  open();
-  await client.answers(2);
-  assert.match(client.text, /etag: "1"[\s\S]*\{"live":true\}/i);
-});
-
-test('requests sent together are applied in their order; only reads may run beside each other', async () => {
-  const { cache, port } = await start();
-  const client = new Client(port);
-  let reads = 0;
-  cache.onRead = () => void reads++;
-  for (let i = 0; i < 50; i++) client.send(post('a', `v${i}`) + get('a').replace('GET', 'DELETE'));
-  client.send(get('a') + post('a', 'last') + get('a'));
-  await client.answers(103);
-  assert.deepEqual(client.statuses, [...new Array<number>(100).fill(200), 404, 200, 200]);
-  assert.ok(client.text.endsWith('last'));
-
-  let open: () => void = () => {};
-  cache.gate = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  reads = 0;
-  client.send(get('a') + get('b') + get('c').replace('GET', 'HEAD'));
-  await until('all three are under way', () => reads === 3);
-  open();
-  await client.answers(106);
-});
-
-test('a client that sends without end and never waits is cut off, and what it asked for stays bounded', async () => {
-  const { cache, mux, port } = await start();
-  cache.gate = new Promise(() => {});
-  let reads = 0;
-  cache.onRead = () => void reads++;
-  const client = new Client(port);
-  client.send(get('k').repeat(1_000));
-  await until('a thousand are under way', () => reads === 1_000);
-  client.send(get('k').repeat(5_000));
-  await client.closed();
-  await until('it is gone', () => mux.stats().open === 0);
-  assert.equal(reads, 1_000);
-});
 
 test('HEAD tells what GET would, without the value', async () => {
   const { port } = await start();
@@ -163,153 +15,6 @@ test('HEAD tells what GET would, without the value', async () => {
   assert.equal(client.text.match(/four/g)?.length, 1);
   assert.equal(client.text.match(/content-length: 4\r\n/gi)?.length, 2);
   assert.equal(client.text.match(/etag: "1"/gi)?.length, 3);
-});
-
-test('a body may come in chunks, cut anywhere', async () => {
-  const { cache, port } = await start();
-  const whole =
-    'POST /k HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\n\r\n';
-  for (const size of [1, 5, 1_000]) {
-    const client = new Client(port);
-    for (let at = 0; at < whole.length; at += size) {
-      client.send(whole.slice(at, at + size));
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    await client.answers(1);
-    assert.deepEqual(client.statuses, [200]);
-    assert.equal(Buffer.from(cache.values.get('k')!.value).toString(), 'abcdefg');
-    cache.values.clear();
-  }
-});
-
-test('a client that asks before it sends its body is told to go on, or at once that it is too large', async () => {
-  const { cache, port } = await start();
-  const client = new Client(port);
-  client.send('PUT /k HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n');
-  await client.answers(1);
-  assert.deepEqual(client.statuses, [100]);
-  client.send('abc');
-  await client.answers(2);
-  assert.deepEqual(client.statuses, [100, 200]);
-  const large = new Client(port);
-  large.send('PUT /k HTTP/1.1\r\nHost: h\r\nContent-Length: 1001\r\nExpect: 100-continue\r\n\r\n');
-  await large.answers(1);
-  assert.deepEqual(large.statuses, [413]);
-  assert.equal(cache.commands.length, 1);
-});
-
-test('a value of exactly the limit is taken and one byte more is 413, with and without a length', async () => {
-  const { cache, port } = await start();
-  const chunked = (body: string): string =>
-    `PUT /k HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
-  for (const [request, status] of [
-    [post('k', 'x'.repeat(1_000)), 200],
-    [chunked('x'.repeat(1_000)), 200],
-    [post('k', 'x'.repeat(1_001)), 413],
-    [chunked('x'.repeat(1_001)), 413],
-  ] as const) {
-    const client = new Client(port);
-    client.send(request);
-    await client.answers(1);
-    assert.deepEqual(client.statuses, [status]);
-    if (status === 413) assert.match(client.text, /at most 1000 are allowed \(--max-value-bytes\)/);
-  }
-  assert.equal(cache.commands.length, 2);
-});
-
-test('a client that sends megabytes too many still reads why it was refused', async () => {
-  const { cache, port } = await start();
-  for (let round = 0; round < 5; round++) {
-    const client = new Client(port);
-    client.send(`PUT /k HTTP/1.1\r\nHost: h\r\nContent-Length: 4000000\r\n\r\n`);
-    for (let i = 0; i < 40; i++) client.send(new Uint8Array(100_000));
-    await client.closed();
-    assert.deepEqual(client.statuses, [413], String(client.error));
-  }
-  assert.equal(cache.commands.length, 0);
-});
-
-test('a body that ends before its length is never a value', async () => {
-  const { cache, mux, port } = await start();
-  const half = new Client(port);
-  half.send('PUT /k HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc');
-  half.socket.end();
-  await half.closed();
-  assert.deepEqual(half.statuses, [400]);
-  const reset = new Client(port);
-  await once(reset.socket, 'connect');
-  reset.send('PUT /k HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc');
-  await until('it came', () => mux.stats().accepted['http'] === 2);
-  reset.socket.resetAndDestroy();
-  const chunked = new Client(port);
-  chunked.send('PUT /k HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc');
-  chunked.socket.end();
-  await chunked.closed();
-  await until('all are gone', () => mux.stats().open === 0);
-  assert.deepEqual(cache.commands, []);
-});
-
-test('a body that breaks off is told at once also where the request names an upgrade', async () => {
-  const { cache, port } = await start();
-  const upgrade = 'Connection: upgrade\r\nUpgrade: h2c\r\n';
-  const whole = new Client(port).send(post('whole', 'v', upgrade));
-  await whole.answers(1);
-  assert.deepEqual(whole.statuses, [200], 'a whole one is a request like any other');
-  for (const rest of ['Content-Length: 30\r\n\r\nabc', 'Transfer-Encoding: chunked\r\n\r\nno chunk\r\n']) {
-    const client = new Client(port).send(`POST /k HTTP/1.1\r\nHost: h\r\n${upgrade}${rest}`);
-    client.socket.end();
-    await client.closed();
-    assert.deepEqual(client.statuses, [400]);
-  }
-  assert.deepEqual([...cache.values.keys()], ['whole']);
-});
-
-test('a client that ends its side after the request gets its answer', async () => {
-  const { cache, port } = await start();
-  let open: () => void = () => {};
-  cache.gate = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  const client = new Client(port);
-  client.send(post('k', 'abc'));
-  client.socket.end();
-  await until('it came', () => cache.commands.length === 1);
-  setImmediate(open);
-  await client.answers(1);
-  assert.deepEqual(client.statuses, [200]);
-});
-
-test('a client that goes away while it waits harms nobody', async () => {
-  const { cache, mux, port } = await start();
-  let open: () => void = () => {};
-  cache.gate = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  const gone = new Client(port);
-  gone.send(post('k', 'abc') + get('k'));
-  await until('it came', () => cache.commands.length === 1);
-  gone.socket.resetAndDestroy();
-  await until('it is gone', () => mux.stats().open === 0);
-  open();
-  const client = new Client(port);
-  client.send(get('k'));
-  await client.answers(1);
-  assert.deepEqual(client.statuses, [200]);
-});
-
-test('garbage after a request does not take the place of its answer', async () => {
-  const { cache, port } = await start();
-  let open: () => void = () => {};
-  cache.gate = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  const client = new Client(port);
-  client.send(`${post('k', 'abc')}THIS IS NO REQUEST\r\n\r\n`);
-  await until('the write waits', () => cache.commands.length === 1);
-  assert.equal(client.text, '');
-  open();
-  await client.closed();
-  assert.deepEqual(client.statuses, [200, 400]);
 });
 
 test('headers and keys beyond the bound are 431 or 413, and the longest key in its longest spelling is taken', async () => {
@@ -331,17 +36,6 @@ test('headers and keys beyond the bound are 431 or 413, and the longest key in i
   }
 });
 
-test('a client that never finishes its headers, or its body, is told after its time and let go', async () => {
-  const { mux, port } = await start({ headersTimeoutMs: 100, requestTimeoutMs: 200 });
-  const headers = new Client(port);
-  headers.send('GET /k HTTP/1.1\r\nHost:');
-  const body = new Client(port);
-  body.send('PUT /k HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nabc');
-  await Promise.all([headers.closed(), body.closed()]);
-  assert.deepEqual([...headers.statuses, ...body.statuses], [408, 408]);
-  await until('both are gone', () => mux.stats().open === 0);
-});
-
 test('every error is a line of text with its code in dcache-error, on a key, on a page and on what is no request', async () => {
   const refuseAll = { checkHost: hostCheck([]) };
   const { port } = await start({ headersTimeoutMs: 100, ...refuseAll });
@@ -355,6 +49,7 @@ test('every error is a line of text with its code in dcache-error, on a key, on 
     [line('PATCH', '/k'), 405, 'method-not-allowed', /use GET, HEAD, POST, PUT, DELETE\n$/],
     [line('DELETE', '/-/live'), 405, 'method-not-allowed', /use GET, HEAD\n$/],
     [line('GET', '/k?x=1'), 400, 'bad-argument', /takes no parameter "x"; it takes consistency /],
+    [line('GET', '/-/live?verbose=1'), 400, 'bad-argument', /^\/-\/live takes no parameter "verbose"/],
     [line('PUT', '/k?tll=5s', 'Content-Length: 0\r\n'), 400, 'bad-argument', /takes no parameter "tll"; it takes ttl /],
     [line('GET', '/k', 'Origin: http://evil.example\r\n'), 403, 'forbidden', /may not use this server/],
     [line('GET', '/-/live', 'Origin: http://evil.example\r\n'), 403, 'forbidden', /may not use this server/],
@@ -508,65 +203,6 @@ test('a foreign page’s write is refused before anything is done', async () => 
   assert.equal(cache.commands.length, 0);
 });
 
-test('random bytes of every kind end in an answer or the end of the connection, and the server goes on', async () => {
-  const { mux, port } = await start({ headersTimeoutMs: 200, requestTimeoutMs: 400 });
-  const random = new SeededRandom(11);
-  const words = [
-    'GET ',
-    'POST ',
-    '/k',
-    ' HTTP/1.1',
-    '\r\n',
-    '\n',
-    'Host: h',
-    'Content-Length: ',
-    '7',
-    '-1',
-    '1e9',
-    ': ',
-  ];
-  words.push(
-    'Transfer-Encoding: chunked',
-    '\r\n\r\n',
-    'ffffffff',
-    '0',
-    '\0',
-    '%',
-    '%zz',
-    'Expect: 100-continue',
-    '\xff',
-  );
-  words.push(
-    'Connection: close',
-    'Upgrade: h2c',
-    'Connection: Upgrade',
-    'If-Match: "1"',
-    '?ttl=1',
-    ' HTTP/1.1\r\nHost: h\r\n',
-  );
-  const clients: Client[] = [];
-  for (let round = 0; round < 150; round++) {
-    const client = new Client(port);
-    clients.push(client);
-    let text = random.below(4) === 0 ? '' : 'PUT /k HTTP/1.1\r\nHost: h\r\n';
-    for (let i = random.below(14); i > 0; i--) text += words[random.below(words.length)];
-    for (let at = 0; at < text.length; ) {
-      const size = 1 + random.below(text.length);
-      client.send(text.slice(at, at + size));
-      at += size;
-    }
-    if (random.below(3) > 0) client.socket.end();
-    else if (random.below(2) === 0) client.socket.destroy();
-  }
-  // Some requests are whole and keep their connection: those are told that this was the last one.
-  for (const client of clients) client.socket.end();
-  await until('every connection is gone', () => mux.stats().open === 0);
-  const client = new Client(port);
-  client.send(post('k', 'v') + get('k'));
-  await client.answers(2);
-  assert.deepEqual(client.statuses, [200, 200]);
-});
-
 test('an Idempotency-Key stamps the write: one request has one fingerprint, and all it asks for is in it', async () => {
   const { cache, port } = await start();
   const client = new Client(port);
@@ -604,40 +240,6 @@ test('an Idempotency-Key stamps the write: one request has one fingerprint, and 
   await client.answers(asked.length + 1);
   assert.equal(client.statuses.at(-1), 400);
   assert.match(client.text, /Idempotency-Key is "a b"; it takes one key of 1 to 255 visible ASCII characters/);
-});
-
-test('all bodies that are coming in share a bound; beyond it a write is 503, and there is room again when they are whole', async () => {
-  const { cache, port } = await start({ maxHeldBytes: 1_500 });
-  const slow = new Client(port).send(
-    `POST /slow HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n${'x'.repeat(999)}`,
-  );
-  await until('the slow one has been read', () => slow.socket.bytesWritten > 1_000);
-  // It is on its way, but perhaps not there: until then there is room.
-  let refused = new Client(port);
-  for (;;) {
-    // A body that is here with its head is not coming in any more; this one is read as if it were.
-    refused = new Client(port).send(post('other', 'y'.repeat(600), 'TE: trailers\r\n'));
-    await refused.answers(1);
-    if (refused.statuses[0] === 503) break;
-  }
-  assert.match(refused.text, /retry-after: 1/);
-  assert.match(
-    refused.text,
-    /holds 999 bytes of requests that are still coming in, at most 1500 are allowed; nothing was/,
-  );
-  const small = new Client(port).send(post('small', 'z'));
-  await small.answers(1);
-  assert.deepEqual(small.statuses, [200], 'what fits is taken');
-  slow.send('x');
-  await slow.answers(1);
-  assert.deepEqual(slow.statuses, [200]);
-  const gone = new Client(port).send('POST /gone HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nhalf of it');
-  gone.socket.end();
-  await gone.closed();
-  const again = new Client(port).send(post('again', 'y'.repeat(1_000)));
-  await again.answers(1);
-  assert.deepEqual(again.statuses, [200], 'nothing is left of those that are over');
-  assert.equal(cache.values.has('gone'), false);
 });
 
 test('where only this machine is served without a token, a name that somebody pointed here is refused', async () => {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { SeededRandom } from '@dcache/base';
 import fc from 'fast-check';
 import { createCache } from '../../cache.js';
-import { evictionNames } from './policy.js';
+import { evictionNames } from './policies.js';
 import { FrequencySketch } from './sketch.js';
 
 /** Share of hits, in %, when every miss is filled. */
