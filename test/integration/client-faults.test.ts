@@ -118,6 +118,29 @@ test('a Serf port, and a port where nothing listens, are told from a server', as
   );
 });
 
+test('with --json what goes wrong is JSON, too, with its code and reason', async () => {
+  const missing = join(folder, 'missing');
+  const unreachable = { code: 'unavailable', reason: 'refused' };
+  const cases: [args: string[], exitCode: number, error: object][] = [
+    ...['get k', 'set k v', 'delete k', 'servers', 'status', 'transfer-leadership', 'leave n', 'bench'].map(
+      (args): [string[], number, object] => [['--addr', '127.0.0.1:1', ...args.split(' ')], 5, unreachable],
+    ),
+    [['--addr', '127.0.0.1:1', 'snapshot-save', missing], 5, unreachable],
+    [['--addr', addressOf(plain.nodes[0]!), 'snapshot-restore', missing], 1, { code: 'file', reason: undefined }],
+    [['--addr', addressOf(plain.nodes[0]!), 'leave', 'nobody'], 3, { code: 'not-found', reason: undefined }],
+    [['--tls-ca-file', missing, 'get', 'k'], 2, { code: 'bad-argument', reason: undefined }],
+  ];
+  for (const [args, exitCode, expected] of cases) {
+    const got = await run(process.execPath, [clientBin, '--json', ...args]);
+    assert.equal(got.code, exitCode, got.stderr);
+    assert.equal(got.stdout, '');
+    assert.match(got.stderr, /^[^\n]+\n$/);
+    const { code, reason, message } = JSON.parse(got.stderr).error;
+    assert.deepEqual({ code, reason }, expected, got.stderr);
+    assert.ok(typeof message === 'string' && message.length > 10, got.stderr);
+  }
+});
+
 test('files that a flag names are told by flag and name', async () => {
   const missing = join(folder, 'missing');
   for (const flag of ['--tls-ca-file', '--token-file']) await faulty([flag, missing, 'get', 'k'], 2, flag, missing);

@@ -40,6 +40,8 @@ const connectMs = 1_000;
 const refreshTimeoutMs = 2_000;
 /** What may be sent once only is not begun anew with less time than this left, in milliseconds. */
 const leastOnceMs = 500;
+/** How long it may take to hear why something came to nothing whose time is over, in milliseconds. */
+const lastWordsMs = 500;
 /** With the leader gone, who leads is asked anew this often. */
 const leaderlessRefreshMs = 500;
 
@@ -121,7 +123,8 @@ export class Caller {
         const tookMs = failure.isNobody ? 0 : performance.now() - beganMs;
         if (!signal?.aborted && !this.isClosed) this.#hasHeard ||= !failure.isNobody;
         if (failure.isNobody) nobodies.set(link, failure);
-        if (!this.#hasHeard && !signal?.aborted && !this.isClosed) {
+        const isInDoubt = repeat === 'once' && failure.kind === 'unknown';
+        if (!this.#hasHeard && !isInDoubt && !signal?.aborted && !this.isClosed) {
           // Nobody waits for what only another configuration mends.
           const isHopeless = !this.#topology.hasOther(new Set(nobodies.keys())) && isLasting(nobodies);
           const isAllTried = !this.#topology.hasOther(tried) && performance.now() - startMs >= firstContactMs;
@@ -173,10 +176,12 @@ export class Caller {
     return { deadlineMs: performance.now() + timeoutMs, signal, needsLeader };
   }
 
-  /** Waits for `promise` as long as the limit allows. */
-  async inTime(promise: Promise<void>, limit: CallLimit): Promise<void> {
+  /** Waits for `promise`, which ends about `untilMs`, as long as the limit allows. */
+  async inTime(promise: Promise<void>, limit: CallLimit, untilMs: number): Promise<void> {
     const waiting = new AbortController();
-    const late = this.#pause(limit.deadlineMs - performance.now(), limit.signal, waiting.signal).then(() => {
+    const late = this.#pause(limit.deadlineMs - performance.now(), limit.signal, waiting.signal).then(async () => {
+      // Where both end together, it is about to tell why; that its time is over says less.
+      if (untilMs - limit.deadlineMs < 1) await this.#pause(lastWordsMs, limit.signal, waiting.signal);
       if (waiting.signal.aborted) return;
       if (limit.signal?.aborted)
         throw new ClientError('aborted', 'the call was aborted', { cause: limit.signal.reason });

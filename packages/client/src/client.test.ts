@@ -4,8 +4,9 @@ import { type AddressInfo, createServer, type Server as NetServer, type Socket }
 import { afterEach, test } from 'node:test';
 import { until } from '@dcache/testing';
 import { ServerCredentials } from '@grpc/grpc-js';
+import { Caller } from './caller.js';
 import { Client } from './client.js';
-import type { ClientOptions } from './options.js';
+import { type ClientOptions, resolveOptions } from './options.js';
 import { certificate, key } from './testing/certificate.js';
 import { FakeServer } from './testing/fake-server.js';
 
@@ -336,6 +337,18 @@ test('a session that cannot be opened in time ends the write that waits for it, 
   });
   assert.equal(typeof (await patient), 'number');
   assert.equal(leader.sets.length, 1);
+});
+
+test('a write that waits for a session as long as its opening takes hears why there is none', async () => {
+  const caller = new Caller(resolveOptions({ address: '127.0.0.1:1' }));
+  started.push({ stop: async () => caller.close() });
+  // The opening ends after the write's time, as it does where both have the same: by what it takes to look for the reason.
+  const opening = (): Promise<void> => new Promise((_, reject) => setTimeout(() => reject(new Error('why')), 50));
+  const limit = caller.limit({ timeoutMs: 10 }, true);
+  await assert.rejects(caller.inTime(opening(), limit, limit.deadlineMs), /^Error: why$/);
+  const hurried = caller.limit({ timeoutMs: 10 }, true);
+  const late = { code: 'unavailable', message: /nothing was written/ };
+  await assert.rejects(caller.inTime(opening(), hurried, hurried.deadlineMs + 10_000), late);
 });
 
 test('the leader that comes after is learnt, and a server that is gone has no connection left', async () => {

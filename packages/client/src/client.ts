@@ -87,6 +87,8 @@ export class Client {
   readonly #options: ResolvedOptions;
   readonly #caller: Caller;
   readonly #session: Session;
+  /** When the last opening of a session ends, whatever comes of it. */
+  #openingUntilMs = 0;
   /** What an operator asks. */
   readonly admin: Admin;
 
@@ -209,7 +211,7 @@ export class Client {
     const limit = this.#caller.limit(options, true);
     return await this.#session.run(
       (stamp) => this.#caller.call(method, request(stamp), 'leader', 'stamped', limit),
-      (opening) => this.#caller.inTime(opening, limit),
+      (opening) => this.#caller.inTime(opening, limit, this.#openingUntilMs),
     );
   }
 
@@ -217,6 +219,7 @@ export class Client {
     const request = v1OpenSessionRequest(this.#options.sessionTtlMs);
     // A second session, opened because an answer was lost, is forgotten after its time.
     const limit = this.#caller.limit({}, true);
+    this.#openingUntilMs = limit.deadlineMs;
     const response = await this.#caller.call(cacheServiceV1.openSession, request, 'leader', 'read', limit);
     assert(response !== again, 'opening a session needs none');
     return Number(response.session);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { createServer as createHttp2Server } from 'node:http2';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, test } from 'node:test';
 import { createServer as createTlsServer, type TlsOptions as TlsServerOptions } from 'node:tls';
@@ -86,6 +87,29 @@ test('what speaks no gRPC is told so, whether it answers or only closes', async 
   await refused('no-tls', { address: talks, tls: true }, /does not speak TLS/);
   const closes = await listen(createServer((socket) => socket.once('data', () => socket.destroy())));
   await refused('closed', { address: closes }, /closes connections without a word/);
+});
+
+test('an HTTP/2 server of another kind is told from a gRPC server, whatever it answers', async () => {
+  const answering = (status: number): Promise<string> =>
+    listen(
+      createHttp2Server((_, response) => {
+        response.writeHead(status, { 'content-type': 'text/html' });
+        response.end('<html></html>');
+      }),
+    );
+  await refused('not-grpc', { address: await answering(200) }, /answers, but does not speak gRPC/);
+  const strict = await answering(404);
+  await refused('not-grpc', { address: strict }, /answers with HTTP status 404, and does not speak gRPC/);
+  await using client = new Client({ address: strict });
+  const refusal = { code: 'unavailable', reason: 'not-grpc' };
+  await assert.rejects(client.set('k', 'v'), refusal);
+  await assert.rejects(client.admin.transferLeadership(), refusal);
+  await using doubtful = new Client({ address: await answering(200) });
+  await assert.rejects(
+    doubtful.admin.transferLeadership(),
+    { code: 'unknown-outcome' },
+    'nobody knows what the page says',
+  );
 });
 
 test('a server that closes in silence may have no room: it is tried anew, as one that refuses connections', async () => {

@@ -27,6 +27,19 @@ test('a call counts as undone only where the library says that it was never sent
     assert.deepEqual(failure(code, 'Received RST_STREAM'), ['unknown', 'internal', false]);
 });
 
+test('what no gRPC server answers is of something else, and what a proxy says of its server passes', () => {
+  const reason = (details: string, code = status.INTERNAL): unknown[] => {
+    const { kind, isNobody, fault } = toFailure({ code, details, metadata: new Metadata() } as ServiceError, 'h:1');
+    return [kind, isNobody ?? false, fault?.reason, fault?.isLasting];
+  };
+  assert.deepEqual(reason('Received HTTP status code 404', status.UNIMPLEMENTED), ['undone', true, 'not-grpc', true]);
+  assert.deepEqual(reason('Received HTTP status code 401', status.UNAUTHENTICATED), ['undone', true, 'not-grpc', true]);
+  const page = 'Received RST_STREAM with code 0 (Call ended without gRPC status)';
+  assert.deepEqual(reason(page), ['unknown', true, 'not-grpc', true]);
+  for (const http of [408, 429, 502, 503, 504])
+    assert.equal(reason(`Received HTTP status code ${http}`, status.UNAVAILABLE)[2], undefined, `${http}`);
+});
+
 test("the server's own code goes before the status", () => {
   assert.deepEqual(failure(status.UNAVAILABLE, 'x', 'no-leader'), ['undone', 'unavailable', false]);
   assert.deepEqual(failure(status.UNAVAILABLE, 'x', 'stopping'), ['undone', 'unavailable', true]);

@@ -85,6 +85,8 @@ export function toFailure(error: ServiceError, address: string, seen?: ConnectFa
   const told = error.metadata?.get(errorMetadata)[0];
   if (typeof told === 'string' && Object.hasOwn(errorTable, told)) return fromServer(told as ErrorCode, error, address);
   const { details } = error;
+  const foreign = ofOtherHttp(details);
+  if (foreign) return noConnection(address, error, foreign.fault, foreign.kind);
   const fail = (kind: Failure['kind'], code: ClientErrorCode, isLinkDown: boolean, message = details): Failure => ({
     kind,
     isLinkDown,
@@ -114,11 +116,28 @@ export function toFailure(error: ServiceError, address: string, seen?: ConnectFa
   }
 }
 
-/** No connection was there, so that nothing was sent. */
-export function noConnection(address: string, cause: Error, fault: ConnectFault | undefined): Failure {
+/**
+ * What answers HTTP/2 without being a gRPC server: with a status that a gRPC server never gives, or with a page. What was
+ * refused was not done; behind a page that has no status of gRPC there may be anything.
+ */
+function ofOtherHttp(details: string): { readonly fault: ConnectFault; readonly kind: Failure['kind'] } | undefined {
+  const http = /^Received HTTP status code (4\d\d)$/.exec(details)?.[1];
+  // What asks to come again later is a proxy's word about a server behind it.
+  if (http !== undefined && http !== '408' && http !== '429')
+    return { fault: { ...notGrpc, text: `answers with HTTP status ${http}, and does not speak gRPC` }, kind: 'undone' };
+  return /Call ended without gRPC status/.test(details) ? { fault: notGrpc, kind: 'unknown' } : undefined;
+}
+
+/** No connection was there, so that nothing was sent, unless `kind` says otherwise. */
+export function noConnection(
+  address: string,
+  cause: Error,
+  fault: ConnectFault | undefined,
+  kind: Failure['kind'] = 'undone',
+): Failure {
   const message = fault ? `${address} ${fault.text}` : `${address}: no connection could be made`;
   const error = new ClientError('unavailable', message, { cause, reason: fault?.reason });
-  return { kind: 'undone', isLinkDown: true, isNobody: true, fault, error };
+  return { kind, isLinkDown: true, isNobody: true, fault, error };
 }
 
 function fromServer(code: ErrorCode, error: ServiceError, address: string): Failure {

@@ -4,6 +4,7 @@ import { CommanderError } from 'commander';
 import { explain } from './advice.js';
 import { Client } from './client.js';
 import { type Connection, ExitCode, parseCommandLine } from './command-line.js';
+import { complain } from './complaint.js';
 import { Endings } from './ending.js';
 import { ClientError, type ClientErrorCode } from './errors.js';
 import { FileError, isOfDisk } from './file-error.js';
@@ -24,9 +25,15 @@ export async function main(args: readonly string[]): Promise<number> {
   // Who reads our output may stop reading it, as `head` does; that is no fault.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
   using endings = new Endings();
+  let isJson = false;
+  const fail = (code: string, error: Error, exitCode: ExitCode, text = error.message): ExitCode => {
+    complain(isJson, text, { code, reason: (error as Partial<ClientError>).reason, message: error.message });
+    return exitCode;
+  };
   try {
     await checkEncoding(args);
     const { connection, action } = parseCommandLine(args, version);
+    isJson = connection.isJson;
     await using client = await connect(connection);
     const { signal } = endings;
     const code = await run(client, action, {
@@ -38,15 +45,16 @@ export async function main(args: readonly string[]): Promise<number> {
     return endings.by?.exitCode ?? code;
   } catch (error) {
     if (endings.by && error instanceof ClientError) {
-      process.stderr.write(`dcache-client: ended by ${endings.by.name}: ${error.message}\n`);
+      const message = `ended by ${endings.by.name}: ${error.message}`;
+      complain(isJson, message, { code: error.code, message });
       return endings.by.exitCode;
     }
     // Commander has printed its own message, and calls help an error with exit code 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
-    if (error instanceof TypeError && isOurs(error)) return fail(error, ExitCode.usage);
+    if (error instanceof TypeError && isOurs(error)) return fail('bad-argument', error, ExitCode.usage);
     if (error instanceof ClientError)
-      return fail(error, exitCodes[error.code] ?? ExitCode.error, explain(error) + strayAddress(error));
-    if (error instanceof FileError || isOfDisk(error)) return fail(error, ExitCode.error);
+      return fail(error.code, error, exitCodes[error.code] ?? ExitCode.error, explain(error) + strayAddress(error));
+    if (error instanceof FileError || isOfDisk(error)) return fail('file', error, ExitCode.error);
     throw error;
   }
 }
@@ -116,11 +124,6 @@ function strayAddress({ code }: ClientError): string {
   const { DCACHE_ADDR: servers, DCACHE_CLIENT_ADDR: own } = process.env;
   if (code !== 'unavailable' || servers === undefined || own !== undefined) return '';
   return " (DCACHE_ADDR, the servers' Serf address, is not read here; DCACHE_CLIENT_ADDR is)";
-}
-
-function fail(error: Error, code: ExitCode, text = error.message): ExitCode {
-  process.stderr.write(`dcache-client: ${text}\n`);
-  return code;
 }
 
 /** A wrong option says what it takes; any other TypeError is a fault of this program. */

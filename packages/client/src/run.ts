@@ -3,6 +3,7 @@ import type { SavedMoment } from '@dcache/protocol';
 import { bench, formatBench } from './bench.js';
 import type { Client } from './client.js';
 import { type Action, ExitCode } from './command-line.js';
+import { complain } from './complaint.js';
 import { ClientError } from './errors.js';
 import { FileError, isOfDisk } from './file-error.js';
 import { openFor, replaceFile, targetKind, unlessAborted, writeThrough } from './files.js';
@@ -118,7 +119,7 @@ async function status(client: Client, { isJson, signal }: Surroundings): Promise
   else for (const text of formatStatus(views)) line(text);
   const fault = faultOf(servers, views);
   if (fault === undefined) return ExitCode.ok;
-  process.stderr.write(`dcache-client: ${fault} [no-leader]\n`);
+  complain(isJson, `${fault} [no-leader]`, { code: 'unavailable', reason: 'no-leader', message: fault });
   return ExitCode.unavailable;
 }
 
