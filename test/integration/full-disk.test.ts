@@ -4,7 +4,8 @@ import { mkdirSync, mkdtempSync, rmdirSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { type Answer, Cluster, clientBin, eventually, http, type Node, run } from './harness.js';
+import { eventually } from '@dcache/testing';
+import { type Answer, Cluster, clientBin, http, type Node, run } from './harness.js';
 
 const mebibyte = 1_048_576;
 /** A file of the log has 16 MiB, and there are always two: the third does not fit. */
