@@ -27,7 +27,7 @@ const arrows = {
   ],
   client: ['@dcache/base', '@dcache/protocol'],
   bcache: ['@dcache/base', '@dcache/serf'],
-  sim: ['@dcache/base', '@dcache/raft', '@dcache/serf', '@dcache/store', '@dcache/protocol', 'bcache', 'dcache'],
+  sim: ['@dcache/base', '@dcache/raft', '@dcache/store', '@dcache/protocol', 'bcache', 'dcache'],
 };
 /** What tests share; every package's tests may import it, and nothing else may. */
 const helpers = '@dcache/testing';

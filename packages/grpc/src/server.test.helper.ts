@@ -46,7 +46,7 @@ export const spread: BytesMethod = method('Spread', false, true);
 export const both: BytesMethod = method('Both', true, true);
 
 /** Calls that the test answers itself. */
-export interface Held {
+interface Held {
   readonly call: UnaryCall;
   readonly answer: Answer;
 }
@@ -144,7 +144,7 @@ export async function isStuck(from: Socket, to: Socket): Promise<boolean> {
 }
 
 /** Until a stream call may write again, or has no client any more. */
-export function room(call: StreamCall): Promise<void> {
+function room(call: StreamCall): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       call.off('drain', done);

@@ -1,5 +1,5 @@
 import { fromUtf8, SeededRandom, utf8 } from '@dcache/base';
-import { turn, until as waitFor } from '@dcache/testing';
+import { turn, until } from '@dcache/testing';
 import type { ConfChangeV2 } from './core/conf-change.js';
 import type { ConfState, NodeId, SnapshotMetadata } from './core/message.js';
 import { MemoryNetwork } from './memory-network.js';
@@ -102,10 +102,10 @@ export class TestCluster implements AsyncDisposable {
   /** Founds a cluster of 1 and adds the others as voters; all know of all when it resolves. */
   async found(size: number): Promise<TextNode> {
     const founder = await this.start(1, { bootstrap: { context: utf8('n1') } });
-    await waitFor('the founder leads', () => founder.status().role === 'leader');
+    await until('the founder leads', () => founder.status().role === 'leader');
     for (let id = 2; id <= size; id++) await this.addVoter(founder, id);
     // Until a node has applied the last promotion, it counts its quorum without it.
-    await waitFor('all know all voters', () =>
+    await until('all know all voters', () =>
       [...this.nodes.values()].every((node) => node.status().confState.voters.length === size),
     );
     return founder;
@@ -114,7 +114,7 @@ export class TestCluster implements AsyncDisposable {
   async addVoter(leader: TextNode, id: NodeId): Promise<TextNode> {
     const node = await this.start(id);
     await leader.changeMembership({ type: 'add-learner', id, context: utf8(`n${id}`) });
-    await waitFor(`node ${id} is up to date`, () =>
+    await until(`node ${id} is up to date`, () =>
       leader.status().progress.some((peer) => peer.id === id && peer.state === 'replicate'),
     );
     await retry(() => leader.changeMembership({ type: 'promote', id }));
@@ -131,7 +131,7 @@ export class TestCluster implements AsyncDisposable {
 
   /** The leader of the highest term, once one of the nodes on the network says it is one. */
   async leader(among: readonly NodeId[] = [...this.nodes.keys()]): Promise<TextNode> {
-    return waitFor(`one of ${among} leads`, () => {
+    return until(`one of ${among} leads`, () => {
       const leaders = among.map((id) => this.node(id)).filter((node) => node.status().role === 'leader');
       return leaders.sort((a, b) => b.status().term - a.status().term)[0];
     });
@@ -168,11 +168,6 @@ export class TestCluster implements AsyncDisposable {
 
 /** What may take so long on a busy machine before a test gives up on it. */
 const patienceMs = 30_000;
-
-/** Resolves when `condition` holds; looks after each turn of the event loop. Rejects when it never does. */
-export async function until(condition: () => boolean): Promise<void> {
-  await waitFor(String(condition), condition);
-}
 
 /** Lets everything happen that waits for nothing: a message on the network takes one turn of the event loop. */
 export async function quiet(): Promise<void> {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom, utf8 } from '@dcache/base';
-import { codeOf, retry, TestCluster, type TextNode, until } from './cluster.test.helper.js';
+import { turn, until } from '@dcache/testing';
+import { codeOf, retry, TestCluster, type TextNode } from './cluster.test.helper.js';
 import { MessageType } from './core/message.js';
 import { DiskStorage } from './disk-storage.js';
 import { RaftError } from './errors.js';
@@ -26,13 +27,15 @@ class DurableCluster extends TestCluster {
 
   async foundDurable(size: number): Promise<void> {
     const leader = await this.startDurable(1, true);
-    await until(() => leader.status().role === 'leader');
+    await until('the first node leads', () => leader.status().role === 'leader');
     for (let id = 2; id <= size; id++) {
       await this.startDurable(id, false);
       await leader.changeMembership({ type: 'add-learner', id });
       await retry(() => leader.changeMembership({ type: 'promote', id }));
     }
-    await until(() => [...this.nodes.values()].every((node) => node.status().confState.voters.length === size));
+    await until('all know all voters', () =>
+      [...this.nodes.values()].every((node) => node.status().confState.voters.length === size),
+    );
     this.network.filter = (_from, _to, what) => {
       if (!('from' in what)) return true;
       if (what.type === MessageType.vote || what.type === MessageType.preVote) this.seen.votes++;
@@ -67,7 +70,7 @@ class DurableCluster extends TestCluster {
       if (code === 'resolved') return codes;
       if (!['not-leader', 'no-leader', 'handing-over', 'lost'].includes(code)) codes.push(code);
       if (code === 'disk-full') return codes;
-      await new Promise((resolve) => setImmediate(resolve));
+      await turn(1);
     }
   }
 
@@ -77,22 +80,19 @@ class DurableCluster extends TestCluster {
     for (let i = 0; !condition(); i++) {
       assert.ok(i < 500, 'no disk is full after 500 writes');
       codes.push(...(await this.writeAsClient(`key${i}=${value}`)));
-      await new Promise((resolve) => setImmediate(resolve));
+      await turn(1);
     }
     return codes;
   }
 
   /** The leader, once it has heard of the disks of others what is wanted. */
   async settledLeader(isWanted: (status: RaftStatus) => boolean): Promise<TextNode> {
-    let found: TextNode | undefined;
-    await until(() => {
-      found = [...this.nodes.values()].find((node) => {
+    return until('a leader has heard of the disks of others', () =>
+      [...this.nodes.values()].find((node) => {
         const status = node.status();
         return status.role === 'leader' && isWanted(status);
-      });
-      return found !== undefined;
-    });
-    return found!;
+      }),
+    );
   }
 
   /** Fills these disks, and writes until the leader, whose own has room, has heard of it. */
@@ -112,7 +112,7 @@ class DurableCluster extends TestCluster {
   async votesInQuiet(): Promise<number> {
     const { votes, heartbeats } = this.seen;
     // Two followers, one heartbeat for each in three of sixty ticks: three election timeouts.
-    await until(() => this.seen.heartbeats - heartbeats >= 2 * 20 * 3);
+    await until('three election timeouts of heartbeats go out', () => this.seen.heartbeats - heartbeats >= 2 * 20 * 3);
     return this.seen.votes - votes;
   }
 }
@@ -131,8 +131,8 @@ test('a leader whose disk is full gives way to one with room, and no write is re
   assert.equal(await cluster.votesInQuiet(), 0);
   assert.equal(leader.status().term, term);
   cluster.empty(1);
-  await until(() => cluster.map(1).values.get('later59') === value);
-  await until(() => !cluster.isFull(1));
+  await until('the one that was full has caught up', () => cluster.map(1).values.get('later59') === value);
+  await until('it has room again', () => !cluster.isFull(1));
 });
 
 test('with all disks full one node leads on, refuses writes and answers reads; nobody stands for election', async () => {
@@ -153,12 +153,52 @@ test('with all disks full one node leads on, refuses writes and answers reads; n
   cluster.empty(2);
   // Alone, the one with room can commit nothing.
   await until(
+    'the leader knows that node 2 has room',
     () => leader.status().progress.some(({ id, hasRoom }) => id === 2 && hasRoom === true) || leader.id === 2,
   );
   assert.equal(await codeOf(leader.propose(utf8('a=1'))), 'disk-full');
   cluster.empty(1, 3);
   await retry(() => leader.propose(utf8('a=2')));
   assert.equal(cluster.map(leader.id).values.get('a'), '2');
+});
+
+test('leadership stays, too, where all disks are full in the midst of a write that waits for room then', async () => {
+  await using cluster = new DurableCluster();
+  await cluster.foundDurable(3);
+  cluster.fill(1, 2, 3);
+  // In one turn, so one write: longer than any segment.
+  const leader = await cluster.leader();
+  const written = Array.from({ length: 60 }, (_, i) => codeOf(leader.propose(utf8(`key${i}=${value}`))));
+  await until(() => leader.status().progress.every(({ hasRoom }) => hasRoom === false));
+  const { term } = leader.status();
+  assert.equal(await cluster.votesInQuiet(), 0);
+  assert.deepEqual([leader.status().role, leader.status().term], ['leader', term]);
+  assert.equal(await codeOf(leader.propose(utf8('a=1'))), 'disk-full');
+  cluster.empty(1, 2, 3);
+  assert.deepEqual([...new Set(await Promise.all(written))], ['resolved']);
+});
+
+test('a leader that waits for room, and that nobody relieves, says so between two tries instead of asking for patience', async () => {
+  await using cluster = new DurableCluster();
+  await cluster.foundDurable(3);
+  const { filter } = cluster.network;
+  cluster.network.filter = (from, to, what) =>
+    filter!(from, to, what) && !('from' in what && what.type === MessageType.timeoutNow);
+  cluster.fill(1);
+  const leader = cluster.node(1);
+  // Longer than its segment, so that its own write waits, which is another reason to give way.
+  const written = Array.from({ length: 60 }, (_, i) => codeOf(leader.propose(utf8(`key${i}=${value}`))));
+  await until(() => leader.status().isDiskFull);
+  const ask = (): Promise<string> => codeOf(leader.propose(utf8('a=1')));
+  await retry(async () => assert.equal(await ask(), 'disk-full'));
+  // A quarter of the pause.
+  const { heartbeats } = cluster.seen;
+  await until(() => cluster.seen.heartbeats - heartbeats >= 20);
+  assert.equal(await ask(), 'disk-full');
+  cluster.network.filter = filter;
+  await cluster.settledLeader(({ id }) => id !== 1);
+  cluster.empty(1);
+  await Promise.all(written);
 });
 
 test('a leader with room refuses what the full disks of two others could not commit, at once and by their names', async () => {
@@ -173,7 +213,7 @@ test('a leader with room refuses what the full disks of two others could not com
   });
   assert.deepEqual(refusal.full, [2, 3]);
   // Nothing is on its way that would have to wait for room.
-  await until(() => leader.stats().pendingProposals === 0);
+  await until('nothing waits', () => leader.stats().pendingProposals === 0);
   assert.equal(await cluster.votesInQuiet(), 0);
   await leader.readBarrier('linearizable');
   cluster.empty(3);

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { utf8 } from '@dcache/base';
-import { codeOf, TestCluster, until } from './cluster.test.helper.js';
+import { until } from '@dcache/testing';
+import { codeOf, TestCluster } from './cluster.test.helper.js';
 import { MessageType, makeMessage, noNode, Role } from './core/message.js';
 import type { PeerStatus, Status } from './core/ready.js';
 import { bestSuccessor, isAlreadySo, refusal } from './membership.js';
@@ -102,7 +103,9 @@ test('one change at a time; its context reaches every state machine', async () =
   const first = leader.changeMembership({ type: 'update', id: 2, context: utf8('moved') });
   assert.equal(await codeOf(leader.changeMembership({ type: 'remove', id: 3 })), 'busy');
   await first;
-  await until(() => [1, 2, 3].every((id) => cluster.map(id).memberships.at(-1)?.context === 'moved'));
+  await until('all know the new address', () =>
+    [1, 2, 3].every((id) => cluster.map(id).memberships.at(-1)?.context === 'moved'),
+  );
   assert.equal(await codeOf(cluster.node(2).changeMembership({ type: 'remove', id: 3 })), 'not-leader');
 });
 
@@ -119,6 +122,6 @@ test('a message that names another sender or receiver than the connection proved
   const snapshot = { metadata, data: new Uint8Array(0) };
   const bare = makeMessage(MessageType.snapshot, 1, { from: 2, term: before + 50, snapshot });
   transport.send(1, [forged, astray, bare]);
-  await until(() => leader.stats().messagesRefused === 3);
+  await until('all three are refused', () => leader.stats().messagesRefused === 3);
   assert.equal(leader.status().term, before);
 });

@@ -1,53 +1,18 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import dns from 'node:dns/promises';
-import { EventEmitter, once } from 'node:events';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { syncBuiltinESMExports } from 'node:module';
-import { createConnection, createServer } from 'node:net';
+import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
+import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { fromUtf8, SeededRandom, silentLogger, utf8 } from '@dcache/base';
-import { Keyring, local, type Member, Serf, SerfError, type SerfOptions } from './index.js';
+import { Keyring, local, type Member, Serf, SerfError } from './index.js';
+import { key, running, sees, start } from './node.test.helper.js';
 import { encodeMessage } from './wire/codec.js';
 import { encodePacket } from './wire/packet.js';
-
-const running: Serf[] = [];
-after(() => Promise.all(running.map((serf) => serf.stop())));
-
-/** A started node on a free port, with the quick profile. */
-async function start(name: string, options: Partial<SerfOptions> = {}): Promise<Serf> {
-  const serf = new Serf({ ...local(), name, bind: '127.0.0.1:0', ...options });
-  running.push(serf);
-  await serf.start();
-  return serf;
-}
-
-/** Resolves once the node shows the member with the status. */
-async function sees(serf: Serf, name: string, status: Member['status']): Promise<void> {
-  const isSo = (): boolean => serf.member(name)?.status === status;
-  const signal = AbortSignal.timeout(20_000);
-  while (!isSo()) {
-    await Promise.race(
-      (['member-join', 'member-leave', 'member-failed', 'member-update', 'member-reap'] as const).map((event) =>
-        once(serf, event, { signal }),
-      ),
-    );
-  }
-}
-
-/** Looks again each turn of gossip, for what no event tells. */
-async function until(isSo: () => boolean): Promise<void> {
-  const signal = AbortSignal.timeout(20_000);
-  while (!isSo()) await delay(20, undefined, { signal });
-}
-
-const key = Buffer.alloc(32, 1).toString('base64');
-const nextKey = Buffer.alloc(16, 2).toString('base64');
 
 test('members that join see each other with address and tags, and a leave is a leave', async () => {
   const one = await start('one', { tags: { role: 'seed' } });
@@ -83,94 +48,6 @@ test('an address that is taken is named in the error', async () => {
     assert.ok(error.message.includes(one.address), error.message);
     return true;
   });
-});
-
-test('a join that nobody answers tells what was wrong with each address', async () => {
-  const closed = createServer().listen(0, '127.0.0.1');
-  await once(closed, 'listening');
-  const { port } = closed.address() as { port: number };
-  await new Promise((resolve) => closed.close(resolve));
-  const one = await start('one');
-  await assert.rejects(one.join([`127.0.0.1:${port}`, '[zz]:1', one.address]), (error: SerfError) => {
-    assert.equal(error.code, 'join-failed');
-    assert.match(error.message, /ECONNREFUSED/);
-    assert.match(error.message, /"\[zz\]:1" is not an address/);
-    assert.match(error.message, /it is this member itself/);
-    return true;
-  });
-  await assert.rejects(one.join([]), { code: 'join-failed' });
-});
-
-test('a join says each address once, and that an answer under another key cannot be read', async () => {
-  const key = (byte: number): string[] => [Buffer.alloc(16, byte).toString('base64')];
-  const one = await start('one', { keyring: key(1) });
-  const two = await start('two', { keyring: key(2) });
-  await assert.rejects(two.join([one.address]), {
-    message: `no address answered: ${one.address} gave an answer that cannot be read: no installed key opens the message`,
-  });
-  await assert.rejects(two.join(['127.0.0.1:1']), {
-    message: 'no address answered: 127.0.0.1:1: connect ECONNREFUSED',
-  });
-});
-
-test('a join counts the addresses that answered and resolves host names', async () => {
-  const one = await start('one');
-  const two = await start('two');
-  const three = await start('three');
-  const { port } = one.localMember();
-  assert.equal(await three.join([`localhost:${port}`, two.address, '127.0.0.1:1']), 2);
-  await Promise.all([sees(one, 'two', 'alive'), sees(two, 'one', 'alive')]);
-});
-
-test('a join can be given up', async () => {
-  const silent = createServer(() => {}).listen(0, '127.0.0.1');
-  await once(silent, 'listening');
-  const { port } = silent.address() as { port: number };
-  const one = await start('one', { streamTimeoutMs: 60_000 });
-  const abort = new AbortController();
-  const joining = one.join([`127.0.0.1:${port}`], { signal: abort.signal });
-  await once(silent, 'connection');
-  abort.abort(new Error('enough'));
-  await assert.rejects(joining, /enough/);
-  silent.close();
-});
-
-test('a join that is given up counts what had answered', async () => {
-  const silent = createServer(() => {}).listen(0, '127.0.0.1');
-  await once(silent, 'listening');
-  const { port } = silent.address() as { port: number };
-  const one = await start('one');
-  const two = await start('two', { streamTimeoutMs: 60_000 });
-  const abort = new AbortController();
-  const connected = once(silent, 'connection');
-  const joining = two.join([`127.0.0.1:${port}`, one.address], { signal: abort.signal });
-  await Promise.all([sees(two, 'one', 'alive'), sees(one, 'two', 'alive'), connected]);
-  abort.abort(new Error('enough'));
-  assert.equal(await joining, 1);
-  silent.close();
-});
-
-test('a member goes on looking for those it seeks, whoever else answers, until it stops', async () => {
-  const one = await start('one');
-  const two = await start('two');
-  const free = createServer().listen(0, '127.0.0.1');
-  await once(free, 'listening');
-  const { port } = free.address() as { port: number };
-  await new Promise((resolve) => free.close(resolve));
-  const told: string[] = [];
-  const faults = new EventEmitter();
-  const seeker = two.seek([one.address, two.address, `localhost:${port}`], {
-    onFault: (address) => {
-      told.push(address);
-      faults.emit('told');
-    },
-  });
-  const isTold = once(faults, 'told');
-  assert.deepEqual(await seeker.start(), []);
-  await Promise.all([sees(two, 'one', 'alive'), isTold]);
-  const three = await start('three', { bind: `127.0.0.1:${port}` });
-  await Promise.all([sees(two, 'three', 'alive'), sees(three, 'one', 'alive')]);
-  assert.deepEqual(told, [`localhost:${port}`]);
 });
 
 test('tags travel, and too many are refused', async () => {
@@ -238,32 +115,6 @@ test('an answer that is too large or too late is refused', async () => {
   handle.close();
 });
 
-test('an encrypted pool changes its key without losing a member, and keeps the ring in a file', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'serf-'));
-  const keyringFile = join(folder, 'keyring.json');
-  const one = await start('one', { keyring: [key], keyringFile });
-  const two = await start('two', { keyring: [key] });
-  await two.join([one.address]);
-  await sees(one, 'two', 'alive');
-  const plain = await start('plain');
-  await assert.rejects(plain.join([one.address]), { code: 'join-failed' });
-  for (const step of ['install', 'use'] as const) assert.deepEqual((await one.keys[step](nextKey)).errors, 0);
-  assert.equal((await two.keys.remove(key)).answers, 2);
-  const listed = await one.keys.list();
-  assert.deepEqual([...listed.keys], [[nextKey, 2]]);
-  assert.deepEqual([...listed.primaryKeys], [[nextKey, 2]]);
-  assert.deepEqual(JSON.parse(await readFile(keyringFile, 'utf8')), [nextKey]);
-  const refused = await one.keys.remove(nextKey);
-  assert.equal(refused.errors, 2);
-  assert.match(refused.messages.get('two')!, /primary key is not allowed/);
-  const heard = once(two, 'user');
-  one.userEvent('under the new key');
-  await heard;
-  const third = await start('third', { keyringFile });
-  await third.join([two.address]);
-  await rm(folder, { recursive: true });
-});
-
 test('members with another label do not hear each other', async () => {
   const one = await start('one', { label: 'blue' });
   const two = await start('two', { label: 'blue' });
@@ -304,144 +155,6 @@ test('a packet with a label, a key and a checksum keeps to the packet size', asy
   assert.ok(largest.bytes <= 1400, `the largest has ${largest.bytes} bytes`);
 });
 
-test('the second of two members of one name gives it up, the first keeps it', async () => {
-  const one = await start('one');
-  const two = await start('two');
-  const three = await start('three');
-  await two.join([one.address]);
-  await three.join([one.address]);
-  await Promise.all([sees(one, 'three', 'alive'), sees(two, 'three', 'alive')]);
-  const intruder = await start('three');
-  const conflict = once(one, 'conflict');
-  const shutdown = once(intruder, 'shutdown');
-  await intruder.join([one.address]);
-  const [report] = await conflict;
-  assert.equal(report.name, 'three');
-  const [reason] = await shutdown;
-  assert.equal(reason.code, 'conflict');
-  assert.equal(one.member('three')?.port, three.localMember().port);
-  assert.equal(three.member('one')?.status, 'alive');
-  three.userEvent('still here');
-});
-
-test('a pool of one keeps its name against a newcomer, though nobody else can vote', async () => {
-  const founder = await start('founder');
-  const intruder = await start('founder');
-  const [shutdown, conflict] = [once(intruder, 'shutdown'), once(founder, 'conflict')];
-  await intruder.join([founder.address]);
-  await conflict;
-  const [reason] = await shutdown;
-  assert.equal(reason.code, 'conflict');
-  // The founder's own vote has ended as well by the time that a query of the same length has.
-  for await (const item of founder.query('after')) assert.ok(item);
-  founder.userEvent('still here');
-});
-
-test('a founder that looked for others in vain is no newcomer, and keeps its name', async () => {
-  const founder = await start('founder');
-  await assert.rejects(founder.join(['127.0.0.1:1']), { code: 'join-failed' });
-  const intruder = await start('founder');
-  const [shutdown, conflict] = [once(intruder, 'shutdown'), once(founder, 'conflict')];
-  await intruder.join([founder.address]);
-  await Promise.all([conflict, shutdown]);
-  for await (const item of founder.query('after')) assert.ok(item);
-  founder.userEvent('still here');
-});
-
-test('a founder that keeps looking for somebody silent is no newcomer; who finds it by looking is one', async (t) => {
-  const founder = await start('founder');
-  const silent = createServer();
-  silent.listen(0, '127.0.0.1');
-  await once(silent, 'listening');
-  const asked = once(silent, 'connection');
-  const seeker = founder.seek([`127.0.0.1:${(silent.address() as { port: number }).port}`]);
-  void seeker.start();
-  const [stream] = await asked;
-  t.after(() => {
-    stream.destroy();
-    silent.close();
-  });
-  const intruder = await start('founder');
-  const signal = AbortSignal.timeout(20_000);
-  const [shutdown, conflict] = [once(intruder, 'shutdown', { signal }), once(founder, 'conflict', { signal })];
-  void intruder.seek([founder.address]).start();
-  await Promise.all([conflict, shutdown]);
-  for await (const item of founder.query('after')) assert.ok(item);
-  founder.userEvent('still here');
-  seeker.stop();
-});
-
-test('a member that finds a lost one again is no newcomer, and keeps its name against who came in its place', async () => {
-  const [member, lost] = [await start('member'), await start('lost')];
-  await lost.join([member.address]);
-  await sees(member, 'lost', 'alive');
-  const seeker = member.seek([lost.address], { firstWaitMs: 50, lastWaitMs: 50 });
-  await seeker.start();
-  await Promise.all([lost.leave(), sees(member, 'lost', 'left')]);
-  const conflict = once(member, 'conflict', { signal: AbortSignal.timeout(20_000) });
-  await start('member', { bind: lost.address });
-  await conflict;
-  // The vote has ended by the time that a query of the same length has.
-  for await (const item of member.query('after')) assert.ok(item);
-  member.userEvent('still here');
-  seeker.stop();
-});
-
-test('a member that is restarted before it is missed, and joins nobody, finds its pool again at once', async () => {
-  // Neither a full exchange nor a reconnect comes within the test.
-  const rare = { pushPullIntervalMs: 3_600_000, reconnectIntervalMs: 3_600_000, suspicionMult: 60 };
-  const [one, two, three] = [await start('one', rare), await start('two', rare), await start('three', rare)];
-  await Promise.all([two.join([one.address]), three.join([one.address])]);
-  await Promise.all([sees(two, 'three', 'alive'), sees(three, 'two', 'alive')]);
-  const isSilent = (serf: Serf): boolean => serf.stats().queuedClaims + serf.stats().queuedIntents === 0;
-  // What is still gossiped would tell of the others as well.
-  await until(() => [one, two, three].every(isSilent));
-  const bind = one.address;
-  await one.stop();
-  const again = await start('one', { ...rare, bind, tags: { run: 'second' } });
-  await Promise.all([sees(again, 'two', 'alive'), sees(again, 'three', 'alive')]);
-  await until(() => two.member('one')?.tags.get('run') === 'second');
-  assert.equal(three.member('one')?.status, 'alive');
-});
-
-test('a name whose lookup hangs keeps neither a join that is given up nor one that is answered elsewhere', async (t) => {
-  const [one, two] = [await start('one'), await start('two')];
-  const { lookup } = dns;
-  let lookups = 0;
-  t.after(() => {
-    dns.lookup = lookup;
-    syncBuiltinESMExports();
-  });
-  dns.lookup = (() => {
-    lookups++;
-    return new Promise(() => {});
-  }) as unknown as typeof lookup;
-  syncBuiltinESMExports();
-  const abort = new AbortController();
-  const joining = two.join(['hangs.example:1', one.address], { signal: abort.signal });
-  await sees(two, 'one', 'alive');
-  abort.abort(new Error('enough'));
-  assert.equal(await joining, 1);
-  await assert.rejects(two.join(['hangs.example:1'], { signal: AbortSignal.timeout(1) }), { name: 'TimeoutError' });
-  assert.equal(lookups, 1, 'a lookup that is under way is not begun again');
-});
-
-test('a search that was stopped is not kept', async () => {
-  const [one, two] = [await start('one'), await start('two')];
-  const heard: string[] = [];
-  const [stopped, going] = ['stopped', 'going'].map((name) => {
-    const seeker = two.seek([one.address]);
-    seeker.lost = () => void heard.push(name);
-    return seeker;
-  });
-  await Promise.all([stopped!.start(), going!.start()]);
-  await sees(two, 'one', 'alive');
-  stopped!.stop();
-  await one.leave();
-  await sees(two, 'one', 'left');
-  assert.deepEqual(heard, ['going']);
-});
-
 test('garbage over packets and streams is dropped and counted, and the node goes on', async () => {
   const one = await start('one');
   const two = await start('two');
@@ -472,15 +185,6 @@ test('garbage over packets and streams is dropped and counted, and the node goes
       .sort(),
     ['one', 'two'],
   );
-});
-
-test('a list of more keys than an answer holds is cut, and says so', async () => {
-  const keys = Array.from({ length: 40 }, (_, i) => Buffer.alloc(32, i).toString('base64'));
-  const one = await start('one', { keyring: keys });
-  const listed = await one.keys.list();
-  assert.equal(listed.errors, 0);
-  assert.ok(listed.keys.size > 5 && listed.keys.size < 40);
-  assert.match(listed.messages.get('one')!, /^truncated to \d+ of 40$/);
 });
 
 test('a snapshot lets a member find its pool again, unless it left', async () => {

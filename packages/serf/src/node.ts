@@ -104,7 +104,7 @@ export class Serf extends EventEmitter<SerfEvents> {
 
   /**
    * Looks for the members at the addresses until each was reached: `start()` of what is returned asks all at once and
-   * tells how that went, then it goes on by itself, with pauses that grow from one second to fifteen, until it or this
+   * tells how that went, then it goes on by itself, with pauses that grow (from one second to fifteen), until it or this
    * member is stopped. `join` asks once, and is content with one that answers.
    */
   seek(addresses: readonly string[], options: SeekOptions = {}): Seeker {

@@ -40,7 +40,10 @@ test('a hello and its answer arrive whole however the stream is cut, and what fo
   const fields = encodeAnswerFields(answer);
   const proof = new Uint8Array([9]);
   const whole = takeHandshake(encodeHelloAnswer(fields, proof), 0)!.body;
-  assert.deepEqual(decodeHelloAnswer(whole), { answer, fields, proof });
+  assert.deepEqual(decodeHelloAnswer(whole), { answer, fields, proof, gossipPort: 0 });
+  const refusal = takeHandshake(encodeHelloAnswer(fields, new Uint8Array(), 9_000), 0)!.body;
+  assert.equal(decodeHelloAnswer(refusal).gossipPort, 9_000);
+  assert.deepEqual([...refusal.subarray(-3)], [0, 0x23, 0x28], 'after the proof, where earlier versions do not read');
 });
 
 test('a foreign cluster, another node and another protocol are refused with the reason', () => {

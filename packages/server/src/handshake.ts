@@ -7,6 +7,7 @@ import { ByteReader, BytesError, ByteWriter, concatBytes } from '@dcache/base';
  *   hello     length:u16 | protocolMin:u8 | protocolMax:u8 | feature:u16 | cluster:text | from:u64 | to:u64 | name:text
  *                        | nonce:bytes
  *   answer    length:u16 | status:u8 | protocol:u8 | feature:u16 | from:u64 | message:text | nonce:bytes | proof:bytes
+ *                        | gossip:u16                (only from who refuses: the port of its gossip, on the same host)
  *   proof     length:u16 | proof                        (from the dialler, only where the answer has a proof)
  *
  * Where the nodes share a key, each side proves with both nonces that it knows it: see `peer-proof.ts`.
@@ -110,16 +111,19 @@ export function withLength(body: Uint8Array): Uint8Array {
   return concatBytes([new ByteWriter(2).u16(body.length).finish(), body]);
 }
 
-/** The whole answer; `proof` is empty where none is given. */
-export function encodeHelloAnswer(fields: Uint8Array, proof: Uint8Array): Uint8Array {
-  return withLength(new ByteWriter(fields.length + 40).raw(fields).bytes(proof).copy());
+/** The whole answer; `proof` is empty where none is given, `gossipPort` 0 where it is not told. */
+export function encodeHelloAnswer(fields: Uint8Array, proof: Uint8Array, gossipPort: number = 0): Uint8Array {
+  const writer = new ByteWriter(fields.length + 40).raw(fields).bytes(proof);
+  if (gossipPort > 0) writer.u16(gossipPort);
+  return withLength(writer.copy());
 }
 
-/** Throws a `BytesError`. `fields` is what the proof is about. */
+/** Throws a `BytesError`. `fields` is what the proof is about; `gossipPort` is 0 where it was not told. */
 export function decodeHelloAnswer(body: Uint8Array): {
   readonly answer: HelloAnswer;
   readonly fields: Uint8Array;
   readonly proof: Uint8Array;
+  readonly gossipPort: number;
 } {
   const reader = new ByteReader(body);
   const answer: HelloAnswer = {
@@ -131,7 +135,8 @@ export function decodeHelloAnswer(body: Uint8Array): {
     nonce: new Uint8Array(reader.bytes()),
   };
   const fields = body.slice(0, reader.offset);
-  return { answer, fields, proof: new Uint8Array(reader.bytes()) };
+  const proof = new Uint8Array(reader.bytes());
+  return { answer, fields, proof, gossipPort: reader.remaining >= 2 ? reader.u16() : 0 };
 }
 
 /** What a node says to a hello. */

@@ -9,10 +9,12 @@ function make() {
   const clock = new HandClock();
   const joined: string[] = [];
   const signals: AbortSignal[] = [];
-  const state = { join: (): Promise<number> => Promise.resolve(1) };
+  const state = { status: 'alive' as Member['status'], join: (): Promise<number> => Promise.resolve(1) };
   const serf = {
     member: (name: string) =>
-      name === 'unknown' ? undefined : ({ address: name === 'v6' ? '::1' : `ip-${name}`, port: 9000 } as Member),
+      name === 'unknown'
+        ? undefined
+        : ({ address: name === 'v6' ? '::1' : `ip-${name}`, port: 9000, status: state.status } as Member),
     join: (addresses: readonly string[], { signal }: { signal?: AbortSignal } = {}) => {
       joined.push(...addresses);
       signals.push(signal!);
@@ -33,6 +35,18 @@ test('a node that gossip knows is met there at once, and again after five second
   clock.pass(1);
   meeting.meet('a');
   assert.deepEqual(joined.slice(2), ['ip-a:9000']);
+});
+
+test('one that tells where its gossip is now is met there, once gossip has given up the member that was elsewhere', () => {
+  const { joined, state, meeting } = make();
+  const told = { host: 'cache-1.local', port: 9001 };
+  meeting.meet('a', told);
+  assert.deepEqual(joined, [], 'the name would be fought for');
+  meeting.meet('b', { ...told, port: 9000 });
+  meeting.meet('unknown', told);
+  state.status = 'failed';
+  meeting.meet('a', told);
+  assert.deepEqual(joined, ['ip-b:9000', 'cache-1.local:9001', 'cache-1.local:9001']);
 });
 
 test('however many strangers there are, sixteen are met in five seconds', async () => {

@@ -1,6 +1,6 @@
 import type { Clock, Logger } from '@dcache/base';
 import type { Serf } from '@dcache/serf';
-import { formatAddress } from './address.js';
+import { type Address, formatAddress } from './address.js';
 
 /** How long a meeting may take, and how long another with the same node has to wait, in milliseconds. */
 const tryMs = 2_000;
@@ -28,11 +28,14 @@ export class Meeting {
     this.#logger = logger;
   }
 
-  /** Meets the node of that name where gossip knows it, alive or not; at once, unless it was met just now. */
-  meet(name: string): void {
-    const member = this.#serf.member(name);
-    if (this.#isStopped || member === undefined || this.#met.has(name) || this.#met.size >= maxMet) return;
-    const address = formatAddress(member.address, member.port);
+  /**
+   * Meets the node that answers for the member of that name: where gossip knows the member, alive or not, or at `told`,
+   * where the node says that its gossip is. At once, unless it was met just now.
+   */
+  meet(name: string, told?: Address): void {
+    if (this.#isStopped || this.#met.has(name) || this.#met.size >= maxMet) return;
+    const address = this.#addressOf(name, told);
+    if (address === undefined) return;
     const abort = new AbortController();
     const cancelTimeout = this.#clock.after(tryMs, () => abort.abort(new Error(`no answer within ${tryMs} ms`)));
     const cancelAgain = this.#clock.after(againMs, () => void this.#met.delete(name));
@@ -51,5 +54,13 @@ export class Meeting {
     this.#isStopped = true;
     for (const cancel of this.#met.values()) cancel();
     this.#met.clear();
+  }
+
+  #addressOf(name: string, told: Address | undefined): string | undefined {
+    const member = this.#serf.member(name);
+    if (member && (told === undefined || told.port === member.port)) return formatAddress(member.address, member.port);
+    // At two places at once the name would be fought for, and the newcomer lose, with what was written to it.
+    if (told === undefined || member?.status === 'alive') return undefined;
+    return formatAddress(told.host, told.port);
   }
 }

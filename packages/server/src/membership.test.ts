@@ -78,21 +78,24 @@ function make(members: Member[]) {
   const state = { members, cluster: 'c' as string | undefined, directory: new Directory() };
   const unproved = new Set<number>();
   const knockedAt = new Set<number>();
+  const soughtAt: string[] = [];
   const membership = new Membership({
     log: log as unknown as ReplicatedLog,
     serf: { members: () => state.members },
     directory: () => state.directory,
     cluster: () => state.cluster,
-    reaches: (id, name) => {
+    reaches: (id, name, rpcAddr) => {
       knockedAt.add(id);
-      return !unproved.has(id) && name === `n${id}`;
+      if (rpcAddr !== undefined) soughtAt.push(`${id} ${rpcAddr}`);
+      // Nobody has a connection with itself.
+      return id !== 1 && !unproved.has(id) && name === `n${id}` && !rpcAddr?.startsWith('evil');
     },
     clock,
     logger: silentLogger,
     removeFailedAfterMs: 30_000,
   });
   membership.start();
-  return { log, clock, state, membership, unproved, knockedAt };
+  return { log, clock, state, membership, unproved, knockedAt, soughtAt };
 }
 
 const said = (log: FakeLog): string[] => log.changes.map(({ type, id }) => `${type} ${id}`);
@@ -167,6 +170,34 @@ test('a new address waits for the next interval, so that claims that contradict 
   assert.deepEqual(said(log), ['update 2']);
   clock.pass(250);
   assert.deepEqual(said(log), ['update 2', 'update 2'], 'the directory of this test never learns it');
+});
+
+test('who says that a member lives elsewhere changes nothing, for the member itself is sought there first', () => {
+  const told = [member('n1', 1), member('n2', 2), member('n3', 3)];
+  const { log, clock, state, soughtAt } = make(told);
+  log.voters = [1, 2, 3];
+  for (const id of [1, 2, 3]) {
+    const writer = new ByteWriter();
+    writeIdentity(writer, { name: `n${id}`, rpcAddr: `n${id}:9200` });
+    state.directory.learn(id, writer.copy());
+  }
+  clock.pass(1_000);
+  assert.deepEqual(soughtAt, [], 'who lives where it did is not dialled again');
+  (told[1]!.tags as Map<string, string>).set(memberTags.rpcAddr, 'evil:1');
+  clock.pass(250);
+  assert.deepEqual([soughtAt, said(log)], [['2 evil:1'], []]);
+  (told[1]!.tags as Map<string, string>).set(memberTags.rpcAddr, 'n2:9201');
+  clock.pass(250);
+  assert.deepEqual(said(log), ['update 2']);
+});
+
+test('a leader that lives elsewhere than the log says makes that known itself', () => {
+  const { log, clock, state } = make([member('n1', 1)]);
+  const writer = new ByteWriter();
+  writeIdentity(writer, { name: 'n1', rpcAddr: 'before:9200' });
+  state.directory.learn(1, writer.copy());
+  clock.pass(250);
+  assert.deepEqual(said(log), ['update 1']);
 });
 
 test('a node that is no member yet shows itself to the members of its cluster, and a member need not', () => {

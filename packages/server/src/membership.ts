@@ -16,10 +16,10 @@ export interface MembershipOptions {
   readonly directory: () => Directory;
   readonly cluster: () => string | undefined;
   /**
-   * Whether a connection to that Raft id is open, on which it has proved that it is the node of that name; dials where
-   * none is.
+   * Whether a connection to that Raft id is open, on which it has proved that it is the node of that name; with `rpcAddr`,
+   * whether it did so there. Dials where none is.
    */
-  readonly reaches: (id: number, name: string) => boolean;
+  readonly reaches: (id: number, name: string, rpcAddr?: string) => boolean;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly removeFailedAfterMs: number;
@@ -155,6 +155,17 @@ export class Membership {
     return new Set(gossip.filter(isProved));
   }
 
+  /** Those of `proved` that have moved, and have proved that they live where gossip says. */
+  #placed(proved: ReadonlySet<GossipMember>): Set<GossipMember> {
+    const { log, directory, reaches } = this.#options;
+    const isPlaced = ({ raftId, name, rpcAddr }: GossipMember): boolean => {
+      const known = directory().get(raftId);
+      if (known === undefined || known.name !== name || known.rpcAddr === rpcAddr) return false;
+      return raftId === log.id || reaches(raftId, name, rpcAddr);
+    };
+    return new Set([...proved].filter(isPlaced));
+  }
+
   #next(): MembershipChange | undefined {
     const { log, directory, cluster, clock, removeFailedAfterMs } = this.#options;
     const clusterId = cluster();
@@ -170,13 +181,15 @@ export class Membership {
       // Whoever has acknowledged nothing may not even be reachable, however short the log is.
       if (isActive && matchIndex > 0 && matchIndex + caughtUpEntries >= status.lastIndex) caughtUp.add(id);
     }
+    const proved = this.#proved(gossip);
     return nextChange({
       selfId: log.id,
       cluster: clusterId,
       confState: status.confState,
       identityOf: (id) => directory().get(id),
       gossip,
-      proved: this.#proved(gossip),
+      proved,
+      placed: this.#placed(proved),
       caughtUp,
       active,
       silent,

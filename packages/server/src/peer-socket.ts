@@ -26,6 +26,8 @@ export interface PeerIdentity {
   readonly name: string;
   /** The cluster's id, undefined before this node has found or founded one. */
   readonly cluster: string | undefined;
+  /** The port of its gossip, for those whom it refuses; they know the host. */
+  readonly gossipPort?: number;
 }
 
 /** How long either side waits for the other's part of the handshake. */
@@ -45,10 +47,13 @@ export interface PeerSecurity {
 /** The other side has answered, and takes this node for no peer of its own. */
 export class PeerRefusal extends Error {
   readonly status: HelloStatus;
+  /** Where its gossip is, on the same host; 0 where it did not tell. */
+  readonly gossipPort: number;
 
-  constructor({ status, message }: Pick<HelloAnswer, 'status' | 'message'>) {
+  constructor({ status, message }: Pick<HelloAnswer, 'status' | 'message'>, gossipPort: number) {
     super(`refused: ${message}`);
     this.status = status;
+    this.gossipPort = gossipPort;
   }
 
   /** Whether a node lives there that belongs to another cluster, or to none yet. */
@@ -124,8 +129,8 @@ async function introduce(
   });
   socket.write(hello);
   const body = await readHandshake(socket, 0);
-  const { answer, fields, proof } = decodeHelloAnswer(body);
-  if (answer.status !== HelloStatus.ok) throw new PeerRefusal(answer);
+  const { answer, fields, proof, gossipPort } = decodeHelloAnswer(body);
+  if (answer.status !== HelloStatus.ok) throw new PeerRefusal(answer, gossipPort);
   if (keys === undefined) {
     if (proof.length > 0) throw new Error('the peer has a Serf key and this node has none; give it --encrypt');
     return;
@@ -156,7 +161,8 @@ export async function acceptPeer(socket: Socket, self: PeerIdentity, security: P
     const answer = fault === undefined ? answerHello(hello, self) : notPeer(self, fault);
     const keys = security.keys?.();
     if (answer.status !== HelloStatus.ok || keys === undefined) {
-      socket.write(encodeHelloAnswer(encodeAnswerFields(answer), new Uint8Array()));
+      const gossipPort = answer.status === HelloStatus.ok ? 0 : self.gossipPort;
+      socket.write(encodeHelloAnswer(encodeAnswerFields(answer), new Uint8Array(), gossipPort));
       if (answer.status === HelloStatus.ok) return { hello, refusal: undefined };
       // Nobody reads this socket any more, so nobody would see the other side end it.
       socket.destroySoon();

@@ -42,7 +42,10 @@ export function wirePeers(parts: PeerWiringParts): Peers {
   const nameOf = (id: number): string | undefined => stateMachine.directory.get(id)?.name ?? gossip(id)?.name;
 
   return new Peers({
-    identity: () => ({ id: standing.known.raftId, name, cluster: standing.known.cluster }),
+    identity: () => {
+      const { raftId: id, cluster } = standing.known;
+      return { id, name, cluster, gossipPort: standing.gossipPort };
+    },
     addressOf,
     onFrame: (from, kind, payload, reply) => {
       const node = running();
@@ -56,9 +59,9 @@ export function wirePeers(parts: PeerWiringParts): Peers {
     },
     onLinkUp: () => running()?.membership.look(),
     onLinkDown: (id) => forwarder().linkDown(id),
-    onStranger: (id) => {
+    onStranger: (id, at) => {
       const there = nameOf(id);
-      if (there !== undefined) standing.meeting.meet(there);
+      if (there !== undefined) standing.meeting.meet(there, at);
     },
     security: {
       keys: () => security.keyring?.keys,

@@ -35,6 +35,7 @@ class Host {
   readonly events: string[] = [];
   cluster: string | undefined = 'c';
   port = 0;
+  gossipPort = 0;
   /** Connections that were accepted from somebody who showed that he is a peer. */
   proven = 0;
   onFrame: PeersOptions['onFrame'] = () => {};
@@ -42,7 +43,7 @@ class Host {
   constructor(id: number, hosts: Map<number, Host>, more: Partial<PeersOptions> = {}) {
     this.id = id;
     this.peers = new Peers({
-      identity: () => ({ id, name: `n${id}`, cluster: this.cluster }),
+      identity: () => ({ id, name: `n${id}`, cluster: this.cluster, gossipPort: this.gossipPort }),
       addressOf: (to) => {
         const port = hosts.get(to)?.port;
         return port === undefined ? undefined : { host: '127.0.0.1', port };
@@ -123,10 +124,13 @@ test('a peer is dialled when there is something to send, and one connection serv
 });
 
 test('who dials a member and finds a node of another cluster, or of none, is told at each dial', async () => {
-  const strangers: number[] = [];
+  const strangers: string[] = [];
   const faults: string[] = [];
   const logger = { ...silentLogger, warn: (fields: object) => void faults.push((fields as { fault: string }).fault) };
-  const [a, b, hosts] = await pair({ onStranger: (id) => void strangers.push(id), logger });
+  const [a, b, hosts] = await pair({
+    onStranger: (id, gossip) => void strangers.push(`${id} ${gossip?.host}:${gossip?.port}`),
+    logger,
+  });
   const beatsUntil = (what: string, isSo: () => boolean): Promise<true> =>
     until(what, () => {
       a.beat(2);
@@ -134,13 +138,14 @@ test('who dials a member and finds a node of another cluster, or of none, is tol
     });
   b.cluster = 'another';
   await beatsUntil('told twice', () => strangers.length === 2);
+  b.gossipPort = 9_000;
   b.cluster = undefined;
   await beatsUntil('told of one without a cluster', () => strangers.length === 3);
   b.cluster = 'c';
   hosts.set(3, b).delete(2);
   a.beat(3);
   await until('one that was started anew is no stranger', () => faults.some((fault) => /started anew/.test(fault)));
-  assert.deepEqual(strangers, [2, 2, 2]);
+  assert.deepEqual(strangers, ['2 undefined:undefined', '2 undefined:undefined', '2 127.0.0.1:9000']);
 });
 
 test('who only wants to know whether a peer is there dials it, and both hear when it is', async () => {
@@ -154,6 +159,23 @@ test('who only wants to know whether a peer is there dials it, and both hear whe
   assert.equal(b.peers.reaches(1, 'n1'), true);
   assert.equal(b.peers.reaches(1, 'evil'), false, 'it came under a name of its own');
   assert.deepEqual(up.sort(), ['1 to 2', '2 to 1']);
+});
+
+test('a node is at an address once it was reached by dialling that, whoever else it has connections with', async () => {
+  const [a, b, hosts] = await pair();
+  await b.reaches(a);
+  const there = `127.0.0.1:${b.port}`;
+  assert.equal(a.peers.reaches(2, 'n2'), true);
+  assert.equal(a.peers.reaches(2, 'n2', there), false, 'it has dialled itself, from wherever');
+  await until('it is reached there', () => a.peers.reaches(2, 'n2', there));
+  const before = a.mux.stats().open + b.mux.stats().open;
+  for (const odd of ['127.0.0.1:1', 'nowhere', '']) assert.equal(a.peers.reaches(2, 'n2', odd), false, odd);
+  assert.equal(a.peers.reaches(2, 'n2', there.replace('127.0.0.1', '[127.0.0.1]')), true, 'spelt in another way');
+  assert.deepEqual([a.peers.dialsUnderWay, a.mux.stats().open + b.mux.stats().open], [0, before]);
+  hosts.get(2)!.port = 1;
+  assert.equal(a.peers.reaches(2, 'n2', '127.0.0.1:1'), false);
+  await until('nobody is there', () => a.peers.dialsUnderWay === 0);
+  assert.equal(a.peers.reaches(2, 'n2', '127.0.0.1:1'), false);
 });
 
 test('frames of the application arrive in order with who sent them, and are answered on the same connection', async () => {

@@ -11,7 +11,7 @@ import {
   type Transport,
   type TransportHandler,
 } from '@dcache/raft';
-import type { Address } from './address.js';
+import { type Address, formatAddress, parseAddress } from './address.js';
 import type { FrameSender } from './forwarder.js';
 import { acceptPeer, dialPeer, type PeerIdentity, PeerRefusal, type PeerSecurity } from './peer-socket.js';
 import { Repeats } from './repeats.js';
@@ -27,8 +27,11 @@ export interface PeersOptions {
   readonly onLinkUp?: (id: NodeId) => void;
   /** A connection to `id` ended: frames on it may or may not have arrived. */
   readonly onLinkDown: (id: NodeId) => void;
-  /** Where `id` should live a node of another cluster answers, or one that belongs to none yet. Told at every dial. */
-  readonly onStranger?: (id: NodeId) => void;
+  /**
+   * Where `id` should live a node of another cluster answers, or one that belongs to none yet; `gossip` is where its
+   * gossip is, where it tells. At every dial.
+   */
+  readonly onStranger?: (id: NodeId, gossip: Address | undefined) => void;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly security?: PeerSecurity;
@@ -65,6 +68,8 @@ export class Peers implements Transport, FrameSender {
   readonly #links = new Map<NodeId, PeerConnection[]>();
   /** By what name the other side came, or had to prove to have; missing where it was dialled without such a proof. */
   readonly #names = new WeakMap<PeerConnection, string>();
+  /** Where it was dialled, as `host:port`; missing where the other side dialled. */
+  readonly #places = new WeakMap<PeerConnection, string>();
   readonly #dials = new Map<NodeId, Dial>();
   readonly #refusals: Repeats;
   /** Ends the dials that are under way. */
@@ -108,11 +113,17 @@ export class Peers implements Transport, FrameSender {
 
   /**
    * Whether a connection to `id` is open on which it has proved to be the node of that name, as far as peers prove
-   * names here. Dials it where there is none.
+   * names here; with `rpcAddr`, whether one is that was dialled there. Dials it where there is none.
    */
-  reaches(id: NodeId, name: string): boolean {
-    if (this.#linkTo(id) === undefined) return false;
-    return this.#links.get(id)!.some((link) => link.isOpen && (this.#names.get(link) ?? name) === name);
+  reaches(id: NodeId, name: string, rpcAddr?: string): boolean {
+    const open = (this.#links.get(id) ?? []).filter((link) => link.isOpen);
+    const named = open.filter((link) => (this.#names.get(link) ?? name) === name);
+    const place = rpcAddr === undefined ? undefined : placeOf(parseAddress(rpcAddr));
+    const isThere = (link: PeerConnection): boolean => place !== undefined && this.#places.get(link) === place;
+    if (named.some((link) => rpcAddr === undefined || isThere(link))) return true;
+    // Never beside an open connection but where that place is dialled indeed: each try would open one more.
+    if (open.length === 0 || (place !== undefined && placeOf(this.#options.addressOf(id)) === place)) this.#dial(id);
+    return false;
   }
 
   /** Takes over a socket whose first bytes are the peer preface. */
@@ -166,7 +177,7 @@ export class Peers implements Transport, FrameSender {
         dial.retryMs = firstRetryMs;
         dial.lastFailure = '';
         if (this.#isStopped) socket.destroy();
-        else this.#open(id, socket, name);
+        else this.#open(id, socket, name, placeOf(address));
       },
       (error: Error) => {
         dial.isUnderWay = false;
@@ -179,7 +190,9 @@ export class Peers implements Transport, FrameSender {
           logger.warn({ ...at, fault: error.message }, 'a peer cannot be reached');
         dial.lastFailure = error.message;
         logger.debug({ ...at, err: error }, 'a dial of a peer failed');
-        if (error instanceof PeerRefusal && error.isStranger) this.#options.onStranger?.(id);
+        if (!(error instanceof PeerRefusal && error.isStranger)) return;
+        const { gossipPort } = error;
+        this.#options.onStranger?.(id, gossipPort === 0 ? undefined : { host: address.host, port: gossipPort });
       },
     );
   }
@@ -191,7 +204,7 @@ export class Peers implements Transport, FrameSender {
       if (!isUnderWay && notBeforeMs < oldMs) this.#dials.delete(id);
   }
 
-  #open(id: NodeId, socket: Socket, name: string | undefined): void {
+  #open(id: NodeId, socket: Socket, name: string | undefined, place?: string): void {
     const handler = this.#handler;
     if (!handler || this.#isStopped) {
       socket.destroy();
@@ -211,6 +224,7 @@ export class Peers implements Transport, FrameSender {
       { clock: this.#options.clock, maxOutboundBytes: 64 * 1_048_576, ...this.#options.connection },
     );
     if (name !== undefined) this.#names.set(link, name);
+    if (place !== undefined) this.#places.set(link, place);
     const links = this.#links.get(id);
     if (links) links.push(link);
     else this.#links.set(id, [link]);
@@ -230,6 +244,10 @@ export class Peers implements Transport, FrameSender {
     this.#options.onLinkDown(id);
     if (links.length === 0) this.#handler?.onUnreachable(id);
   }
+}
+
+function placeOf(address: Address | undefined): string | undefined {
+  return address && formatAddress(address.host, address.port);
 }
 
 function sendOn(link: PeerConnection, kind: number, payload: Uint8Array): 'sent' | 'busy' | 'no-link' {

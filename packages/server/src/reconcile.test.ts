@@ -28,6 +28,7 @@ function view(change: Partial<MembershipView> & { voters?: number[]; learners?: 
         : undefined,
     gossip: [member(1)],
     proved: new Set(change.gossip),
+    placed: change.proved ?? new Set(change.gossip),
     caughtUp: new Set(),
     active: new Set(change.voters ?? []),
     // Who does not answer now has not for a while, unless a test says otherwise.
@@ -56,6 +57,7 @@ test('who has not proved that it is who gossip says is neither added nor moved',
   assert.equal(change?.type === 'add-learner' && change.id, 3, 'the one that has is not kept waiting');
   const elsewhere = [member(1), { ...member(2), rpcAddr: '127.0.0.1:99' }];
   assert.equal(nextChange(view({ voters: [1, 2], gossip: elsewhere, proved: new Set() })), undefined);
+  assert.equal(nextChange(view({ voters: [1, 2], gossip: elsewhere, placed: new Set() })), undefined, 'not there');
 });
 
 test('who claims the Raft id of a member under another name changes nothing of it, whatever it says', () => {

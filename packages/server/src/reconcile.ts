@@ -21,6 +21,8 @@ export interface MembershipView {
   readonly gossip: readonly GossipMember[];
   /** Those of `gossip` that have proved to the leader, in the handshake of a connection, that they are who gossip says. */
   readonly proved: ReadonlySet<GossipMember>;
+  /** Those of `proved` that live elsewhere than the log says, and were reached there. */
+  readonly placed: ReadonlySet<GossipMember>;
   /** Learners that hold nearly all of the log and answer. */
   readonly caughtUp: ReadonlySet<number>;
   /** Members that answered the leader since it last checked its quorum: all, or right after a check none yet. */
@@ -125,7 +127,7 @@ function newcomer(view: MembershipView): MembershipChange | undefined {
 function moved(view: MembershipView): MembershipChange | undefined {
   for (const member of view.gossip) {
     const known = view.identityOf(member.raftId);
-    if (!known || member.status !== 'alive' || !view.proved.has(member)) continue;
+    if (!known || member.status !== 'alive' || !view.placed.has(member)) continue;
     if (known.rpcAddr === member.rpcAddr) continue;
     return { type: 'update', id: member.raftId, identity: { name: member.name, rpcAddr: member.rpcAddr } };
   }

@@ -69,7 +69,7 @@ export async function run(parts: RunningParts): Promise<Running> {
     serf,
     directory: () => stateMachine.directory,
     cluster: () => home.cluster,
-    reaches: (id, name) => peers.reaches(id, name),
+    reaches: (id, name, rpcAddr) => peers.reaches(id, name, rpcAddr),
     clock,
     logger,
     removeFailedAfterMs: options.removeFailedAfterMs,

@@ -41,6 +41,11 @@ export class Standing {
     return this.#rpcAddr;
   }
 
+  /** The port under which others reach this node's gossip; 0 before it runs. */
+  get gossipPort(): number {
+    return this.#rpcAddr === '' ? 0 : this.#parts.serf.localMember().port;
+  }
+
   /** Undefined before `open`. */
   get home(): LogHome | undefined {
     return this.#home;

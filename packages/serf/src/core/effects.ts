@@ -1,5 +1,5 @@
 import type { Alive, Coordinate, Endpoint, QueryMessage, SwimMessage } from './message.js';
-import type { Member } from './roster.js';
+import type { MemberEvent } from './roster.js';
 
 /** A datagram to send: one message bare, several as a compound. */
 export interface Send {
@@ -34,11 +34,7 @@ export interface UserEvent {
 
 /** What the application is to be told. */
 export type SerfEvent =
-  | { readonly type: 'member-join'; readonly member: Member }
-  | { readonly type: 'member-leave'; readonly member: Member }
-  | { readonly type: 'member-failed'; readonly member: Member }
-  | { readonly type: 'member-update'; readonly member: Member }
-  | { readonly type: 'member-reap'; readonly member: Member }
+  | MemberEvent
   | { readonly type: 'user'; readonly event: UserEvent }
   | { readonly type: 'query'; readonly query: QueryMessage; readonly deadlineMs: number }
   | { readonly type: 'query-ack'; readonly lTime: number; readonly id: number; readonly from: string }

@@ -1,6 +1,5 @@
 import { formatAddress } from './address.js';
 import type { Timing } from './config.js';
-import type { SerfEvent } from './effects.js';
 import { type NodeRecord, readVersions, type Versions } from './members.js';
 import type { Endpoint, JoinIntent, LeaveIntent, Tags } from './message.js';
 
@@ -15,6 +14,12 @@ export interface Member extends Versions {
   readonly port: number;
   readonly tags: Tags;
   readonly status: MemberStatus;
+}
+
+/** A member came, changed or went. */
+export interface MemberEvent {
+  readonly type: 'member-join' | 'member-leave' | 'member-failed' | 'member-update' | 'member-reap';
+  readonly member: Member;
 }
 
 interface Row {
@@ -44,9 +49,9 @@ export class Roster {
   readonly #rows = new Map<string, Row>();
   readonly #intents = new Map<string, Intent>();
   readonly #timing: Timing;
-  readonly #emit: (event: SerfEvent) => void;
+  readonly #emit: (event: MemberEvent) => void;
 
-  constructor(timing: Timing, emit: (event: SerfEvent) => void) {
+  constructor(timing: Timing, emit: (event: MemberEvent) => void) {
     this.#timing = timing;
     this.#emit = emit;
   }

@@ -1,4 +1,4 @@
-import { RaftError } from '@dcache/raft';
+import { RaftError, type RaftErrorCode } from '@dcache/raft';
 import type { RegisterAction } from '../checker/model.js';
 import { keys } from '../clients.js';
 import type { HistoryRecorder } from '../history.js';
@@ -15,6 +15,8 @@ export interface DriverClientWorld {
   readonly skipsBarrier: boolean;
   members(): readonly Member[];
   note(text: string): void;
+  /** A client was answered with this code of an error. */
+  told(code: RaftErrorCode): void;
   nextClient(): number;
   nextValue(): string;
   /** A promise of a node begins to be waited for, or is settled; one whose process ends needs not be. */
@@ -156,6 +158,7 @@ export class DriverClient {
       if (!(error instanceof RaftError)) throw error;
       this.#leader = error.leader;
       this.#world.note(`client ${this.#id} gets ${error.code} from ${member.id}`);
+      this.#world.told(error.code);
       return { status: nothingHappened.has(error.code) ? 'nothing' : 'unknown' };
     } finally {
       this.#world.waiting(-1);

@@ -14,6 +14,7 @@ export type DriverFault =
   | 'disk'
   | 'sync-error'
   | 'full'
+  | 'full-one'
   | 'jump'
   | 'transfer';
 
@@ -34,6 +35,9 @@ export const allFaults: readonly DriverFault[] = [
   ] as const),
 ];
 
+/** A disk that has room again is tried within half a second; until then its node counts as full. */
+const recoveryMs = 1_000;
+
 /** Makes trouble at random moments, and in the end repairs all of it. */
 export class DriverFaults {
   crashes = 0;
@@ -41,6 +45,9 @@ export class DriverFaults {
   readonly #operator: DriverOperator;
   readonly #kinds: readonly DriverFault[];
   #isOver = false;
+  /** The one disk that `full-one` has filled, and when it was filled or emptied last. */
+  #full: Member | undefined;
+  #fullSinceMs = Number.NEGATIVE_INFINITY;
 
   constructor(cluster: DriverCluster, operator: DriverOperator, kinds: readonly DriverFault[]) {
     this.#cluster = cluster;
@@ -119,6 +126,9 @@ export class DriverFaults {
       case 'full':
         member.setRoom(scheduler.chance(0.5) ? scheduler.below(10_000) : undefined);
         return;
+      case 'full-one':
+        this.#fillOrEmptyOne(member);
+        return;
       case 'jump':
         member.process?.jump(scheduler.between(-5_000, 5_000));
         return;
@@ -126,6 +136,16 @@ export class DriverFaults {
         // Whether it is taken over does not matter here.
         member.node?.transferLeadership().catch(() => {});
     }
+  }
+
+  /** Never two at once, so that a majority has room throughout. */
+  #fillOrEmptyOne(member: Member): void {
+    const { nowMs } = this.#cluster.scheduler;
+    if (nowMs - this.#fullSinceMs < recoveryMs) return;
+    this.#fullSinceMs = nowMs;
+    if (this.#full === undefined) member.setRoom(0);
+    else this.#full.setRoom(undefined);
+    this.#full = this.#full === undefined ? member : undefined;
   }
 
   #crash(member: Member): void {

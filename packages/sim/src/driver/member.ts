@@ -100,11 +100,10 @@ export class Member {
     this.#disk.capacityBytes = bytes === undefined ? Number.POSITIVE_INFINITY : this.#disk.usedBytes + bytes;
   }
 
-  /** Whether a failing disk explains that the process ends; it is over then. */
+  /** Whether a failing disk explains that the process ends; it is over then. A full one does not. */
   #mayEnd(): boolean {
-    const isFull = this.#disk.capacityBytes < Number.POSITIVE_INFINITY;
-    if (this.#failures === 0 && !isFull) return false;
-    if (this.#failures > 0) this.#failures--;
+    if (this.#failures === 0) return false;
+    this.#failures--;
     this.#world.note(`node ${this.id} ends: its disk failed`);
     this.crash();
     this.#world.ended(this);

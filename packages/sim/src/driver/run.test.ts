@@ -58,6 +58,25 @@ test('a failed sync ends the process and loses nothing acknowledged; a full disk
   await hold(10, { size: 3, isDurable: true, faults, durationMs: 5_000 });
 });
 
+test('while a majority has room no write is refused for want of it: a full leader gives way (pitfall 5)', async () => {
+  // With two voters, while one is replaced, there would be no majority without the full one.
+  const still = { size: 3, isDurable: true, isRestless: false, durationMs: 8_000 };
+  const summaries = await hold(4, { ...still, faults: ['full-one', 'full-one', 'transfer'] });
+  const told = (code: 'disk-full' | 'handing-over'): number =>
+    summaries.reduce((total, summary) => total + (summary.told[code] ?? 0), 0);
+  assert.equal(told('disk-full'), 0);
+  assert.ok(told('handing-over') > 0, 'no leader was full');
+});
+
+test('full disks, alone and together, end no node and lose nothing acknowledged, through cuts and crashes', async () => {
+  const faults = ['full', 'full', 'full-one', 'crash', 'split', 'isolate', 'heal', 'pause', 'transfer'] as const;
+  const summaries = await hold(8, { size: 3, isDurable: true, faults });
+  assert.ok(
+    summaries.some(({ told }) => (told['disk-full'] ?? 0) > 0),
+    'no disk was full when it mattered',
+  );
+});
+
 test('leases give no stale read while leaders are cut off, stand still and have their wall clocks set (pitfall 11)', async () => {
   await hold(20, { size: 3, faults: ['isolate', 'heal', 'split', 'pause', 'jump', 'transfer'] });
 });

@@ -3,6 +3,7 @@
  * and promises, in virtual time. What `../run.ts` drives by itself, the real code does here.
  */
 import { SeededRandom } from '@dcache/base';
+import type { RaftErrorCode } from '@dcache/raft';
 import { checkLinearizable } from '../checker/check.js';
 import { type RegisterAction, registerModel } from '../checker/model.js';
 import { renderExplanation } from '../checker/render.js';
@@ -27,6 +28,8 @@ export interface DriverRunOptions {
   readonly size?: number;
   /** Default drawn. */
   readonly isDurable?: boolean;
+  /** Whether members that nothing ails are replaced, now and then. Default true. */
+  readonly isRestless?: boolean;
   /** What may go wrong, each as often as it is listed. Default everything. */
   readonly faults?: readonly DriverFault[];
   /** Default none. */
@@ -42,6 +45,8 @@ export interface DriverRunResult extends Omit<RunResult, 'summary'> {
     readonly crashes: number;
     readonly changes: number;
     readonly snapshots: number;
+    /** How often clients were answered with which code of an error. */
+    readonly told: Readonly<Partial<Record<RaftErrorCode, number>>>;
     readonly delivered: number;
     readonly dropped: number;
   };
@@ -83,6 +88,7 @@ class DriverRun {
   /** Promises of nodes that clients wait for. */
   #waiting = 0;
   #snapshots = 0;
+  readonly #told: Partial<Record<RaftErrorCode, number>> = {};
 
   constructor(options: DriverRunOptions) {
     const scheduler = new Scheduler(new SeededRandom(options.seed));
@@ -97,6 +103,7 @@ class DriverRun {
     this.#settings = { size: options.size ?? size, isDurable: options.isDurable ?? isDurable, usesLease, mutation };
     this.#cluster = new DriverCluster(scheduler, this.#settings, this.trace);
     this.#operator = new DriverOperator(this.#cluster);
+    this.#operator.isRestless = options.isRestless ?? true;
     this.#faults = new DriverFaults(this.#cluster, this.#operator, options.faults ?? allFaults);
     this.#cluster.note(`seed=${options.seed} ${JSON.stringify(this.#settings)}`);
   }
@@ -134,6 +141,7 @@ class DriverRun {
       crashes: this.#faults.crashes,
       changes: this.#operator.changes,
       snapshots: this.#snapshots,
+      told: this.#told,
       delivered,
       dropped,
     };
@@ -167,6 +175,9 @@ class DriverRun {
       skipsBarrier: this.#settings.mutation === 'read-without-barrier',
       members: () => [...this.#cluster.members.values()],
       note: (text) => this.#cluster.note(text),
+      told: (code) => {
+        this.#told[code] = (this.#told[code] ?? 0) + 1;
+      },
       nextClient: () => ++this.#clientIds,
       // Some are long, so that the log fills its segments.
       nextValue: () => String(++this.#values).padEnd(this.#values % 2 === 0 ? this.#valueLength : 0, '.'),
