@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Command, CommandType, DcacheError, type Reply, ReplyType } from '@dcache/protocol';
+import { maxUnanswered, SessionTable } from '../state/session-table.js';
 import { NodeSession } from './node-session.js';
-import { maxUnanswered, SessionTable } from './session-table.js';
 
 /** Opens sessions with the ids 100, 200, … and counts how often it was asked. */
 class FakeLeader {

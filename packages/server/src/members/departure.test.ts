@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RaftStatus } from '@dcache/raft';
 import { HandClock, turn } from '@dcache/testing';
+import type { ReplicatedLog } from '../log/replicated-log.js';
+import { ForwardFrame } from '../peers/forwarder.js';
 import { Departure, departureResponse } from './departure.js';
-import { ForwardFrame } from './forwarder.js';
-import type { ReplicatedLog } from './replicated-log.js';
 
 function make(voters: number[], leader: number, learners: number[] = []) {
   const clock = new HandClock();

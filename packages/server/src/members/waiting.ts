@@ -1,7 +1,7 @@
 import type { Clock, Logger } from '@dcache/base';
 import type { Serf } from '@dcache/serf';
+import type { ResolvedOptions } from '../settings/options.js';
 import { memberTags } from './membership.js';
-import type { ResolvedOptions } from './options.js';
 
 export interface WaitingParts {
   readonly options: Pick<ResolvedOptions, 'id' | 'bootstrap' | 'inMemory' | 'dataDir'>;

@@ -1,6 +1,6 @@
 import type { Clock, Logger } from '@dcache/base';
 import type { Seeker, Serf } from '@dcache/serf';
-import { type Address, formatAddress } from './address.js';
+import { type Address, formatAddress } from '../settings/address.js';
 
 /** The first wait before an address is tried again; it doubles up to the second. */
 const firstWaitMs = 500;

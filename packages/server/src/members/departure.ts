@@ -1,6 +1,6 @@
 import { ByteReader, ByteWriter, type Clock } from '@dcache/base';
-import { ForwardFrame, type FrameSender } from './forwarder.js';
-import type { ReplicatedLog } from './replicated-log.js';
+import type { ReplicatedLog } from '../log/replicated-log.js';
+import { ForwardFrame, type FrameSender } from '../peers/forwarder.js';
 
 /** How long a node that stops waits to be removed before it goes all the same, in milliseconds. */
 const patienceMs = 3_000;

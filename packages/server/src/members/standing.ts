@@ -1,14 +1,14 @@
 import { assert, ByteWriter, type Clock, type Logger } from '@dcache/base';
 import type { Serf } from '@dcache/serf';
-import { newClusterId } from './cluster-id.js';
+import { newClusterId } from '../log/cluster-id.js';
+import { LogHome } from '../log/log-home.js';
+import { defaultDataDir, type ResolvedOptions } from '../settings/options.js';
+import { writeIdentity } from '../state/directory.js';
 import { ClusterWatch } from './cluster-watch.js';
-import { writeIdentity } from './directory.js';
 import { isToFound } from './founding.js';
 import { Joiner } from './joiner.js';
-import { LogHome } from './log-home.js';
 import { Meeting } from './meeting.js';
 import { memberTags } from './membership.js';
-import { defaultDataDir, type ResolvedOptions } from './options.js';
 
 export interface StandingParts {
   readonly options: ResolvedOptions;

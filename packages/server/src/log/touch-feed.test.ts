@@ -4,7 +4,7 @@ import { fromUtf8, SeededRandom, utf8 } from '@dcache/base';
 import { type Command, CommandType, encodeLogEntry } from '@dcache/protocol';
 import { Store } from '@dcache/store';
 import { HandClock, turn } from '@dcache/testing';
-import { CacheStateMachine } from './state-machine.js';
+import { CacheStateMachine } from '../state/state-machine.js';
 import { TouchFeed, touchBatchBytes, touchBatchKeys, touchIntervalMs } from './touch-feed.js';
 
 const entryBytes = 200;

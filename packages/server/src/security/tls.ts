@@ -12,7 +12,7 @@ import {
   type Server,
   TLSSocket,
 } from 'node:tls';
-import type { Address } from './address.js';
+import type { Address } from '../settings/address.js';
 
 /** The six files, as the flags name them. */
 export interface TlsFiles {

@@ -1,6 +1,6 @@
 import type { NodeStatus } from '@dcache/protocol';
 import type { RaftStatus } from '@dcache/raft';
-import type { CacheStateMachine } from './state-machine.js';
+import type { CacheStateMachine } from '../state/state-machine.js';
 
 /** A node's own view, for people and probes. */
 export type ServerStatus = NodeStatus;

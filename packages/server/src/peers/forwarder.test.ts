@@ -4,6 +4,8 @@ import { BytesError, SeededRandom, utf8 } from '@dcache/base';
 import { type Command, CommandType, DcacheError, type Reply, ReplyType } from '@dcache/protocol';
 import { HandClock, turn } from '@dcache/testing';
 import fc from 'fast-check';
+import type { Settled } from '../log/group-commit.js';
+import { NotAppendedError } from '../log/replicated-log.js';
 import {
   decodeForwardRequest,
   decodeForwardResponse,
@@ -13,8 +15,6 @@ import {
   type Outcome,
 } from './forward-codec.js';
 import { answerForwarded, Forwarder, ForwardFrame } from './forwarder.js';
-import type { Settled } from './group-commit.js';
-import { NotAppendedError } from './replicated-log.js';
 
 const set = (key: string, valueBytes = 1): Command => ({
   type: CommandType.set,

@@ -1,8 +1,8 @@
 import type { Clock } from '@dcache/base';
+import type { CacheStateMachine } from '../state/state-machine.js';
 import type { GroupCommit } from './group-commit.js';
 import type { LogTime } from './log-time.js';
 import type { ReplicatedLog } from './replicated-log.js';
-import type { CacheStateMachine } from './state-machine.js';
 
 export interface ExpiryClockParts {
   readonly log: ReplicatedLog;

@@ -11,7 +11,7 @@ import {
   type Transport,
   type TransportHandler,
 } from '@dcache/raft';
-import { type Address, formatAddress, parseAddress } from './address.js';
+import { type Address, formatAddress, parseAddress } from '../settings/address.js';
 import type { FrameSender } from './forwarder.js';
 import { acceptPeer, dialPeer, type PeerIdentity, PeerRefusal, type PeerSecurity } from './peer-socket.js';
 import { Repeats } from './repeats.js';

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import type { Clock, Logger } from '@dcache/base';
 import { lan, Serf } from '@dcache/serf';
-import { formatAddress } from './address.js';
-import type { ResolvedOptions } from './options.js';
-import type { Security } from './security.js';
+import type { Security } from '../security/security.js';
+import { formatAddress } from '../settings/address.js';
+import type { ResolvedOptions } from '../settings/options.js';
 
 export interface GossipListeners {
   /** Somebody came, changed, left or failed. */

@@ -1,6 +1,6 @@
 import type { Clock, Logger } from '@dcache/base';
 import type { Serf } from '@dcache/serf';
-import { type Address, formatAddress } from './address.js';
+import { type Address, formatAddress } from '../settings/address.js';
 
 /** How long a meeting may take, and how long another with the same node has to wait, in milliseconds. */
 const tryMs = 2_000;

@@ -1,6 +1,6 @@
 import type { Clock, Logger } from '@dcache/base';
 import type { Serf } from '@dcache/serf';
-import type { LogHome } from './log-home.js';
+import type { LogHome } from '../log/log-home.js';
 import { memberTags } from './membership.js';
 
 export interface ClusterWatchParts {

@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { concatBytes } from '@dcache/base';
-import type { Address } from './address.js';
+import type { Tls } from '../security/tls.js';
+import type { Address } from '../settings/address.js';
 import {
   answerHello,
   decodeHello,
@@ -18,7 +19,6 @@ import {
   withLength,
 } from './handshake.js';
 import { isProof, newNonce, type PeerKeys, prove } from './peer-proof.js';
-import type { Tls } from './tls.js';
 
 /** Who this node is to its peers. */
 export interface PeerIdentity {

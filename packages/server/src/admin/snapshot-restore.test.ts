@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import { systemClock, utf8 } from '@dcache/base';
 import { type Command, CommandType, DcacheError, encodeLogEntry } from '@dcache/protocol';
 import { Store } from '@dcache/store';
+import { CacheStateMachine } from '../state/state-machine.js';
 import { SnapshotFileReader, writeSnapshotFile } from './snapshot-file.js';
 import { SnapshotRestore } from './snapshot-restore.js';
-import { CacheStateMachine } from './state-machine.js';
 
 const mebibyte = 1_048_576;
 

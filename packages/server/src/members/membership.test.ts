@@ -4,9 +4,9 @@ import { ByteReader, ByteWriter, silentLogger } from '@dcache/base';
 import type { ConfState, MembershipChange, RaftStatus } from '@dcache/raft';
 import type { Member } from '@dcache/serf';
 import { HandClock, turn } from '@dcache/testing';
-import { Directory, readIdentity, writeIdentity } from './directory.js';
+import type { ReplicatedLog } from '../log/replicated-log.js';
+import { Directory, readIdentity, writeIdentity } from '../state/directory.js';
 import { Membership, memberTags } from './membership.js';
-import type { ReplicatedLog } from './replicated-log.js';
 
 const member = (name: string, raftId: number, status: Member['status'] = 'alive', cluster = 'c'): Member =>
   ({

@@ -1,6 +1,8 @@
 import { BytesError, type Clock } from '@dcache/base';
 import { type Command, DcacheError, maxBatchBytes, type Reply, toDcacheError } from '@dcache/protocol';
-import { commandBytes, cutBatches, totalBytes } from './command-bytes.js';
+import { commandBytes, cutBatches, totalBytes } from '../log/command-bytes.js';
+import type { Settled } from '../log/group-commit.js';
+import { NotAppendedError } from '../log/replicated-log.js';
 import {
   decodeForwardRequest,
   decodeForwardResponse,
@@ -8,8 +10,6 @@ import {
   encodeForwardResponse,
   type Outcome,
 } from './forward-codec.js';
-import type { Settled } from './group-commit.js';
-import { NotAppendedError } from './replicated-log.js';
 
 // Append only: these numbers are the protocol; Raft's own kinds are below 64.
 export const ForwardFrame = { request: 64, response: 65, leaveRequest: 66, leaveResponse: 67 } as const;

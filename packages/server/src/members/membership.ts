@@ -1,8 +1,8 @@
 import { ByteWriter, type Clock, type Logger } from '@dcache/base';
 import type { Member, Serf } from '@dcache/serf';
-import { type Directory, writeIdentity } from './directory.js';
+import type { ReplicatedLog } from '../log/replicated-log.js';
+import { type Directory, writeIdentity } from '../state/directory.js';
 import { type GossipMember, type MembershipChange, nextChange } from './reconcile.js';
-import type { ReplicatedLog } from './replicated-log.js';
 
 /**
  * The Serf tags by which nodes know each other; `rpc_addr` is the original's. `founder` is there only in the run in which

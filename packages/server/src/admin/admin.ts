@@ -1,14 +1,14 @@
 import type { Clock, Logger } from '@dcache/base';
 import { DcacheError, type NodeStatus, ReadLevel, type RestoreResult, type ServerInfo } from '@dcache/protocol';
-import type { AdminHandler, RestoreIntake, SavedSnapshot } from './api/grpc-admin.js';
-import type { Departure } from './departure.js';
-import type { LogTime } from './log-time.js';
-import type { Membership } from './membership.js';
-import type { ReplicatedLog } from './replicated-log.js';
-import type { Router } from './router.js';
+import type { AdminHandler, RestoreIntake, SavedSnapshot } from '../api/grpc-admin.js';
+import type { LogTime } from '../log/log-time.js';
+import type { ReplicatedLog } from '../log/replicated-log.js';
+import type { Departure } from '../members/departure.js';
+import type { Membership } from '../members/membership.js';
+import type { Router } from '../router.js';
+import type { CacheStateMachine } from '../state/state-machine.js';
 import { SnapshotFileReader, writeSnapshotFile } from './snapshot-file.js';
 import { SnapshotRestore } from './snapshot-restore.js';
-import type { CacheStateMachine } from './state-machine.js';
 
 /** What an admin call needs; undefined parts are there once the node runs. */
 export interface AdminParts {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Clock, Logger } from '@dcache/base';
 import { Keyring } from '@dcache/serf';
-import type { ResolvedOptions } from './options.js';
+import type { ResolvedOptions } from '../settings/options.js';
 import { Tls, type TlsFiles } from './tls.js';
 import { Tokens } from './tokens.js';
 

@@ -1,5 +1,5 @@
 import type { ConfState } from '@dcache/raft';
-import type { Identity } from './directory.js';
+import type { Identity } from '../state/directory.js';
 
 /** A member as gossip sees it, with what its tags say. */
 export interface GossipMember {
