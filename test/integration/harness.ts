@@ -51,6 +51,7 @@ export interface Status {
   readonly role: string;
   readonly leader?: string;
   readonly isReady: boolean;
+  readonly isDiskFull: boolean;
   readonly appliedIndex: number;
   readonly revision: number;
   readonly entries: number;

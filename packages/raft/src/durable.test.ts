@@ -113,6 +113,7 @@ test('with a full disk proposals are refused, reads go on, and it recovers when 
   assert.equal(cluster.map(1).values.get('a'), value);
   assert.equal(node.status().role, 'leader');
   assert.equal(node.stats().isDiskFull, true);
+  assert.equal(node.status().isDiskFull, true);
   disk.capacityBytes = Number.POSITIVE_INFINITY;
   await retry(() => node.propose(utf8('a=again')));
   assert.equal(cluster.map(1).values.get('a'), 'again');

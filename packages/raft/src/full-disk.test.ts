@@ -162,6 +162,45 @@ test('with all disks full one node leads on, refuses writes and answers reads; n
   assert.equal(cluster.map(leader.id).values.get('a'), '2');
 });
 
+test('leadership stays, too, where all disks are full in the midst of a write that waits for room then', async () => {
+  await using cluster = new DurableCluster();
+  await cluster.foundDurable(3);
+  cluster.fill(1, 2, 3);
+  // In one turn, so one write: longer than any segment.
+  const leader = await cluster.leader();
+  const written = Array.from({ length: 60 }, (_, i) => codeOf(leader.propose(utf8(`key${i}=${value}`))));
+  await until(() => leader.status().progress.every(({ hasRoom }) => hasRoom === false));
+  const { term } = leader.status();
+  assert.equal(await cluster.votesInQuiet(), 0);
+  assert.deepEqual([leader.status().role, leader.status().term], ['leader', term]);
+  assert.equal(await codeOf(leader.propose(utf8('a=1'))), 'disk-full');
+  cluster.empty(1, 2, 3);
+  assert.deepEqual([...new Set(await Promise.all(written))], ['resolved']);
+});
+
+test('a leader that waits for room, and that nobody relieves, says so between two tries instead of asking for patience', async () => {
+  await using cluster = new DurableCluster();
+  await cluster.foundDurable(3);
+  const { filter } = cluster.network;
+  cluster.network.filter = (from, to, what) =>
+    filter!(from, to, what) && !('from' in what && what.type === MessageType.timeoutNow);
+  cluster.fill(1);
+  const leader = cluster.node(1);
+  // Longer than its segment, so that its own write waits, which is another reason to give way.
+  const written = Array.from({ length: 60 }, (_, i) => codeOf(leader.propose(utf8(`key${i}=${value}`))));
+  await until(() => leader.status().isDiskFull);
+  const ask = (): Promise<string> => codeOf(leader.propose(utf8('a=1')));
+  await retry(async () => assert.equal(await ask(), 'disk-full'));
+  // A quarter of the pause.
+  const { heartbeats } = cluster.seen;
+  await until(() => cluster.seen.heartbeats - heartbeats >= 20);
+  assert.equal(await ask(), 'disk-full');
+  cluster.network.filter = filter;
+  await cluster.settledLeader(({ id }) => id !== 1);
+  cluster.empty(1);
+  await Promise.all(written);
+});
+
 test('a leader with room refuses what the full disks of two others could not commit, at once and by their names', async () => {
   await using cluster = new DurableCluster();
   await cluster.foundDurable(3);

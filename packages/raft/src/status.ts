@@ -4,6 +4,7 @@ import { type ConfState, type NodeId, noNode, type SnapshotMetadata } from './co
 import type { Status } from './core/ready.js';
 import type { RaftError } from './errors.js';
 import type { HistogramSnapshot } from './histogram.js';
+import type { LogStorage } from './storage.js';
 
 /** What a node is at the moment. */
 export type RaftRole = 'follower' | 'candidate' | 'leader' | 'pre-candidate';
@@ -45,6 +46,8 @@ export interface RaftStatus {
   readonly progress: readonly MemberProgress[];
   /** False while the state machine is being restored: it must not be read, not even stale. */
   readonly isReadable: boolean;
+  /** Whether the disk of this node has no room for more log. */
+  readonly isDiskFull: boolean;
 }
 
 /** Counts since the start, and gauges as of now; durations in seconds, sizes in bytes. */
@@ -116,12 +119,20 @@ export interface RaftEvents {
 export function describeStatus(
   id: NodeId,
   core: Status | undefined,
-  log: LogReader,
+  log: LogReader & Pick<LogStorage, 'isFull'>,
   state: SnapshotMetadata,
   isReadable: boolean,
 ): RaftStatus {
   const { index: appliedIndex, term: appliedTerm, confState } = state;
-  const base = { id, appliedIndex, appliedTerm, confState, firstIndex: log.firstIndex(), isReadable };
+  const base = {
+    id,
+    appliedIndex,
+    appliedTerm,
+    confState,
+    firstIndex: log.firstIndex(),
+    isReadable,
+    isDiskFull: log.isFull,
+  };
   if (core === undefined) {
     const { term, commit: commitIndex } = log.initialState().hardState;
     const lastIndex = log.lastIndex();

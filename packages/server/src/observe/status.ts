@@ -3,7 +3,10 @@ import type { RaftStatus } from '@dcache/raft';
 import type { CacheStateMachine } from '../state/state-machine.js';
 
 /** A node's own view, for people and probes. */
-export type ServerStatus = NodeStatus;
+export interface ServerStatus extends NodeStatus {
+  /** Whether the disk of this node has no room for more log: it leads only if nobody else can. */
+  readonly isDiskFull: boolean;
+}
 
 /** What the status is made of. */
 export interface StatusParts extends Pick<ServerStatus, 'id' | 'raftId' | 'rpcAddr' | 'cluster' | 'servers'> {
@@ -25,6 +28,7 @@ export function serverStatus(parts: StatusParts): ServerStatus {
     term: raft?.term ?? 0,
     leader: stateMachine.directory.get(raft?.leader ?? 0)?.name,
     isReady,
+    isDiskFull: raft?.isDiskFull ?? false,
     commitIndex: raft?.commitIndex ?? 0,
     appliedIndex: raft?.appliedIndex ?? 0,
     revision: stateMachine.revision,
