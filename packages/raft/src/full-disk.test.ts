@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { SeededRandom, utf8 } from '@dcache/base';
 import { turn, until } from '@dcache/testing';
 import { codeOf, retry, TestCluster, type TextNode } from './cluster.test.helper.js';
@@ -169,7 +170,8 @@ test('leadership stays, too, where all disks are full in the midst of a write th
   // In one turn, so one write: longer than any segment.
   const leader = await cluster.leader();
   const written = Array.from({ length: 60 }, (_, i) => codeOf(leader.propose(utf8(`key${i}=${value}`))));
-  await until(() => leader.status().progress.every(({ hasRoom }) => hasRoom === false));
+  const rooms = (): unknown => leader.status().progress.map(({ hasRoom }) => hasRoom);
+  await until('the leader knows of no room', () => isDeepStrictEqual(rooms(), [false, false, false]));
   const { term } = leader.status();
   assert.equal(await cluster.votesInQuiet(), 0);
   assert.deepEqual([leader.status().role, leader.status().term], ['leader', term]);
@@ -188,12 +190,12 @@ test('a leader that waits for room, and that nobody relieves, says so between tw
   const leader = cluster.node(1);
   // Longer than its segment, so that its own write waits, which is another reason to give way.
   const written = Array.from({ length: 60 }, (_, i) => codeOf(leader.propose(utf8(`key${i}=${value}`))));
-  await until(() => leader.status().isDiskFull);
+  await until('its disk is full', () => leader.status().isDiskFull);
   const ask = (): Promise<string> => codeOf(leader.propose(utf8('a=1')));
   await retry(async () => assert.equal(await ask(), 'disk-full'));
   // A quarter of the pause.
   const { heartbeats } = cluster.seen;
-  await until(() => cluster.seen.heartbeats - heartbeats >= 20);
+  await until('some heartbeats go out', () => cluster.seen.heartbeats - heartbeats >= 20);
   assert.equal(await ask(), 'disk-full');
   cluster.network.filter = filter;
   await cluster.settledLeader(({ id }) => id !== 1);
