@@ -1,12 +1,12 @@
 import { assert } from '@dcache/base';
-import { entriesSize, entrySize } from './core/entry-size.js';
-import type { Entry } from './core/message.js';
+import { entriesSize, entrySize } from '../core/entry-size.js';
+import type { Entry } from '../core/message.js';
+import { RaftError } from '../errors.js';
+import { EntryLog, entryWeight } from '../storage.js';
 import { EntryPlaces } from './entry-places.js';
-import { RaftError } from './errors.js';
 import { type LogRecord, readEntryRecord } from './log-record.js';
 import type { WrittenEntry } from './log-writer.js';
 import type { Segment, SegmentStore } from './segment-store.js';
-import { EntryLog, entryWeight } from './storage.js';
 
 /** Bytes of the log that are read at once for entries that are not in memory. */
 const maxReadBytes = 2 * 1024 * 1024;

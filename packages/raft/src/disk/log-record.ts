@@ -1,8 +1,8 @@
 import { crc32 } from 'node:zlib';
 import { ByteReader, BytesError, type ByteWriter } from '@dcache/base';
-import { readHardState, writeHardState } from './codec.js';
-import { type Entry, EntryType, type HardState } from './core/message.js';
-import { RaftError } from './errors.js';
+import { readHardState, writeHardState } from '../codec.js';
+import { type Entry, EntryType, type HardState } from '../core/message.js';
+import { RaftError } from '../errors.js';
 
 /**
  * What a commit frame holds: records, to be done in order.

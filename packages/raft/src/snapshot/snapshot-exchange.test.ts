@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger } from '@dcache/base';
 import { HandClock } from '@dcache/testing';
-import { TextMap } from './cluster.test.helper.js';
+import { TextMap } from '../cluster.test.helper.js';
+import { MemoryStorage } from '../storage.js';
 import { SnapshotExchange } from './snapshot-exchange.js';
 import type { SnapshotPiece } from './snapshot-frame.js';
-import { MemoryStorage } from './storage.js';
 
 /** An exchange whose node leads term 3 and has the state of index 9. */
 function leading(): { exchange: SnapshotExchange; sent: SnapshotPiece[]; reports: [number, boolean][] } {

@@ -1,13 +1,13 @@
 import type { Clock, Logger } from '@dcache/base';
-import type { NodeId, SnapshotMetadata } from './core/message.js';
-import { RaftError, wordsOf } from './errors.js';
+import type { NodeId, SnapshotMetadata } from '../core/message.js';
+import { RaftError, wordsOf } from '../errors.js';
+import type { StateMachine } from '../state-machine.js';
+import type { LogStorage } from '../storage.js';
+import type { Transport } from '../transport.js';
 import { inSlices } from './slices.js';
 import type { SnapshotAck, SnapshotPiece } from './snapshot-frame.js';
 import { SnapshotReceiver } from './snapshot-receiver.js';
 import { SnapshotSender } from './snapshot-sender.js';
-import type { StateMachine } from './state-machine.js';
-import type { LogStorage } from './storage.js';
-import type { Transport } from './transport.js';
 
 type Begin = Extract<SnapshotPiece, { type: 'begin' }>;
 

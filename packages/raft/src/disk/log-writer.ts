@@ -1,6 +1,6 @@
 import { ByteWriter } from '@dcache/base';
-import type { Entry, HardState } from './core/message.js';
-import { RaftError } from './errors.js';
+import type { Entry, HardState } from '../core/message.js';
+import { RaftError } from '../errors.js';
 import { entryRecordOverhead, writeEntryRecord, writeHardStateRecord, writePlaceRecord } from './log-record.js';
 import type { Segment, SegmentStore } from './segment-store.js';
 

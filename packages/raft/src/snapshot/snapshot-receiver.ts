@@ -1,6 +1,6 @@
 import type { Clock } from '@dcache/base';
-import type { NodeId, SnapshotMetadata } from './core/message.js';
-import { RaftError } from './errors.js';
+import type { NodeId, SnapshotMetadata } from '../core/message.js';
+import { RaftError } from '../errors.js';
 import type { SnapshotAck, SnapshotPiece } from './snapshot-frame.js';
 
 type Begin = Extract<SnapshotPiece, { type: 'begin' }>;

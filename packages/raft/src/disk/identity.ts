@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { fromUtf8, type Random, utf8 } from '@dcache/base';
-import type { NodeId } from './core/message.js';
-import { RaftError } from './errors.js';
+import type { NodeId } from '../core/message.js';
+import { RaftError } from '../errors.js';
 import type { FileSystem } from './file-system.js';
 
 /** Whose log a folder holds. */

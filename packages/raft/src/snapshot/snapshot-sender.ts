@@ -1,7 +1,7 @@
 import { type Clock, concatBytes } from '@dcache/base';
-import type { NodeId, SnapshotMetadata } from './core/message.js';
+import type { NodeId, SnapshotMetadata } from '../core/message.js';
+import type { StateMachineSnapshot } from '../state-machine.js';
 import type { SnapshotAck, SnapshotPiece } from './snapshot-frame.js';
-import type { StateMachineSnapshot } from './state-machine.js';
 
 export interface SnapshotSenderOptions {
   readonly to: NodeId;

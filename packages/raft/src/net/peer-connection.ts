@@ -1,9 +1,8 @@
 import type { Duplex } from 'node:stream';
 import { ByteWriter, type Clock, systemClock } from '@dcache/base';
-import { decodeMessages, messageSize, writeMessages } from './codec.js';
-import type { Message } from './core/message.js';
-import { RaftError } from './errors.js';
-import { encodeFrame, FrameKind, FrameReader, frameHeaderBytes, writeFrameHeader } from './frame.js';
+import { decodeMessages, messageSize, writeMessages } from '../codec.js';
+import type { Message } from '../core/message.js';
+import { RaftError } from '../errors.js';
 import {
   decodeSnapshotAck,
   decodeSnapshotPiece,
@@ -11,7 +10,8 @@ import {
   encodeSnapshotPiece,
   type SnapshotAck,
   type SnapshotPiece,
-} from './snapshot-frame.js';
+} from '../snapshot/snapshot-frame.js';
+import { encodeFrame, FrameKind, FrameReader, frameHeaderBytes, writeFrameHeader } from './frame.js';
 
 /** What comes out of a connection. */
 export interface PeerConnectionHandler {

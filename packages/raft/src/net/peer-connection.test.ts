@@ -4,13 +4,13 @@ import { Duplex } from 'node:stream';
 import { test } from 'node:test';
 import { utf8 } from '@dcache/base';
 import { HandClock, turn, until } from '@dcache/testing';
-import { codeOf } from './cluster.test.helper.js';
-import { encodeMessages } from './codec.js';
-import { EntryType, type Message, MessageType, makeMessage } from './core/message.js';
-import { RaftError } from './errors.js';
+import { codeOf } from '../cluster.test.helper.js';
+import { encodeMessages } from '../codec.js';
+import { EntryType, type Message, MessageType, makeMessage } from '../core/message.js';
+import { RaftError } from '../errors.js';
+import { encodeSnapshotPiece, type SnapshotAck, type SnapshotPiece } from '../snapshot/snapshot-frame.js';
 import { encodeFrame, FrameKind } from './frame.js';
 import { PeerConnection, type PeerConnectionHandler, type PeerConnectionOptions } from './peer-connection.js';
-import { encodeSnapshotPiece, type SnapshotAck, type SnapshotPiece } from './snapshot-frame.js';
 
 /** Notes all that comes. */
 class Heard implements PeerConnectionHandler {

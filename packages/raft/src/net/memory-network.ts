@@ -1,6 +1,6 @@
 import { assert, type Random, SeededRandom } from '@dcache/base';
-import { decodeMessages, encodeMessages } from './codec.js';
-import type { Message, NodeId } from './core/message.js';
+import { decodeMessages, encodeMessages } from '../codec.js';
+import type { Message, NodeId } from '../core/message.js';
 import {
   decodeSnapshotAck,
   decodeSnapshotPiece,
@@ -8,8 +8,8 @@ import {
   encodeSnapshotPiece,
   type SnapshotAck,
   type SnapshotPiece,
-} from './snapshot-frame.js';
-import type { Transport, TransportHandler } from './transport.js';
+} from '../snapshot/snapshot-frame.js';
+import type { Transport, TransportHandler } from '../transport.js';
 
 export interface MemoryNetworkOptions {
   /** Share of what is sent that gets lost, from 0 to 1. May be changed later. Default 0. */

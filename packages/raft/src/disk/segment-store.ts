@@ -1,5 +1,5 @@
 import { assert, type Clock, type Logger, type Random } from '@dcache/base';
-import { RaftError } from './errors.js';
+import { RaftError } from '../errors.js';
 import type { DiskFile, FileSystem } from './file-system.js';
 import {
   decodeSegmentHeader,

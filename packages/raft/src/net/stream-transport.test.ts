@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { utf8 } from '@dcache/base';
 import { until } from '@dcache/testing';
-import { codeOf, retry, TextMap, type TextNode } from './cluster.test.helper.js';
-import { DiskStorage } from './disk-storage.js';
-import { RaftNode } from './node.js';
-import { MemoryStorage } from './storage.js';
+import { codeOf, retry, TextMap, type TextNode } from '../cluster.test.helper.js';
+import { DiskStorage } from '../disk/disk-storage.js';
+import { RaftNode } from '../node.js';
+import { MemoryStorage } from '../storage.js';
 import { StreamTransport } from './stream-transport.js';
 
 /** A node on real sockets. The handshake is one byte: who dials. */

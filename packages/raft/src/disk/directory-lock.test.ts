@@ -5,7 +5,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { codeOf } from './cluster.test.helper.js';
+import { codeOf } from '../cluster.test.helper.js';
 import { lockDirectory } from './directory-lock.js';
 
 const folder = await mkdtemp(join(tmpdir(), 'raft-lock-'));

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { ByteReader, BytesError, ByteWriter } from '@dcache/base';
-import { decoding, readSnapshotMetadata, writeSnapshotMetadata } from './codec.js';
-import type { SnapshotMetadata } from './core/message.js';
+import { decoding, readSnapshotMetadata, writeSnapshotMetadata } from '../codec.js';
+import type { SnapshotMetadata } from '../core/message.js';
 
 /**
  * A snapshot travels as numbered pieces: 0 says what it is, 1 to n carry the state, n + 1 ends it.

@@ -1,9 +1,9 @@
 import type { Duplex } from 'node:stream';
 import { assert } from '@dcache/base';
-import type { Message, NodeId } from './core/message.js';
+import type { Message, NodeId } from '../core/message.js';
+import type { SnapshotAck, SnapshotPiece } from '../snapshot/snapshot-frame.js';
+import type { Transport, TransportHandler } from '../transport.js';
 import { PeerConnection, type PeerConnectionOptions } from './peer-connection.js';
-import type { SnapshotAck, SnapshotPiece } from './snapshot-frame.js';
-import type { Transport, TransportHandler } from './transport.js';
 
 export interface StreamTransportOptions extends PeerConnectionOptions {
   /** Is given the frames of kind 64 to 255. `payload` is valid until the call returns. Default: they are dropped. */

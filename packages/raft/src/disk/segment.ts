@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { RaftError } from './errors.js';
+import { RaftError } from '../errors.js';
 
 /**
  * One file of the log: a header sector, then commit frames one after the other, then zeros. The file has its full size

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { RaftError } from './errors.js';
+import { RaftError } from '../errors.js';
 import { encodeFrame, FrameKind, FrameReader } from './frame.js';
 
 function readAll(

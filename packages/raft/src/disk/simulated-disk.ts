@@ -1,5 +1,5 @@
 import { assert, type Random, SeededRandom } from '@dcache/base';
-import { RaftError } from './errors.js';
+import { RaftError } from '../errors.js';
 import type { DiskFile, FileSystem } from './file-system.js';
 
 /** What a device writes whole or not at all, in bytes. */

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger } from '@dcache/base';
 import { HandClock } from '@dcache/testing';
-import { TextMap } from './cluster.test.helper.js';
+import { TextMap } from '../cluster.test.helper.js';
+import { MemoryStorage } from '../storage.js';
+import { confStateOf, entriesOf } from '../storage.test.helper.js';
 import { Compactor, type CompactorOptions } from './compactor.js';
-import { MemoryStorage } from './storage.js';
-import { confStateOf, entriesOf } from './storage.test.helper.js';
 
 function compactorOf(
   storage: MemoryStorage,

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom, silentLogger } from '@dcache/base';
 import { HandClock, turn } from '@dcache/testing';
-import { codeOf } from './cluster.test.helper.js';
-import type { Entry, HardState } from './core/message.js';
+import { codeOf } from '../cluster.test.helper.js';
+import type { Entry, HardState } from '../core/message.js';
+import { RaftError } from '../errors.js';
+import { allOf, entriesOf, metadataOf, writeState } from '../storage.test.helper.js';
 import { DiskStorage, type DiskStorageOptions } from './disk-storage.js';
-import { RaftError } from './errors.js';
 import { segmentName } from './segment-store.js';
 import { SimulatedDisk } from './simulated-disk.js';
-import { allOf, entriesOf, metadataOf, writeState } from './storage.test.helper.js';
 
 const directory = '/log';
 

@@ -1,10 +1,10 @@
 import { crc32 } from 'node:zlib';
 import { ByteReader, ByteWriter } from '@dcache/base';
-import { decoding, readSnapshotMetadata, writeSnapshotMetadata } from './codec.js';
-import type { SnapshotMetadata } from './core/message.js';
-import { RaftError } from './errors.js';
+import { decoding, readSnapshotMetadata, writeSnapshotMetadata } from '../codec.js';
+import type { SnapshotMetadata } from '../core/message.js';
+import { RaftError } from '../errors.js';
+import type { SnapshotFile, StoredSnapshot } from '../storage.js';
 import type { DiskFile, FileSystem } from './file-system.js';
-import type { SnapshotFile, StoredSnapshot } from './storage.js';
 
 /**
  * A snapshot on disk. It is written under another name, synced, and only then gets its own, so that a file of that name

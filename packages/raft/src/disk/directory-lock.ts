@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { link, open, readFile, unlink } from 'node:fs/promises';
-import { RaftError } from './errors.js';
+import { RaftError } from '../errors.js';
 
 /** What the lock file says of the process that has it. */
 interface Owner {

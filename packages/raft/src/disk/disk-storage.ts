@@ -1,15 +1,15 @@
 import { type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom } from '@dcache/base';
-import type { InitialState } from './core/log-reader.js';
-import type { ConfState, Entry, HardState, NodeId, Snapshot, SnapshotMetadata } from './core/message.js';
-import { noBytes } from './core/message.js';
-import { RaftError } from './errors.js';
+import type { InitialState } from '../core/log-reader.js';
+import type { ConfState, Entry, HardState, NodeId, Snapshot, SnapshotMetadata } from '../core/message.js';
+import { noBytes } from '../core/message.js';
+import { RaftError } from '../errors.js';
+import { emptyConfState, emptyHardState, type LogStorage, type SnapshotFile, type StoredSnapshot } from '../storage.js';
 import { type FileSystem, nodeFileSystem } from './file-system.js';
 import { claimDirectory, foreignCluster, type Identity, writeIdentity } from './identity.js';
 import { readRecords } from './log-record.js';
 import { LogWriter } from './log-writer.js';
 import { SegmentStore } from './segment-store.js';
 import { createSnapshotFile, openSnapshotFile, parseSnapshotName, snapshotName } from './snapshot-file.js';
-import { emptyConfState, emptyHardState, type LogStorage, type SnapshotFile, type StoredSnapshot } from './storage.js';
 import { StoredEntries } from './stored-entries.js';
 
 export interface DiskStorageOptions {

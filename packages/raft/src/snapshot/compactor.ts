@@ -1,8 +1,8 @@
 import type { Clock, Logger } from '@dcache/base';
-import { Role, type SnapshotMetadata } from './core/message.js';
-import type { Status } from './core/ready.js';
-import type { StateMachine } from './state-machine.js';
-import type { LogStorage } from './storage.js';
+import { Role, type SnapshotMetadata } from '../core/message.js';
+import type { Status } from '../core/ready.js';
+import type { StateMachine } from '../state-machine.js';
+import type { LogStorage } from '../storage.js';
 
 export interface CompactorOptions {
   readonly storage: LogStorage;

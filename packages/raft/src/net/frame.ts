@@ -1,4 +1,4 @@
-import { RaftError } from './errors.js';
+import { RaftError } from '../errors.js';
 
 /**
  * How peers cut a byte stream into frames:
@@ -19,7 +19,7 @@ import { RaftError } from './errors.js';
 export const FrameKind = {
   /** A batch of Raft messages: see `codec.ts`. */
   raft: 1,
-  /** A piece of a snapshot: see `snapshot-frame.ts`. */
+  /** A piece of a snapshot: see `snapshot/snapshot-frame.ts`. */
   snapshot: 2,
   /** How far a snapshot got: see `snapshot-frame.ts`. */
   snapshotAck: 3,

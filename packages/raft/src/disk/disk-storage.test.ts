@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { promisify } from 'node:util';
 import { SeededRandom } from '@dcache/base';
+import { allOf, entriesOf, metadataOf, testLogStorage, writeState } from '../storage.test.helper.js';
 import { DiskStorage, type DiskStorageOptions } from './disk-storage.js';
 import { type FileSystem, nodeFileSystem } from './file-system.js';
 import { SimulatedDisk } from './simulated-disk.js';
-import { allOf, entriesOf, metadataOf, testLogStorage, writeState } from './storage.test.helper.js';
 
 const folder = await mkdtemp(join(tmpdir(), 'raft-disk-'));
 after(() => rm(folder, { recursive: true }));
