@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { startNode } from './raft-node.mjs';
 
-const { CacheStateMachine } = await import('../packages/server/dist/state-machine.js');
+const { CacheStateMachine } = await import('../packages/server/dist/state/state-machine.js');
 const { CommandType, encodeLogEntry } = await import('../packages/protocol/dist/index.js');
 
 /** Processor time of this thread in milliseconds. */

@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { compare, need, wrkCase } from './load.mjs';
 
-const counting = pathToFileURL(join(import.meta.dirname, '../../packages/server/dist/metrics-requests.js')).href;
+const counting = pathToFileURL(
+  join(import.meta.dirname, '../../packages/server/dist/observe/metrics-requests.js'),
+).href;
 // There is no option for it: nobody should run a server that does not know what it does.
 const uncounted = `
 import { RequestMetrics } from '${counting}';

@@ -5,10 +5,10 @@ import { until } from '@dcache/testing';
 import { retry } from './cluster.test.helper.js';
 import type { ConfChangeV2 } from './core/conf-change.js';
 import type { ConfState } from './core/message.js';
-import { DiskStorage } from './disk-storage.js';
-import { MemoryNetwork } from './memory-network.js';
+import { DiskStorage } from './disk/disk-storage.js';
+import { SimulatedDisk } from './disk/simulated-disk.js';
+import { MemoryNetwork } from './net/memory-network.js';
 import { RaftNode } from './node.js';
-import { SimulatedDisk } from './simulated-disk.js';
 import type { AppliedEntry, StateMachine, StateMachineSnapshot } from './state-machine.js';
 import { MemoryStorage } from './storage.js';
 

@@ -2,7 +2,7 @@ import { fromUtf8, SeededRandom, utf8 } from '@dcache/base';
 import { turn, until } from '@dcache/testing';
 import type { ConfChangeV2 } from './core/conf-change.js';
 import type { ConfState, NodeId, SnapshotMetadata } from './core/message.js';
-import { MemoryNetwork } from './memory-network.js';
+import { MemoryNetwork } from './net/memory-network.js';
 import { RaftNode } from './node.js';
 import type { RaftNodeOptions } from './options.js';
 import type { AppliedEntry, StateMachine, StateMachineSnapshot } from './state-machine.js';

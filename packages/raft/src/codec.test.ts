@@ -11,7 +11,7 @@ import {
   encodeSnapshotPiece,
   type SnapshotAck,
   type SnapshotPiece,
-} from './snapshot-frame.js';
+} from './snapshot/snapshot-frame.js';
 
 /** As `fc.record`, of plain objects only. */
 function record<T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> {

@@ -4,9 +4,9 @@ import { SeededRandom, utf8 } from '@dcache/base';
 import { until } from '@dcache/testing';
 import { codeOf, quiet, retry, TestCluster } from './cluster.test.helper.js';
 import { MessageType } from './core/message.js';
-import { DiskStorage } from './disk-storage.js';
+import { DiskStorage } from './disk/disk-storage.js';
+import { SimulatedDisk } from './disk/simulated-disk.js';
 import type { RaftError } from './errors.js';
-import { SimulatedDisk } from './simulated-disk.js';
 
 function open(disk: SimulatedDisk, id: number): Promise<DiskStorage> {
   const random = new SeededRandom(id);

@@ -5,9 +5,9 @@ import { SeededRandom, utf8 } from '@dcache/base';
 import { turn, until } from '@dcache/testing';
 import { codeOf, retry, TestCluster, type TextNode } from './cluster.test.helper.js';
 import { MessageType } from './core/message.js';
-import { DiskStorage } from './disk-storage.js';
+import { DiskStorage } from './disk/disk-storage.js';
+import { SimulatedDisk } from './disk/simulated-disk.js';
 import { RaftError } from './errors.js';
-import { SimulatedDisk } from './simulated-disk.js';
 import type { RaftStatus } from './status.js';
 
 // Whole nodes, each with a log on a disk of its own. What a leader decides, and when, is in `room.test.ts`.

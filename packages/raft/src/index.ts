@@ -52,23 +52,24 @@ export type { RawNodeOptions } from './core/options.js';
 export { RawNode } from './core/raw-node.js';
 export type { BasicStatus, PeerStatus, ProposeResult, ReadIndexResult, Ready, Status } from './core/ready.js';
 export type { Trace, TraceEvent } from './core/trace.js';
-export { DiskStorage, type DiskStorageOptions } from './disk-storage.js';
+export { DiskStorage, type DiskStorageOptions } from './disk/disk-storage.js';
+export { type DiskFile, type FileSystem, nodeFileSystem } from './disk/file-system.js';
+export { SimulatedDisk } from './disk/simulated-disk.js';
 export { RaftError, type RaftErrorCode, type RaftErrorDetails } from './errors.js';
-export { type DiskFile, type FileSystem, nodeFileSystem } from './file-system.js';
-export { FrameKind } from './frame.js';
 export type { HistogramSnapshot } from './histogram.js';
 export type { MembershipChange } from './membership.js';
-export { MemoryNetwork, type MemoryNetworkOptions } from './memory-network.js';
-export { RaftNode } from './node.js';
-export type { RaftNodeOptions } from './options.js';
+export { FrameKind } from './net/frame.js';
+export { MemoryNetwork, type MemoryNetworkOptions } from './net/memory-network.js';
 export {
   PeerConnection,
   type PeerConnectionHandler,
   type PeerConnectionOptions,
   type PeerConnectionStats,
-} from './peer-connection.js';
-export { SimulatedDisk } from './simulated-disk.js';
-export type { SnapshotAck, SnapshotAckStatus, SnapshotPiece } from './snapshot-frame.js';
+} from './net/peer-connection.js';
+export { StreamTransport, type StreamTransportOptions } from './net/stream-transport.js';
+export { RaftNode } from './node.js';
+export type { RaftNodeOptions } from './options.js';
+export type { SnapshotAck, SnapshotAckStatus, SnapshotPiece } from './snapshot/snapshot-frame.js';
 export type { AppliedEntry, StateMachine, StateMachineSnapshot } from './state-machine.js';
 export type {
   LeaderChange,
@@ -82,5 +83,4 @@ export type {
   SnapshotSent,
 } from './status.js';
 export { type LogStorage, MemoryStorage, type SnapshotFile, type StoredSnapshot } from './storage.js';
-export { StreamTransport, type StreamTransportOptions } from './stream-transport.js';
 export type { Transport, TransportHandler } from './transport.js';

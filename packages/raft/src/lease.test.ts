@@ -3,11 +3,11 @@ import { test } from 'node:test';
 import { SeededRandom, utf8 } from '@dcache/base';
 import { HandClock, turn, until } from '@dcache/testing';
 import { codeOf, TextMap, type TextNode } from './cluster.test.helper.js';
-import { DiskStorage } from './disk-storage.js';
+import { DiskStorage } from './disk/disk-storage.js';
+import { SimulatedDisk } from './disk/simulated-disk.js';
 import { Lease } from './lease.js';
-import { MemoryNetwork } from './memory-network.js';
+import { MemoryNetwork } from './net/memory-network.js';
 import { RaftNode } from './node.js';
-import { SimulatedDisk } from './simulated-disk.js';
 import { type LogStorage, MemoryStorage } from './storage.js';
 
 test('a lease counts from when what a quorum answered was sent, on both clocks', () => {

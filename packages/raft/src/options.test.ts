@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TextMap } from './cluster.test.helper.js';
-import { MemoryNetwork } from './memory-network.js';
+import { MemoryNetwork } from './net/memory-network.js';
 import { type RaftNodeOptions, resolveOptions } from './options.js';
 import { MemoryStorage } from './storage.js';
 

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { SeededRandom, utf8 } from '@dcache/base';
 import { turn, until } from '@dcache/testing';
 import { retry, TestCluster, type TextNode } from './cluster.test.helper.js';
-import { DiskStorage } from './disk-storage.js';
-import { SimulatedDisk } from './simulated-disk.js';
+import { DiskStorage } from './disk/disk-storage.js';
+import { SimulatedDisk } from './disk/simulated-disk.js';
 
 /** Small pieces and short logs, so that every newcomer needs a snapshot of many pieces. */
 const small = { trailingEntries: 5, snapshotChunkBytes: 32, snapshotWindow: 4, maxPromotionLag: 1000 };

@@ -1,5 +1,5 @@
 import type { Message, NodeId } from './core/message.js';
-import type { SnapshotAck, SnapshotPiece } from './snapshot-frame.js';
+import type { SnapshotAck, SnapshotPiece } from './snapshot/snapshot-frame.js';
 
 /**
  * How a node reaches the others. Nothing here waits and nothing is certain to arrive: Raft sends again what matters. To

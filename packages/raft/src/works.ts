@@ -1,6 +1,5 @@
 import type { EventEmitter } from 'node:events';
 import { Applier } from './applier.js';
-import { Compactor, compactionFloor } from './compactor.js';
 import type { SnapshotMetadata, SoftState } from './core/message.js';
 import { MessageType, makeMessage, type NodeId, noBytes, noNode, Role } from './core/message.js';
 import type { RawNode } from './core/raw-node.js';
@@ -14,14 +13,15 @@ import type { ResolvedOptions } from './options.js';
 import { Proposals } from './proposals.js';
 import { ReadBarriers } from './reads.js';
 import { Room } from './room.js';
-import { SnapshotExchange } from './snapshot-exchange.js';
+import { Compactor, compactionFloor } from './snapshot/compactor.js';
+import { SnapshotExchange } from './snapshot/snapshot-exchange.js';
 import { restoreState } from './startup.js';
 import { describeStatus, type RaftEvents, type RaftStats, type RaftStatus } from './status.js';
 
 /**
  * The parts of a node and what each tells the others: the core's turns in `core-loop.ts`, applying in `applier.ts`, reads
- * in `reads.ts` and `lease.ts`, the state's way to other nodes in `snapshot-exchange.ts`, keeping the log short in
- * `compactor.ts`. Nobody outside the driver sees it; what a caller may ask for is in `node.ts`.
+ * in `reads.ts` and `lease.ts`, the state's way to other nodes in `snapshot/snapshot-exchange.ts`, keeping the log
+ * short in `snapshot/compactor.ts`. Nobody outside the driver sees it; what a caller may ask for is in `node.ts`.
  */
 export class Works<Reply> {
   readonly electionTimeoutMs: number;

@@ -7,12 +7,12 @@ import type { AdminHandler } from './api/grpc-admin.js';
 import { HttpApi } from './api/http.js';
 import { answerInternal, type SelfKnowledge } from './api/internal.js';
 import { hostCheck } from './api/origin.js';
-import type { LogTime } from './log-time.js';
-import type { RequestMetrics } from './metrics-requests.js';
-import type { ResolvedOptions } from './options.js';
-import type { Peers } from './peers.js';
+import type { LogTime } from './log/log-time.js';
+import type { RequestMetrics } from './observe/metrics-requests.js';
+import type { Peers } from './peers/peers.js';
 import { makePort } from './port.js';
-import { isLoopback, type Security } from './security.js';
+import { isLoopback, type Security } from './security/security.js';
+import type { ResolvedOptions } from './settings/options.js';
 
 export interface FrontParts {
   readonly options: ResolvedOptions;

@@ -10,13 +10,13 @@
  * process.once('SIGINT', () => server.stop());
  * ```
  *
- * Read next: `server.ts` (how the parts are put together), `router.ts` (where a request goes), `state-machine.ts` (what is
- * replicated), `membership.ts` and `reconcile.ts` (who belongs).
+ * Read next: `server.ts` (how the parts are put together), `router.ts` (where a request goes), `state/state-machine.ts`
+ * (what is replicated), `members/membership.ts` and `members/reconcile.ts` (who belongs).
  */
 export { main } from './main.js';
-export type { ServerOptions } from './options.js';
+export type { ServerStatus } from './observe/status.js';
 export { Server } from './server.js';
 export type { ServerParts } from './server-parts.js';
+export type { ServerOptions } from './settings/options.js';
 /** What is replicated, without the server around it: for simulations and tools. */
-export { CacheStateMachine } from './state-machine.js';
-export type { ServerStatus } from './status.js';
+export { CacheStateMachine } from './state/state-machine.js';

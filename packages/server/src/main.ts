@@ -1,11 +1,11 @@
 import { systemClock } from '@dcache/base';
 import { type Logger as PinoLogger, pino } from 'pino';
-import { formatConfiguration, loadConfiguration } from './config.js';
-import { toOptions } from './effective.js';
-import { sayLast } from './last-words.js';
-import { LogOutput } from './log-output.js';
-import { standardError } from './log-target.js';
+import { sayLast } from './observe/last-words.js';
+import { LogOutput } from './observe/log-output.js';
+import { standardError } from './observe/log-target.js';
 import { Server } from './server.js';
+import { formatConfiguration, loadConfiguration } from './settings/config.js';
+import { toOptions } from './settings/effective.js';
 import { version } from './version.js';
 
 /** How long a stop may take before the process ends all the same, in milliseconds. */

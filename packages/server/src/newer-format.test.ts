@@ -9,9 +9,9 @@ import { concatBytes, fromUtf8, silentLogger, systemClock, utf8 } from '@dcache/
 import { CommandType, encodeLogEntry, ReadLevel } from '@dcache/protocol';
 import { EntryType } from '@dcache/raft';
 import { freePort, until } from '@dcache/testing';
-import { LogHome } from './log-home.js';
+import { LogHome } from './log/log-home.js';
 import { Server } from './server.js';
-import { CacheStateMachine } from './state-machine.js';
+import { CacheStateMachine } from './state/state-machine.js';
 
 /** A durable node that holds one key, stopped; `spoil` then does to its disk what a newer version would. */
 async function durable(

@@ -1,9 +1,9 @@
 import { BytesError, type Logger } from '@dcache/base';
 import type { Command } from '@dcache/protocol';
-import { departureResponse } from './departure.js';
-import { answerForwarded, ForwardFrame } from './forwarder.js';
-import type { Settled } from './group-commit.js';
-import type { Reply as ReplyFrame } from './peers.js';
+import type { Settled } from './log/group-commit.js';
+import { departureResponse } from './members/departure.js';
+import { answerForwarded, ForwardFrame } from './peers/forwarder.js';
+import type { Reply as ReplyFrame } from './peers/peers.js';
 
 /** What a peer's frames may ask of this node; undefined members while it is still starting. */
 export interface FrameTargets {

@@ -1,12 +1,12 @@
 import type { Clock, Logger } from '@dcache/base';
-import { type Address, parseAddress } from './address.js';
-import type { Forwarder } from './forwarder.js';
+import type { Standing } from './members/standing.js';
 import { handlePeerFrame } from './peer-frames.js';
-import { Peers } from './peers.js';
+import type { Forwarder } from './peers/forwarder.js';
+import { Peers } from './peers/peers.js';
 import type { Running } from './running.js';
-import type { Security } from './security.js';
-import type { Standing } from './standing.js';
-import type { CacheStateMachine } from './state-machine.js';
+import type { Security } from './security/security.js';
+import { type Address, parseAddress } from './settings/address.js';
+import type { CacheStateMachine } from './state/state-machine.js';
 
 export interface PeerWiringParts {
   /** This node's name. */

@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { silentLogger } from '@dcache/base';
 import { until } from '@dcache/testing';
-import { peerPreface } from './handshake.js';
+import { peerPreface } from './peers/handshake.js';
 import { makePort } from './port.js';
 
 test('clients leave room for peers: who is one too many is told, and a peer still gets in', async () => {

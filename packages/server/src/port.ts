@@ -2,8 +2,8 @@ import type { Socket } from 'node:net';
 import type { Logger } from '@dcache/base';
 import { http1, http2, Mux, preface, type Route, tls } from '@dcache/mux';
 import { refusal } from './api/refusal.js';
-import { peerPreface } from './handshake.js';
-import type { Tls } from './tls.js';
+import { peerPreface } from './peers/handshake.js';
+import type { Tls } from './security/tls.js';
 
 export interface PortOptions {
   /** Takes a connection whose other side says it is a peer; `onProven` is called once it has proved it. */

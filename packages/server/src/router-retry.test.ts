@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Command, CommandType, DcacheError, ReplyType } from '@dcache/protocol';
-import { NotAppendedError } from './replicated-log.js';
+import { NotAppendedError } from './log/replicated-log.js';
 import { FakeLeader, make, self, set, text, turns, watch } from './router.test.helper.js';
 
 test('what is certainly not in the log is proposed again; an outcome that is unknown is told', async () => {

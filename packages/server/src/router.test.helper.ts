@@ -3,13 +3,13 @@ import { fromUtf8, utf8 } from '@dcache/base';
 import { type Command, CommandType, DcacheError, encodeLogEntry, ReadLevel, type Reply } from '@dcache/protocol';
 import type { ConfState, RaftStatus } from '@dcache/raft';
 import { HandClock, turn } from '@dcache/testing';
-import { decodeForwardRequest, encodeForwardResponse } from './forward-codec.js';
-import { answerForwarded, Forwarder } from './forwarder.js';
-import { GroupCommit, type Settled } from './group-commit.js';
-import { LogTime } from './log-time.js';
-import type { ReplicatedLog } from './replicated-log.js';
+import { GroupCommit, type Settled } from './log/group-commit.js';
+import { LogTime } from './log/log-time.js';
+import type { ReplicatedLog } from './log/replicated-log.js';
+import { decodeForwardRequest, encodeForwardResponse } from './peers/forward-codec.js';
+import { answerForwarded, Forwarder } from './peers/forwarder.js';
 import { Router, type RouterParts } from './router.js';
-import { CacheStateMachine } from './state-machine.js';
+import { CacheStateMachine } from './state/state-machine.js';
 
 export const self = 1;
 

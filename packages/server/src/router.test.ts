@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { utf8 } from '@dcache/base';
 import { type DcacheError, ReplyType } from '@dcache/protocol';
-import { NotAppendedError } from './replicated-log.js';
+import { NotAppendedError } from './log/replicated-log.js';
 import { FakeLeader, make, self, set, text, turns, watch } from './router.test.helper.js';
 
 test('the leader proposes a write itself', async () => {

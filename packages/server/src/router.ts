@@ -13,15 +13,15 @@ import {
   takesSession,
   withSession,
 } from '@dcache/protocol';
-import { commandBytes } from './command-bytes.js';
-import type { Forwarder } from './forwarder.js';
-import type { GroupCommit } from './group-commit.js';
-import { LeaderWait } from './leader-wait.js';
-import type { LogTime } from './log-time.js';
-import { NodeSession } from './node-session.js';
-import { NotAppendedError, type ReplicatedLog } from './replicated-log.js';
-import type { CacheStateMachine } from './state-machine.js';
-import { isMember } from './status.js';
+import { commandBytes } from './log/command-bytes.js';
+import type { GroupCommit } from './log/group-commit.js';
+import { LeaderWait } from './log/leader-wait.js';
+import type { LogTime } from './log/log-time.js';
+import { NotAppendedError, type ReplicatedLog } from './log/replicated-log.js';
+import { isMember } from './observe/status.js';
+import type { Forwarder } from './peers/forwarder.js';
+import { NodeSession } from './peers/node-session.js';
+import type { CacheStateMachine } from './state/state-machine.js';
 
 export interface RouterParts {
   readonly log: ReplicatedLog;

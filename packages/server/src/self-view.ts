@@ -3,14 +3,14 @@ import type { ServerInfo } from '@dcache/protocol';
 import type { Serf } from '@dcache/serf';
 import type { SelfKnowledge } from './api/internal.js';
 import type { Front } from './front.js';
-import { metricsContentType, metricsText, requestFamilies } from './metrics.js';
-import { type NodeStats, nodeFamilies } from './metrics-node.js';
-import type { RequestMetrics } from './metrics-requests.js';
-import { type Overview, overview } from './overview.js';
+import type { Standing } from './members/standing.js';
+import { metricsContentType, metricsText, requestFamilies } from './observe/metrics.js';
+import { type NodeStats, nodeFamilies } from './observe/metrics-node.js';
+import type { RequestMetrics } from './observe/metrics-requests.js';
+import { type Overview, overview } from './observe/overview.js';
+import { isReady, type ServerStatus, serverStatus } from './observe/status.js';
 import type { Running } from './running.js';
-import type { Standing } from './standing.js';
-import type { CacheStateMachine } from './state-machine.js';
-import { isReady, type ServerStatus, serverStatus } from './status.js';
+import type { CacheStateMachine } from './state/state-machine.js';
 import { version } from './version.js';
 
 export interface SelfViewParts {

@@ -10,8 +10,8 @@ import { afterEach, test } from 'node:test';
 import { fromUtf8, silentLogger, utf8 } from '@dcache/base';
 import { CommandType, ReadLevel, ReplyType, type SetCommand } from '@dcache/protocol';
 import { freePort, turn, until } from '@dcache/testing';
-import type { ServerOptions } from './options.js';
 import { Server } from './server.js';
+import type { ServerOptions } from './settings/options.js';
 
 const servers: Server[] = [];
 const folders: string[] = [];

@@ -12,30 +12,30 @@ import {
   type ServerInfo,
 } from '@dcache/protocol';
 import { type AgentRpc, type Serf, startAgentRpc } from '@dcache/serf';
-import { formatAddress, isUnspecified } from './address.js';
-import { Admin } from './admin.js';
+import { Admin } from './admin/admin.js';
 import { withDefaultTtl } from './default-ttl.js';
-import { Forwarder } from './forwarder.js';
 import { Front } from './front.js';
-import { makeGossip } from './gossip.js';
 import { InFlight } from './in-flight.js';
-import { LogTime } from './log-time.js';
-import { RequestMetrics } from './metrics-requests.js';
-import { type ResolvedOptions, resolveOptions, type ServerOptions } from './options.js';
-import type { Overview } from './overview.js';
+import { LogTime } from './log/log-time.js';
+import { makeGossip } from './members/gossip.js';
+import { Standing } from './members/standing.js';
+import { Waiting } from './members/waiting.js';
+import { RequestMetrics } from './observe/metrics-requests.js';
+import type { Overview } from './observe/overview.js';
+import { SlowLog } from './observe/slow-log.js';
+import { isMember, type ServerStatus } from './observe/status.js';
+import { Tracing } from './observe/tracing.js';
 import { wirePeers } from './peer-wiring.js';
-import type { Peers } from './peers.js';
+import { Forwarder } from './peers/forwarder.js';
+import type { Peers } from './peers/peers.js';
 import { type Running, run } from './running.js';
-import { Security } from './security.js';
+import { Security } from './security/security.js';
 import { SelfView } from './self-view.js';
 import { type ServerParts, throwFatal } from './server-parts.js';
+import { formatAddress, isUnspecified } from './settings/address.js';
+import { type ResolvedOptions, resolveOptions, type ServerOptions } from './settings/options.js';
 import { depart, type ShutdownParts, takeDown } from './shutdown.js';
-import { SlowLog } from './slow-log.js';
-import { Standing } from './standing.js';
-import { CacheStateMachine } from './state-machine.js';
-import { isMember, type ServerStatus } from './status.js';
-import { Tracing } from './tracing.js';
-import { Waiting } from './waiting.js';
+import { CacheStateMachine } from './state/state-machine.js';
 
 /** How long requests that are under way may take when the node stops, in milliseconds. */
 const drainMs = 1_000;

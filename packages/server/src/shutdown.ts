@@ -1,10 +1,10 @@
 import type { Logger } from '@dcache/base';
 import type { AgentRpc, Serf } from '@dcache/serf';
 import type { Front } from './front.js';
-import type { Peers } from './peers.js';
+import type { Standing } from './members/standing.js';
+import type { Peers } from './peers/peers.js';
 import type { Running } from './running.js';
-import type { Security } from './security.js';
-import type { Standing } from './standing.js';
+import type { Security } from './security/security.js';
 
 /** What a node has taken by the time it stops; what it had not started yet is undefined. */
 export interface ShutdownParts {

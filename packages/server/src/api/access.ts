@@ -1,6 +1,6 @@
 import type { CallMetadata, StatusError } from '@dcache/grpc';
 import { errorMetadata, toDcacheError } from '@dcache/protocol';
-import type { Access } from '../tokens.js';
+import type { Access } from '../security/tokens.js';
 
 /** Throws a `DcacheError` where what is shown does not allow the access. */
 export type Authorize = (authorization: string | undefined, access: Access) => void;

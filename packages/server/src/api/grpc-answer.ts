@@ -1,7 +1,7 @@
 import { type Logger, utf8 } from '@dcache/base';
 import { errorMetadata, type GrpcMethod, toDcacheError } from '@dcache/protocol';
 import { type handleUnaryCall, Metadata, type ServiceError, type UntypedServiceImplementation } from '@grpc/grpc-js';
-import type { RequestMetrics } from '../metrics-requests.js';
+import type { RequestMetrics } from '../observe/metrics-requests.js';
 
 /** What a call is beside its request. */
 export interface CallOf {

@@ -9,7 +9,7 @@ import {
   keepByteOrderMarks,
   type Limits,
 } from '@dcache/protocol';
-import type { RequestMetrics } from '../metrics-requests.js';
+import type { RequestMetrics } from '../observe/metrics-requests.js';
 import { type Authorize, checkTokens } from './access.js';
 import { type AdminHandler, adminCalls } from './grpc-admin.js';
 import { unaryCalls } from './grpc-answer.js';

@@ -19,7 +19,7 @@ import {
   ReplyType,
   toDcacheError,
 } from '@dcache/protocol';
-import type { RequestMetrics, RequestSeries } from '../metrics-requests.js';
+import type { RequestMetrics, RequestSeries } from '../observe/metrics-requests.js';
 import type { Authorize } from './access.js';
 import type { AnswerHeaders, HttpExchange } from './http-exchange.js';
 import { withIdempotency } from './idempotency.js';

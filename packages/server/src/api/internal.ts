@@ -1,7 +1,7 @@
 import type { ServerInfo } from '@dcache/protocol';
-import type { Overview } from '../overview.js';
+import type { Overview } from '../observe/overview.js';
+import type { ServerStatus } from '../observe/status.js';
 import { pageFile, pagePaths } from '../page/files.js';
-import type { ServerStatus } from '../status.js';
 
 /** An answer of the server about itself. */
 export interface InternalAnswer {
