@@ -86,11 +86,11 @@ test('a broken file of each format ends the program with one line that names the
   const files: [string, string, RegExp][] = [
     ['broken.json', '{"http": tru}', /is broken: line 1, column 10: "tru" stands where a value is expected/],
     ['broken.toml', 'http = = true\n', /is broken: /],
-    ['broken.yaml', 'http: true\n  rpc: [1,\n', /is broken: .*line \d/],
+    ['broken.yaml', 'http: true\n  rpc: [1,\n', /is broken: line \d, column \d/],
     ['broken.hcl', 'http = \n', /is broken: /],
     ['broken.ini', 'http = true\nnonsense\n', /is broken: line 2 is "nonsense", not key=value/],
     ['broken.env', 'HTTP=true\nnonsense\n', /is broken: line 2 is "nonsense", not key=value/],
-    ['broken.properties', 'http = \\u00zz\n', /is broken: .*unicode/],
+    ['broken.properties', 'http = \\u00zz\n', /is broken: line 1, column 8: \\u00zz is no escape/],
     ['other.json', '{"htpp": true}', /has the unknown key "htpp"; it takes addr, grpc, http, /],
     ['other.toml', 'htpp = true\n', /has the unknown key "htpp"; it takes addr/],
     ['other.yaml', 'htpp: true\n', /has the unknown key "htpp"; it takes addr/],
