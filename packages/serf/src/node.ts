@@ -11,9 +11,10 @@ import { describe, resolveEndpoints } from './host.js';
 import { answerInternalQuery, isInternal } from './internal-query.js';
 import { type JoinOptions, joinAddress } from './join.js';
 import type { KeyManager } from './keys.js';
+import { OpenQueries } from './open-queries.js';
 import { checkTags, type ResolvedOptions, resolveOptions, type SerfOptions } from './options.js';
 import { assemble, type Parts } from './parts.js';
-import { filtersOf, type IncomingQuery, incomingQuery, QueryHandle, type QueryOptions } from './query.js';
+import { type IncomingQuery, incomingQuery, type QueryHandle, type QueryOptions } from './query.js';
 import { Seeker, type SeekOptions } from './seeker.js';
 import { collectStats, type SerfStats } from './stats.js';
 import { CachingCodec, encodeTags } from './wire/codec.js';
@@ -45,7 +46,7 @@ type State = 'new' | 'starting' | 'running' | 'leaving' | 'left' | 'stopped';
 export class Serf extends EventEmitter<SerfEvents> {
   readonly #options: ResolvedOptions;
   readonly #codec = new CachingCodec();
-  readonly #queries = new Map<string, QueryHandle>();
+  readonly #queries: OpenQueries;
   readonly #coordinates = new Map<string, Coordinate>();
   readonly #seekers = new Set<Seeker>();
   readonly #vote: ConflictVote;
@@ -60,6 +61,7 @@ export class Serf extends EventEmitter<SerfEvents> {
   constructor(options: SerfOptions) {
     super();
     this.#options = resolveOptions(options);
+    this.#queries = new OpenQueries(this.#options.timing.querySizeBytes);
     this.#tags = this.#options.tags;
     this.#checkMeta(this.#tags);
     this.#vote = new ConflictVote({
@@ -174,28 +176,7 @@ export class Serf extends EventEmitter<SerfEvents> {
 
   /** Asks members; iterate what is returned for acks and answers. Throws `SerfError` `too-large`. */
   query(name: string, payload: Uint8Array | string = '', options: QueryOptions = {}): QueryHandle {
-    const { driver, core } = this.#use();
-    const { filters, timeoutMs = core.defaultQueryTimeoutMs, ack = false, relayFactor = 0 } = options;
-    if (!Number.isInteger(relayFactor) || relayFactor < 0 || relayFactor > 255)
-      throw new TypeError(`relayFactor takes an integer from 0 to 255, got ${relayFactor}`);
-    if (!(timeoutMs > 0)) throw new TypeError(`timeoutMs takes a number above 0, got ${timeoutMs}`);
-    const bytes = typeof payload === 'string' ? utf8(payload) : new Uint8Array(payload);
-    const request = { name, payload: bytes, filters: filtersOf(filters), ack, relayFactor, timeoutMs };
-    const limit = this.#options.timing.querySizeBytes;
-    const size = core.sizeOfQuery(request);
-    if (size > limit) throw new SerfError('too-large', `query ${name} takes ${size} bytes, allowed are ${limit}`);
-    // The handle is registered before the query runs: this member may answer itself within the call.
-    let key = '';
-    const handle = new QueryHandle(() => {
-      this.#queries.delete(key);
-      this.#running?.core.closeQuery(Number(key.split(':')[0]));
-    });
-    driver.run((_, nowMs) => {
-      const { lTime, id } = core.query(nowMs, request);
-      key = `${lTime}:${id}`;
-      this.#queries.set(key, handle);
-    });
-    return handle;
+    return this.#queries.ask(this.#use(), name, payload, options);
   }
 
   /** Declares a failed member to have left, so that nobody waits for it; `prune` forgets it at once. */
@@ -309,16 +290,9 @@ export class Serf extends EventEmitter<SerfEvents> {
         this.#onQuery(event);
         break;
       case 'query-ack':
-        this.#queries.get(`${event.lTime}:${event.id}`)?.push({ type: 'ack', from: event.from });
-        break;
-      case 'query-response': {
-        const { from, payload } = event;
-        this.#queries.get(`${event.lTime}:${event.id}`)?.push({ type: 'response', from, payload });
-        break;
-      }
+      case 'query-response':
       case 'query-done':
-        this.#queries.get(`${event.lTime}:${event.id}`)?.finish();
-        this.#queries.delete(`${event.lTime}:${event.id}`);
+        this.#queries.onNews(event);
         break;
       case 'conflict':
         this.#vote.onConflict(event);
@@ -366,8 +340,7 @@ export class Serf extends EventEmitter<SerfEvents> {
     if (this.#state === 'stopped' || this.#state === 'left') return;
     this.#state = state;
     this.#stopSeekers();
-    for (const handle of this.#queries.values()) handle.finish();
-    this.#queries.clear();
+    this.#queries.finish();
     this.#onLeft?.();
     if (this.#running === undefined) return;
     this.#running.driver.stop();
