@@ -31,7 +31,11 @@ export interface ReplicatedLog {
   isLeaseValid(): boolean;
   status(): RaftStatus;
   changeMember(change: MembershipChange): Promise<ConfState>;
-  transferLeadership(to?: number): Promise<void>;
+  /**
+   * Hands leadership to `to`, or to the fittest; not to one whose disk is full, except with `mayBeFull` where no other is
+   * left: for a node that stops.
+   */
+  transferLeadership(to?: number, options?: { readonly mayBeFull?: boolean }): Promise<void>;
   /** Calls `listener` whenever the leader known here changes; the function returned ends that. */
   onLeaderChange(listener: () => void): () => void;
 }
@@ -90,14 +94,13 @@ export class RaftReplicatedLog implements ReplicatedLog {
     return this.#node.changeMembership(change);
   }
 
-  async transferLeadership(to?: number): Promise<void> {
+  async transferLeadership(to?: number, options?: { readonly mayBeFull?: boolean }): Promise<void> {
     try {
-      await this.#node.transferLeadership(to);
+      await this.#node.transferLeadership(to, options);
     } catch (error) {
       if (!(error instanceof RaftError && error.code === 'disk-full')) throw error;
-      throw new DcacheError('precondition-failed', `${this.#shortOfRoom(error)}: as leader it could take no writes`, {
-        cause: error,
-      });
+      const why = 'a leader there could take no writes';
+      throw new DcacheError('precondition-failed', `${this.#shortOfRoom(error)}: ${why}`, { cause: error });
     }
   }
 
