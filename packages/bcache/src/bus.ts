@@ -1,6 +1,6 @@
 /**
  * How a cache reaches its peers. The embedded one is `GossipBus` (Serf and TCP streams); `MemoryBus` joins caches of one
- * process. Another, over a message broker say, has to do what `bus-suite.ts` checks.
+ * process. Another, over a message broker say, has to do what `testing/bus-suite.ts` checks.
  *
  * Messages may be lost, doubled and reordered: the replicator repairs. They may not be changed or made up.
  */

@@ -21,7 +21,7 @@ export const FrameKind = {
   raft: 1,
   /** A piece of a snapshot: see `snapshot/snapshot-frame.ts`. */
   snapshot: 2,
-  /** How far a snapshot got: see `snapshot-frame.ts`. */
+  /** How far a snapshot got: see `snapshot/snapshot-frame.ts`. */
   snapshotAck: 3,
   /** Asks for a pong, to find half-open sockets. */
   ping: 4,

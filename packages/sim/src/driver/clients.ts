@@ -28,7 +28,7 @@ const maxAttempts = 8;
 /** What an attempt came to: an answer, certainly nothing, or nobody knows. */
 type Attempt<T> = { readonly status: 'ok'; readonly value: T } | { readonly status: 'nothing' | 'unknown' };
 
-/** Codes that say, by the table in `errors.ts` of the driver, that nothing was applied. */
+/** Codes that say, by the table in `raft/src/errors.ts`, that nothing was applied. */
 const nothingHappened = new Set(['not-leader', 'no-leader', 'handing-over', 'busy', 'lost', 'disk-full', 'stopped']);
 
 /** A client of the driver: it proposes to whom it takes for the leader, and reads at any node. */
