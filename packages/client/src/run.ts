@@ -6,7 +6,7 @@ import { type Action, ExitCode } from './command-line.js';
 import { complain } from './complaint.js';
 import { ClientError } from './errors.js';
 import { FileError, isOfDisk } from './file-error.js';
-import { openFor, replaceFile, targetKind, unlessAborted, writeThrough } from './files.js';
+import { openFor, refuseTerminal, replaceFile, targetKind, unlessAborted, writeThrough } from './files.js';
 import { counted, formatBytes, formatSaved, formatServer, formatStatus, formatValue } from './format.js';
 import { faultOf } from './health.js';
 import { Progress } from './progress.js';
@@ -182,6 +182,7 @@ async function restore(client: Client, action: Of<'snapshot-restore'>, surroundi
     progress.show(`sent ${formatBytes(bytes)}; the cluster takes it`);
   };
   try {
+    refuseTerminal(handle?.fd ?? process.stdin.fd, handle ? file : 'standard input', 'read');
     const result = await client.admin.restoreSnapshot(watched(), { replace, signal });
     progress.clear();
     if (surroundings.isJson) json(result);
