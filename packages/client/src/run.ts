@@ -119,8 +119,8 @@ async function status(client: Client, { isJson, signal }: Surroundings): Promise
   else for (const text of formatStatus(views)) line(text);
   const fault = faultOf(servers, views);
   if (fault === undefined) return ExitCode.ok;
-  complain(isJson, `${fault} [no-leader]`, { code: 'unavailable', reason: 'no-leader', message: fault });
-  return ExitCode.unavailable;
+  complain(isJson, `${fault.message} [${fault.reason ?? fault.code}]`, fault);
+  return fault.code === 'unavailable' ? ExitCode.unavailable : ExitCode.error;
 }
 
 async function save(client: Client, action: Of<'snapshot-save'>, surroundings: Surroundings): Promise<ExitCode> {
