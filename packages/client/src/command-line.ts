@@ -15,7 +15,7 @@ export interface Connection {
   readonly serverName: string | undefined;
 }
 
-export interface Conditions {
+interface Conditions {
   readonly ifAbsent?: boolean | undefined;
   readonly ifPresent?: boolean | undefined;
   readonly ifRevision?: number | undefined;
