@@ -51,8 +51,11 @@ async function open(
   const profile = await mkdtemp(join(tmpdir(), 'dcache-page-'));
   const context = await chromium.launchPersistentContext(profile, { executablePath, args: flags, ...options });
   cleanups.push(async () => {
+    // What is under way through a route would fail with the browser gone.
+    for (const page of context.pages()) await page.unrouteAll({ behavior: 'ignoreErrors' });
     await context.close();
-    await rm(profile, { recursive: true, force: true });
+    // Processes of the browser may write into it a moment longer.
+    await rm(profile, { recursive: true, force: true, maxRetries: 10 });
   });
   const page = context.pages()[0] ?? (await context.newPage());
   const faults: string[] = [];
