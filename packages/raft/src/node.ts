@@ -216,7 +216,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
         ? cause
         : new RaftError('internal', `the node cannot go on: ${String(cause)}`, { cause });
     this.#fatal = error;
-    this.#options.logger.error({ error }, 'the node has ended');
+    this.#options.logger.error({ err: error }, 'the node has ended');
     const told = (): void => {
       if (this.emit('fatal', error)) return;
       // As with any emitter's `error`: not to be missed.

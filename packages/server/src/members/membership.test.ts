@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ByteReader, ByteWriter, silentLogger } from '@dcache/base';
-import { type ConfState, type MembershipChange, RaftError, type RaftErrorCode, type RaftStatus } from '@dcache/raft';
+import { DcacheError, type ErrorCode } from '@dcache/protocol';
+import type { ConfState, MembershipChange, RaftStatus } from '@dcache/raft';
 import type { Member } from '@dcache/serf';
 import { HandClock, turn } from '@dcache/testing';
 import type { ReplicatedLog } from '../log/replicated-log.js';
@@ -247,7 +248,7 @@ test('a change that fails is tried again at the next interval, not in a loop', a
 /** Lets each change fail with `code` for so long; the milliseconds between the tries. */
 async function failing(
   { log, clock, membership }: ReturnType<typeof make>,
-  code: RaftErrorCode,
+  code: ErrorCode,
   forMs: number,
 ): Promise<number[]> {
   const triedAtMs: number[] = [];
@@ -256,7 +257,7 @@ async function failing(
     clock.pass(250);
     for (let round = 0; round < 3 && log.under.length > 0; round++) {
       triedAtMs.push(clock.monotonicMs());
-      log.under.shift()!.reject(new RaftError(code, 'no'));
+      log.under.shift()!.reject(new DcacheError(code, 'no'));
       await turn();
       // Gossip always has something to tell.
       membership.look();
@@ -287,7 +288,7 @@ test('a change that fails for any other reason is tried at each interval', async
     const before = tried();
     made.clock.pass(250);
     assert.equal(tried(), before + 1);
-    made.log.under.shift()!.reject(new RaftError('not-caught-up', 'no'));
+    made.log.under.shift()!.reject(new DcacheError('precondition-failed', 'no'));
     await turn();
   }
 });

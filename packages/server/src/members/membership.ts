@@ -1,5 +1,5 @@
 import { ByteWriter, type Clock, type Logger } from '@dcache/base';
-import { RaftError, type RaftErrorCode } from '@dcache/raft';
+import { DcacheError, type ErrorCode } from '@dcache/protocol';
 import type { Member, Serf } from '@dcache/serf';
 import type { ReplicatedLog } from '../log/replicated-log.js';
 import { type Directory, writeIdentity } from '../state/directory.js';
@@ -37,7 +37,7 @@ const silentIntervals = 8;
 /** How long gossip may take to hear that a node left that has left the configuration, in milliseconds. */
 const leavingMs = 10_000;
 /** How a change fails that is not made sooner for being tried again soon. */
-const stuck: ReadonlySet<RaftErrorCode> = new Set(['busy', 'unknown-outcome']);
+const stuck: ReadonlySet<ErrorCode> = new Set(['busy', 'unknown-outcome']);
 /** A learner this close to the end of the log counts as caught up. */
 const caughtUpEntries = 256;
 
@@ -118,7 +118,7 @@ export class Membership {
       (error) => {
         // The comparison is made again at the next interval, or after the pause, here or by the next leader.
         this.#isChanging = false;
-        if (error instanceof RaftError && stuck.has(error.code)) this.#pause.begin(log.status());
+        if (error instanceof DcacheError && stuck.has(error.code)) this.#pause.begin(log.status());
         logger.warn({ err: error, change: change.type, id: change.id }, 'a membership change failed');
       },
     );
