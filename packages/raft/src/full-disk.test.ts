@@ -180,6 +180,33 @@ test('leadership stays, too, where all disks are full in the midst of a write th
   assert.deepEqual([...new Set(await Promise.all(written))], ['resolved']);
 });
 
+test('a leader whose disk hangs leads on where all others are full: none of them could do better', async () => {
+  await using cluster = new DurableCluster();
+  await cluster.foundDurable(3);
+  const leader = await cluster.leader();
+  const others = [1, 2, 3].filter((id) => id !== leader.id);
+  const disk = cluster.disks.get(leader.id)!;
+  cluster.fill(...others);
+  disk.holdSyncs = true;
+  const written = Array.from({ length: 60 }, (_, i) => codeOf(leader.propose(utf8(`key${i}=${value}`))));
+  await cluster.settledLeader(({ progress }) =>
+    others.every((id) => progress.some((one) => one.id === id && one.hasRoom === false)),
+  );
+  const { term } = leader.status();
+  // Longer than a leader waits for its disk.
+  assert.equal(await cluster.votesInQuiet(), 0);
+  assert.deepEqual([leader.status().role, leader.status().term], ['leader', term]);
+  // Who has once begun to hand over has no lease in that term.
+  await retry(async () => {
+    await leader.readBarrier('lease');
+    assert.ok(leader.isLeaseValid());
+  });
+  cluster.empty(...others);
+  disk.holdSyncs = false;
+  disk.releaseSyncs();
+  await Promise.all(written);
+});
+
 test('a leader that waits for room, and that nobody relieves, says so between two tries instead of asking for patience', async () => {
   await using cluster = new DurableCluster();
   await cluster.foundDurable(3);
@@ -233,11 +260,15 @@ test('leadership is not given to a full disk: not by name, and not where another
   assert.notEqual(next.id, 2);
 });
 
-test('a node that stops may leave leadership to a full disk where no other is left: reads go on', async () => {
+test('where only full disks are left, leadership goes to one only from a node that stops: reads go on', async () => {
   await using cluster = new DurableCluster();
   await cluster.foundDurable(3);
   const leader = await cluster.fillAndHear(2, 3);
-  await leader.transferLeadership();
+  const refusal = await leader.transferLeadership().catch((error: RaftError) => error);
+  assert.ok(refusal instanceof RaftError && refusal.code === 'disk-full', String(refusal));
+  assert.deepEqual(refusal.full, [2, 3]);
+  assert.equal(leader.status().role, 'leader');
+  await leader.transferLeadership(undefined, { mayBeFull: true });
   const next = await cluster.settledLeader(({ id }) => id !== leader.id);
   await cluster.stop(leader.id);
   await retry(() => next.readBarrier('linearizable'));

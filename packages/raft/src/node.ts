@@ -5,7 +5,7 @@ import type { CoreLoop } from './core-loop.js';
 import { RaftError } from './errors.js';
 import { bestSuccessor, isAlreadySo, type MembershipChange, refusal, toConfChange } from './membership.js';
 import { type RaftNodeOptions, type ResolvedOptions, resolveOptions } from './options.js';
-import { changeRefusal, notLeader, placeOf } from './refusals.js';
+import { changeRefusal, notLeader, placeOf, successorRefusal } from './refusals.js';
 import { foundCluster } from './startup.js';
 import type { RaftEvents, RaftStats, RaftStatus } from './status.js';
 import { Works } from './works.js';
@@ -155,21 +155,21 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
 
   /**
    * Hands leadership to `to`, or to the voter that is furthest, of those whose disk has room if any has. Resolves when this
-   * node leads no more; rejects with `disk-full` where that of `to` has none, and with `busy` when leadership was not taken
-   * within two election timeouts. (Thesis §3.10)
+   * node leads no more; rejects with `busy` when leadership was not taken within two election timeouts, and with
+   * `disk-full`, which says whose, where only a full disk could take it. `mayBeFull` takes that, too: for a node that
+   * stops, because one that can take no writes still serves reads. Default false. (Thesis §3.10)
    */
-  async transferLeadership(to?: NodeId): Promise<void> {
+  async transferLeadership(to?: NodeId, { mayBeFull = false }: { readonly mayBeFull?: boolean } = {}): Promise<void> {
     this.#assertRunning();
     if (this.#works.core.role !== Role.leader) throw notLeader(this.#works.core);
     if (this.#works.handover.isUnderWay) throw new RaftError('busy', 'leadership is being handed over already');
-    const target = to ?? bestSuccessor(this.#works.core.status());
+    const status = this.#works.core.status();
+    const target = to ?? bestSuccessor(status);
     const { voters } = this.#works.applier.state.confState;
     if (target === undefined || target === this.id || !voters.includes(target))
       throw new RaftError('refused', `leadership goes to another voter; ${String(target ?? 'there')} is none`);
-    if (to !== undefined && this.#works.core.status().peers.some(({ id, hasRoom }) => id === to && hasRoom === false))
-      throw new RaftError('disk-full', `the disk of node ${to} is full: as leader it could take no writes`, {
-        full: [to],
-      });
+    const short = mayBeFull ? undefined : successorRefusal(status, target, to !== undefined);
+    if (short !== undefined) throw short;
     this.#works.transfer(target);
     await this.#works.handover.begin(2 * this.#works.electionTimeoutMs);
   }

@@ -1,5 +1,5 @@
 import type { ConfChange } from './core/conf-change.js';
-import { noNode, Role } from './core/message.js';
+import { type NodeId, noNode, Role } from './core/message.js';
 import type { RawNode } from './core/raw-node.js';
 import type { ProposeResult, Status } from './core/ready.js';
 import { RaftError } from './errors.js';
@@ -20,12 +20,27 @@ export function diskFull({ id, peers }: Status): RaftError {
   const voters = peers.filter(({ isLearner }) => !isLearner);
   const silent = voters.filter(({ isSilent }) => isSilent).map((peer) => peer.id);
   const full = voters.filter((peer) => peer.hasRoom === false && !silent.includes(peer.id)).map((peer) => peer.id);
-  const whose = full.map((node) => (node === id ? 'this node' : `node ${node}`)).join(' and ');
+  return new RaftError('disk-full', noRoom(id, full, silent), { full, silent });
+}
+
+/**
+ * For who would hand leadership to `target`: undefined where its disk has room. Unless it was named, its disk is full
+ * because those of all others that are heard are, too; and whether one has room that is not heard does not matter.
+ */
+export function successorRefusal(status: Status, target: NodeId, isNamed: boolean): RaftError | undefined {
+  const { hasRoom, isSilent } = status.peers.find(({ id }) => id === target) ?? {};
+  if (hasRoom !== false || (isSilent && !isNamed)) return undefined;
+  const all = diskFull(status);
+  const full = isNamed ? [target] : all.full.filter((id) => id !== status.id);
+  const silent = isNamed ? [] : all.silent;
+  const message = `${noRoom(status.id, full, silent)}: a leader there could take no writes`;
+  return new RaftError('disk-full', message, { full, silent });
+}
+
+function noRoom(self: NodeId, full: readonly NodeId[], silent: readonly NodeId[]): string {
+  const whose = full.map((node) => (node === self ? 'this node' : `node ${node}`)).join(' and ');
   const unheard = silent.length === 0 ? '' : `, and ${silent.join(' and ')} cannot be heard`;
-  return new RaftError('disk-full', `there is no room for more log on the disk of ${whose}${unheard}`, {
-    full,
-    silent,
-  });
+  return `there is no room for more log on the disk of ${whose}${unheard}`;
 }
 
 /**

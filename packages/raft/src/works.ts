@@ -295,7 +295,7 @@ export class Works<Reply> {
     if (core.role !== Role.leader || writingForMs < 2 * this.electionTimeoutMs) return;
     // Then it waits for room, and `room` knows what to do.
     if (this.#options.storage.isFull) return;
-    const successor = bestSuccessor(core.status());
+    const successor = bestSuccessor(core.status(), ({ hasRoom }) => hasRoom !== false);
     if (successor !== undefined) this.transfer(successor);
   }
 

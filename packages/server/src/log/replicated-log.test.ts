@@ -27,7 +27,11 @@ test('full disks are told with the names of their nodes, because the request may
 test('leadership that is refused because of a full disk says whose, too', async () => {
   await assert.rejects(refusing('disk-full', { full: [2] }).transferLeadership(2), {
     code: 'precondition-failed',
-    message: /the disk of node2: as leader/,
+    message: /the disk of node2: a leader there could take no writes$/,
+  });
+  await assert.rejects(refusing('disk-full', { full: [1, 2] }).transferLeadership(), {
+    code: 'precondition-failed',
+    message: /the disk of node1 and node2: a leader there/,
   });
 });
 

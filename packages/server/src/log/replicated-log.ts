@@ -32,7 +32,11 @@ export interface ReplicatedLog {
   status(): RaftStatus;
   /** Rejects with a `DcacheError`. */
   changeMember(change: MembershipChange): Promise<ConfState>;
-  transferLeadership(to?: number): Promise<void>;
+  /**
+   * Hands leadership to `to`, or to the fittest; not to one whose disk is full, except with `mayBeFull` where no other is
+   * left: for a node that stops.
+   */
+  transferLeadership(to?: number, options?: { readonly mayBeFull?: boolean }): Promise<void>;
   /** Calls `listener` whenever the leader known here changes; the function returned ends that. */
   onLeaderChange(listener: () => void): () => void;
 }
@@ -97,14 +101,13 @@ export class RaftReplicatedLog implements ReplicatedLog {
     }
   }
 
-  async transferLeadership(to?: number): Promise<void> {
+  async transferLeadership(to?: number, options?: { readonly mayBeFull?: boolean }): Promise<void> {
     try {
-      await this.#node.transferLeadership(to);
+      await this.#node.transferLeadership(to, options);
     } catch (error) {
       if (!(error instanceof RaftError && error.code === 'disk-full')) throw error;
-      throw new DcacheError('precondition-failed', `${this.#shortOfRoom(error)}: as leader it could take no writes`, {
-        cause: error,
-      });
+      const why = 'a leader there could take no writes';
+      throw new DcacheError('precondition-failed', `${this.#shortOfRoom(error)}: ${why}`, { cause: error });
     }
   }
 

@@ -9,12 +9,20 @@ import { Departure, departureResponse } from './departure.js';
 function make(voters: number[], leader: number, learners: number[] = []) {
   const clock = new HandClock();
   const asked: number[] = [];
-  const state = { voters, learners, leader, transfers: 0, transfer: async (): Promise<void> => {} };
+  const state = {
+    voters,
+    learners,
+    leader,
+    transfers: 0,
+    transferArguments: [] as unknown[],
+    transfer: async (): Promise<void> => {},
+  };
   const log = {
     id: 1,
     leader: () => state.leader,
     status: () => ({ confState: { voters: state.voters, learners: state.learners } }) as unknown as RaftStatus,
-    transferLeadership: async () => {
+    transferLeadership: async (...asked: unknown[]) => {
+      state.transferArguments = asked;
       state.transfers++;
       await state.transfer();
     },
@@ -142,6 +150,9 @@ test('a hand-over that fails is tried again with pauses, one that hangs is not w
   assert.equal((await run(failing.clock, failing.departure.leave())).result, 'unheard');
   assert.ok(failing.state.transfers >= 5 && failing.state.transfers <= 13, `${failing.state.transfers} tries`);
 
+  const stopping = make([1, 2, 3], 1);
+  await stopping.departure.handOver();
+  assert.deepEqual(stopping.state.transferArguments, [undefined, { mayBeFull: true }], 'reads go on under a full disk');
   const hanging = make([1, 2], 1);
   hanging.state.transfer = () => new Promise(() => {});
   const { result, tookMs } = await run(hanging.clock, hanging.departure.leave());

@@ -64,7 +64,10 @@ export class Departure {
     if (this.#log.leader() === this.#log.id && !this.#isLastVoter()) await this.#transfer(patienceMs);
   }
 
-  /** Resolves when leadership is handed over, a moment after that failed, or when the time is over. */
+  /**
+   * To a full disk, too, where no other is left: who leads there takes no writes, but reads go on. Resolves when leadership
+   * is handed over, a moment after that failed, or when the time is over.
+   */
   #transfer(withinMs: number): Promise<void> {
     return new Promise((resolve) => {
       const cancel = this.#clock.after(withinMs, resolve);
@@ -73,7 +76,7 @@ export class Departure {
         resolve();
       };
       // No other voter is up to date now, say: the loop looks again.
-      this.#log.transferLeadership().then(done, () => this.#pause(askEveryMs).then(done));
+      this.#log.transferLeadership(undefined, { mayBeFull: true }).then(done, () => this.#pause(askEveryMs).then(done));
     });
   }
 
