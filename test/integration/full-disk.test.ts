@@ -73,6 +73,10 @@ describe('full disks', { skip }, () => {
     return isDiskFull && /^raft_disk_full 1$/m.test(metrics.text);
   }
 
+  /** What `dcache-client status` says at this node. */
+  const clientStatus = (node: Node, ...flags: string[]): ReturnType<typeof run> =>
+    run(process.execPath, [clientBin, '--addr', `127.0.0.1:${node.rpcPort}`, ...flags, 'status']);
+
   const resize = (node: Node, bytes: number): void => mountDisk(diskOf(node.name), bytes, 'remount');
 
   test('the leader gives way where its own disk is the only full one: clients see a short wait', async () => {
@@ -96,6 +100,29 @@ describe('full disks', { skip }, () => {
     assert.equal((await cluster.leader()).name, leader.name);
   });
 
+  test('an operator sees whose disk is full, at the full node and at the leader', async () => {
+    const [founder] = cluster.nodes as [Node, Node, Node];
+    const leader = await cluster.leader();
+    for (const node of [founder, leader]) {
+      const { code, stdout, stderr } = await clientStatus(node);
+      assert.equal(code, 0, stderr);
+      assert.deepEqual(stdout.match(/^the disk of .* is full/gm), [`the disk of ${founder.name} is full`], stdout);
+      const views = JSON.parse((await clientStatus(node, '--json')).stdout) as { id: string; isDiskFull: boolean }[];
+      assert.deepEqual(
+        views.filter(({ isDiskFull }) => isDiskFull).map(({ id }) => id),
+        [founder.name],
+      );
+      const { members } = JSON.parse((await http(node.rpcPort, 'GET', '/-/overview')).text) as {
+        members: { id: string; isDiskFull?: boolean }[];
+      };
+      const others = node === leader ? false : undefined;
+      assert.deepEqual(
+        members.map(({ id, isDiskFull }) => [id, isDiskFull]),
+        cluster.nodes.map(({ name }) => [name, name === founder.name ? true : others]),
+      );
+    }
+  });
+
   test('with the disks of two of three full, every write is refused at once and says whose they are', async () => {
     const [first, second, third] = cluster.nodes as [Node, Node, Node];
     const { bsize, blocks, bfree } = statfsSync(diskOf(second.name));
@@ -112,6 +139,11 @@ describe('full disks', { skip }, () => {
       for (const node of cluster.nodes) assert.equal((await node.set('key1', value)).status, 507);
     assert.equal((await third.get('key2')).status, 200);
     assert.equal((await third.status()).leader, leader, 'nobody gave way for nothing');
+    const said = await clientStatus(third, '--json');
+    assert.equal(said.code, 1, said.stderr);
+    const { error } = JSON.parse(said.stderr) as { error: { code: string; message: string } };
+    assert.equal(error.code, 'disk-full');
+    assert.match(error.message, /^1 of 3 voters have room/);
   });
 
   test('with room again all is as before, without a restart', async () => {
@@ -125,5 +157,8 @@ describe('full disks', { skip }, () => {
       return views.every(({ isDiskFull }) => !isDiskFull);
     });
     await cluster.converged();
+    const { code, stdout, stderr } = await clientStatus(cluster.nodes[0]!);
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.doesNotMatch(stdout, /disk/);
   });
 });

@@ -25,6 +25,12 @@ const flags = [
   ...['--disable-background-networking', '--disable-component-update'],
 ];
 
+const screens = [
+  ['light', { viewport: { width: 1280, height: 900 }, colorScheme: 'light' }],
+  ['dark', { viewport: { width: 1280, height: 900 }, colorScheme: 'dark' }],
+  ['phone', { viewport: { width: 375, height: 812 }, colorScheme: 'dark', deviceScaleFactor: 2, isMobile: true }],
+] as const;
+
 let cluster: Cluster;
 const cleanups: (() => Promise<unknown>)[] = [];
 
@@ -45,8 +51,11 @@ async function open(
   const profile = await mkdtemp(join(tmpdir(), 'dcache-page-'));
   const context = await chromium.launchPersistentContext(profile, { executablePath, args: flags, ...options });
   cleanups.push(async () => {
+    // What is under way through a route would fail with the browser gone.
+    for (const page of context.pages()) await page.unrouteAll({ behavior: 'ignoreErrors' });
     await context.close();
-    await rm(profile, { recursive: true, force: true });
+    // Processes of the browser may write into it a moment longer.
+    await rm(profile, { recursive: true, force: true, maxRetries: 10 });
   });
   const page = context.pages()[0] ?? (await context.newPage());
   const faults: string[] = [];
@@ -91,11 +100,6 @@ test('the page shows members, live rates and the slowest requests, on every node
 }, async (context) => {
   const end = load();
   context.after(end);
-  const screens = [
-    ['light', { viewport: { width: 1280, height: 900 }, colorScheme: 'light' }],
-    ['dark', { viewport: { width: 1280, height: 900 }, colorScheme: 'dark' }],
-    ['phone', { viewport: { width: 375, height: 812 }, colorScheme: 'dark', deviceScaleFactor: 2, isMobile: true }],
-  ] as const;
   const pages = [];
   for (const [i, [name, options]] of screens.entries()) {
     const { page, faults } = await open(options);
@@ -126,6 +130,47 @@ test('the page shows members, live rates and the slowest requests, on every node
   if (shots) {
     await pages[0]!.page.waitForTimeout(shotDelayMs);
     for (const { name, page } of pages) await page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
+  }
+});
+
+test('it says whose disk is full, and when so many are that nothing can be written', {
+  skip,
+  timeout: 240_000,
+}, async () => {
+  for (const [name, options] of screens) {
+    const { page, faults } = await open(options);
+    let full: readonly number[] = [1];
+    let failed: number | undefined;
+    await page.route('**/-/overview', async (route) => {
+      const answer = await route.fetch();
+      const overview = (await answer.json()) as { members: object[] };
+      overview.members = overview.members.map((member, i) => ({
+        ...member,
+        ...(i === failed ? { gossip: 'failed' } : {}),
+        isDiskFull: full.includes(i),
+      }));
+      await route.fulfill({ json: overview });
+    });
+    await page.goto(`http://127.0.0.1:${cluster.nodes[0]!.rpcPort}/-/`);
+    await holds(page, `document.getElementById('state').textContent === '1 disk is full'`);
+    assert.equal(await page.locator('#state').getAttribute('data-state'), 'warn');
+    assert.equal(await page.locator('#members .full').count(), 1);
+    assert.match(await page.locator('#members li').nth(1).innerText(), /disk full/);
+    const overflow = await page.evaluate('document.documentElement.scrollWidth - window.innerWidth');
+    assert.ok((overflow as number) <= 0, `${name}: the page is ${overflow} pixels wider than the screen`);
+    if (shots) await page.screenshot({ path: join(shots, `full-${name}.png`), fullPage: true });
+    full = [0, 1];
+    await holds(page, `document.getElementById('state').textContent === 'No room for writes'`);
+    assert.equal(await page.locator('#state').getAttribute('data-state'), 'bad');
+    assert.equal(await page.locator('#members .full').count(), 2);
+    if (shots) await page.screenshot({ path: join(shots, `closed-${name}.png`), fullPage: true });
+    [full, failed] = [[1], 2];
+    await holds(page, `document.querySelectorAll('#members .full').length === 1`);
+    assert.equal(await text(page, 'state'), 'No room for writes', 'one that cannot be heard has no room to give');
+    [full, failed] = [[], undefined];
+    await holds(page, `document.getElementById('state').textContent === 'Healthy'`);
+    assert.equal(await page.locator('#members .full').count(), 0);
+    assert.deepEqual(faults, [], name);
   }
 });
 

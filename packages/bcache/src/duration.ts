@@ -11,7 +11,7 @@ const longestTimerMs = 2 ** 31 - 1;
 const longestMs = 1e15;
 
 /** Milliseconds of a duration; an `ArgumentError` names the option, what it got and what it takes. */
-export function toMs(duration: Duration, option: string): number {
+function toMs(duration: Duration, option: string): number {
   if (typeof duration === 'number' && !Number.isNaN(duration)) return duration;
   const parts = typeof duration === 'string' ? /^\s*(-?\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?\s*$/.exec(duration) : null;
   if (parts === null)

@@ -38,7 +38,7 @@ export interface WriteOptions {
 }
 
 /** Largest encoded value that travels. */
-export const maxValueBytes: number = 32 * 1024 * 1024;
+const maxValueBytes = 32 * 1024 * 1024;
 
 /**
  * One node's whole state without clock, sockets or timers: the values, and what spreads them. The driver (`cache.ts`,

@@ -47,7 +47,7 @@ export function checkCall(
     throw new ArgumentError(`signal is ${show(signal)}; it takes an AbortSignal`);
 }
 
-export function checkTimeout(value: unknown): void {
+function checkTimeout(value: unknown): void {
   if (value !== undefined && !(typeof value === 'number' && value > 0 && value <= maxTimeoutMs))
     throw new ArgumentError(`timeoutMs is ${show(value)}; it takes a number above 0 and up to ${maxTimeoutMs}`);
 }

@@ -16,7 +16,7 @@ export interface BenchOptions {
 }
 
 /** Latencies are microseconds from the call to its answer. */
-export interface BenchFigures {
+interface BenchFigures {
   readonly operations: number;
   readonly operationsPerSecond: number;
   readonly p50Us: number;

@@ -15,7 +15,7 @@ export interface Connection {
   readonly serverName: string | undefined;
 }
 
-export interface Conditions {
+interface Conditions {
   readonly ifAbsent?: boolean | undefined;
   readonly ifPresent?: boolean | undefined;
   readonly ifRevision?: number | undefined;
@@ -85,7 +85,8 @@ Environment, each weaker than its flag:
 
 Exit codes:
   0  done
-  1  refused or failed; standard error says why
+  1  refused or failed; standard error says why. Of status: the disks of a majority of the voters are full, or full and
+     out of reach
   2  the command line is wrong, or a file that it names for TLS or the token
   3  no such key or member
   4  the condition of a write did not hold

@@ -90,20 +90,26 @@ test('what speaks no gRPC is told so, whether it answers or only closes', async 
 });
 
 test('an HTTP/2 server of another kind is told from a gRPC server, whatever it answers', async () => {
-  const answering = (status: number): Promise<string> =>
+  const answering = (status: number, type?: string, page = '<html></html>'): Promise<string> =>
     listen(
       createHttp2Server((_, response) => {
-        response.writeHead(status, { 'content-type': 'text/html' });
-        response.end('<html></html>');
+        // An empty page has an end and no head: its only frame is the last.
+        const head = { ':status': status, ...(type === undefined ? {} : { 'content-type': type }) };
+        response.stream.respond(head, { endStream: page === '' });
+        if (page !== '') response.stream.end(page);
       }),
     );
-  await refused('not-grpc', { address: await answering(200) }, /answers, but does not speak gRPC/);
-  const strict = await answering(404);
+  const web = await answering(200, 'text/html');
+  await refused('not-grpc', { address: web }, /answers, but does not speak gRPC/);
+  const strict = await answering(404, 'text/html');
   await refused('not-grpc', { address: strict }, /answers with HTTP status 404, and does not speak gRPC/);
-  await using client = new Client({ address: strict });
   const refusal = { code: 'unavailable', reason: 'not-grpc' };
-  await assert.rejects(client.set('k', 'v'), refusal);
-  await assert.rejects(client.admin.transferLeadership(), refusal);
+  const others = [web, strict, await answering(200, 'text/plain', ''), await answering(302)];
+  for (const address of others) {
+    await using client = new Client({ address });
+    await assert.rejects(client.set('k', 'v'), refusal);
+    await assert.rejects(client.admin.transferLeadership(), refusal);
+  }
   await using doubtful = new Client({ address: await answering(200) });
   await assert.rejects(
     doubtful.admin.transferLeadership(),

@@ -28,14 +28,26 @@ test('a call counts as undone only where the library says that it was never sent
 });
 
 test('what no gRPC server answers is of something else, and what a proxy says of its server passes', () => {
-  const reason = (details: string, code = status.INTERNAL): unknown[] => {
-    const { kind, isNobody, fault } = toFailure({ code, details, metadata: new Metadata() } as ServiceError, 'h:1');
+  const reason = (details: string, code = status.INTERNAL, contentType?: string): unknown[] => {
+    const error = { code, details, metadata: new Metadata() } as ServiceError;
+    const { kind, isNobody, fault } = toFailure(error, 'h:1', undefined, contentType);
     return [kind, isNobody ?? false, fault?.reason, fault?.isLasting];
   };
   assert.deepEqual(reason('Received HTTP status code 404', status.UNIMPLEMENTED), ['undone', true, 'not-grpc', true]);
   assert.deepEqual(reason('Received HTTP status code 401', status.UNAUTHENTICATED), ['undone', true, 'not-grpc', true]);
   const page = 'Received RST_STREAM with code 0 (Call ended without gRPC status)';
   assert.deepEqual(reason(page), ['unknown', true, 'not-grpc', true]);
+  for (const http of [301, 302, 307])
+    assert.deepEqual(reason(`Received HTTP status code ${http}`, status.UNKNOWN), ['undone', true, 'not-grpc', true]);
+  const empty = 'Received HTTP status code 200';
+  for (const details of [page, empty]) {
+    for (const type of ['text/html', 'text/plain; charset=utf-8', 'application/json'])
+      assert.deepEqual(reason(details, status.INTERNAL, type), ['undone', true, 'not-grpc', true], type);
+    for (const type of ['application/grpc', 'application/grpc+proto', undefined])
+      assert.deepEqual(reason(details, status.INTERNAL, type), ['unknown', true, 'not-grpc', true], type);
+  }
+  for (const http of [408, 429, 502])
+    assert.equal(reason(`Received HTTP status code ${http}`, status.UNAVAILABLE, 'text/html')[2], undefined, `${http}`);
   for (const http of [408, 429, 502, 503, 504])
     assert.equal(reason(`Received HTTP status code ${http}`, status.UNAVAILABLE)[2], undefined, `${http}`);
 });

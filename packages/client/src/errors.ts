@@ -80,12 +80,15 @@ const statuses: Partial<Record<number, ClientErrorCode>> = {
   [status.UNIMPLEMENTED]: 'unsupported',
 };
 
-/** Understands how a call at `address` failed; `seen` is what its last connection came to. */
-export function toFailure(error: ServiceError, address: string, seen?: ConnectFault): Failure {
+/**
+ * Understands how a call at `address` failed. `seen` is what its last connection came to, `contentType` that of an answer
+ * which had begun.
+ */
+export function toFailure(error: ServiceError, address: string, seen?: ConnectFault, contentType?: string): Failure {
   const told = error.metadata?.get(errorMetadata)[0];
   if (typeof told === 'string' && Object.hasOwn(errorTable, told)) return fromServer(told as ErrorCode, error, address);
   const { details } = error;
-  const foreign = ofOtherHttp(details);
+  const foreign = ofOtherHttp(details, contentType ?? error.metadata?.get('content-type')[0]?.toString());
   if (foreign) return noConnection(address, error, foreign.fault, foreign.kind);
   const fail = (kind: Failure['kind'], code: ClientErrorCode, isLinkDown: boolean, message = details): Failure => ({
     kind,
@@ -118,14 +121,20 @@ export function toFailure(error: ServiceError, address: string, seen?: ConnectFa
 
 /**
  * What answers HTTP/2 without being a gRPC server: with a status that a gRPC server never gives, or with a page. What was
- * refused was not done; behind a page that has no status of gRPC there may be anything.
+ * refused or sent elsewhere was not done, nor was what a page of another type answers: every answer of gRPC, also through a
+ * proxy that knows it, names its type. (gRPC over HTTP/2, Responses) One without a type, or broken off, may be anything.
  */
-function ofOtherHttp(details: string): { readonly fault: ConnectFault; readonly kind: Failure['kind'] } | undefined {
-  const http = /^Received HTTP status code (4\d\d)$/.exec(details)?.[1];
+function ofOtherHttp(
+  details: string,
+  contentType: string | undefined,
+): { readonly fault: ConnectFault; readonly kind: Failure['kind'] } | undefined {
+  const http = /^Received HTTP status code ([34]\d\d)$/.exec(details)?.[1];
   // What asks to come again later is a proxy's word about a server behind it.
   if (http !== undefined && http !== '408' && http !== '429')
     return { fault: { ...notGrpc, text: `answers with HTTP status ${http}, and does not speak gRPC` }, kind: 'undone' };
-  return /Call ended without gRPC status/.test(details) ? { fault: notGrpc, kind: 'unknown' } : undefined;
+  if (!/Call ended without gRPC status|^Received HTTP status code 200$/.test(details)) return undefined;
+  const isOfAnother = contentType !== undefined && !/^application\/grpc\b/i.test(contentType);
+  return { fault: notGrpc, kind: isOfAnother ? 'undone' : 'unknown' };
 }
 
 /** No connection was there, so that nothing was sent, unless `kind` says otherwise. */

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { lstat, mkdtemp, open, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { replaceFile, targetKind, writeThrough } from './files.js';
 
 let folder: string;
@@ -100,4 +102,29 @@ test('a file that could not be filled is as it was', async () => {
   await assert.rejects(replaceFile(file, broken), /the server went/);
   assert.equal(await readFile(file, 'utf8'), 'before');
   assert.deepEqual(await readdir(folder), ['file']);
+});
+
+/** Of util-linux: runs a command at a terminal. */
+const script = '/usr/bin/script';
+const skip = existsSync(script) ? false : `${script} is not there`;
+if (skip && process.env['DCACHE_CI']) throw new Error(`${skip}; on Debian: apt-get install bsdutils`);
+
+test('a snapshot is neither written to a terminal nor read from one, under whatever name', { skip }, () => {
+  const bin = fileURLToPath(new URL('../bin/dcache-client.js', import.meta.url));
+  const atTerminal = (command: string): unknown[] => {
+    // Nothing listens there: what gets as far as that ends with another code.
+    const line = `${process.execPath} ${bin} --addr 127.0.0.1:1 --timeout 1s ${command}`;
+    const { status, stdout } = spawnSync(script, ['-qec', line, '/dev/null'], { encoding: 'utf8', timeout: 30_000 });
+    return [status, stdout.trim()];
+  };
+  const refused = (name: string, purpose: string, instead: string): unknown[] => [
+    ...[1, `dcache-client: ${name} cannot be ${purpose}: it is a terminal; ${instead}`],
+  ];
+  const [toOne, oneTo] = ['name a file, or redirect it to one', 'name a file, or redirect one to it'];
+  for (const name of ['-', '/dev/stdout'])
+    assert.deepEqual(atTerminal(`snapshot-save ${name}`), refused('standard output', 'written', toOne), name);
+  assert.deepEqual(atTerminal('snapshot-save /dev/tty'), refused('/dev/tty', 'written', toOne));
+  assert.deepEqual(atTerminal('snapshot-restore -'), refused('standard input', 'read', oneTo));
+  assert.deepEqual(atTerminal('snapshot-restore /dev/tty'), refused('/dev/tty', 'read', oneTo));
+  assert.match(`${atTerminal('snapshot-save - | cat')[1]}`, /refuses connections/, 'a pipe may have it');
 });

@@ -1,6 +1,7 @@
 import { constants, fstatSync, type Stats } from 'node:fs';
 import { type FileHandle, open, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { isatty } from 'node:tty';
 import { FileError, isOfDisk } from './file-error.js';
 import { stopped } from './link.js';
 
@@ -13,18 +14,30 @@ export type Fill = (put: (chunk: Uint8Array) => Promise<unknown>) => Promise<voi
 /**
  * What a name stands for as the place of a snapshot: a regular file, or none yet; `stream`, a pipe or a device, which takes
  * bytes as they come; this process's own standard output, under whatever name, such as `-` and `/dev/stdout`. Rejects with a
- * `FileError` for all else.
+ * `FileError` for all else, and for a terminal: its reader wants none of these bytes, and some of them move it.
  */
 export async function targetKind(file: string): Promise<'file' | 'stream' | 'stdout'> {
-  if (file === '-') return 'stdout';
+  if (file === '-') return ownOutput();
   const found = await stat(file).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw new FileError(file, 'written', error);
   });
   if (!found) return 'file';
-  if (isStandardOutput(found)) return 'stdout';
+  if (isStandardOutput(found)) return ownOutput();
   if (found.isFile()) return 'file';
   if (found.isFIFO() || found.isCharacterDevice()) return 'stream';
   throw new FileError(file, 'written', new Error('it is neither a file nor a pipe; - writes to standard output'));
+}
+
+function ownOutput(): 'stdout' {
+  refuseTerminal(process.stdout.fd, 'standard output', 'written');
+  return 'stdout';
+}
+
+/** Throws a `FileError` where a person sits at the other side of `name`: a snapshot is nothing to read or to type. */
+export function refuseTerminal(fd: number, name: string, purpose: 'read' | 'written'): void {
+  if (!isatty(fd)) return;
+  const instead = purpose === 'read' ? 'name a file, or redirect one to it' : 'name a file, or redirect it to one';
+  throw new FileError(name, purpose, new Error(`it is a terminal; ${instead}`));
 }
 
 function isStandardOutput({ dev, ino, rdev }: Stats): boolean {
@@ -41,6 +54,7 @@ function isStandardOutput({ dev, ino, rdev }: Stats): boolean {
 export async function writeThrough(file: string, fill: Fill, signal: AbortSignal): Promise<void> {
   const handle = await openFor('written', file, constants.O_WRONLY, { signal });
   try {
+    refuseTerminal(handle.fd, file, 'written');
     await fill((chunk) => unlessAborted(handle.writeFile(chunk), signal));
   } catch (error) {
     throw isOfDisk(error) ? new FileError(file, 'written', error) : error;

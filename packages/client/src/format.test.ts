@@ -11,17 +11,27 @@ test('a server is printed as the original prints it, false and empty fields left
   );
 });
 
+const view = {
+  ...{ id: 'node1', raftId: 1, rpcAddr: '127.0.0.1:9200', cluster: 'c', role: 'leader', term: 3, leader: 'node1' },
+  ...{ isReady: true, commitIndex: 7, appliedIndex: 7, revision: 5, stampMs: 1, entries: 2, liveBytes: 2_048 },
+  ...{ isDiskFull: false, stateHash: 'ab', servers: [] },
+};
+
 test('the status is a table, with a line for who does not answer', () => {
-  const view = {
-    ...{ id: 'node1', raftId: 1, rpcAddr: '127.0.0.1:9200', cluster: 'c', role: 'leader', term: 3, leader: 'node1' },
-    ...{ isReady: true, commitIndex: 7, appliedIndex: 7, revision: 5, stampMs: 1, entries: 2, liveBytes: 2_048 },
-    ...{ stateHash: 'ab', servers: [] },
-  };
   assert.deepEqual(formatStatus([view, { id: 'node2', rpcAddr: 'h:1', error: 'unreachable' }]), [
     'id     address         role    ready  term  applied  entries  bytes    state hash',
     'node1  127.0.0.1:9200  leader  yes    3     7        2        2.0 KiB  ab',
     'node2  h:1             no answer: unreachable',
   ]);
+});
+
+test('below the table stands whose disk is full', () => {
+  const lines = formatStatus([
+    { ...view, isDiskFull: true },
+    { ...view, id: 'node2' },
+  ]);
+  assert.equal(lines.length, 4);
+  assert.equal(lines[3], 'the disk of node1 is full: it takes no more log, and leads only if nobody else can');
 });
 
 test('bytes are told in the unit that fits', () => {

@@ -11,7 +11,7 @@ export function formatServer(server: ServerInfo): string {
   return fields.join('  ');
 }
 
-/** A table of the servers' own views, one a line. */
+/** A table of the servers' own views, one a line, and below it a line for each whose disk is full. */
 export function formatStatus(
   views: readonly (NodeStatus | { readonly id: string; readonly rpcAddr: string; readonly error: string })[],
 ): string[] {
@@ -26,12 +26,17 @@ export function formatStatus(
   }
   const full = rows.filter((row) => row.length === rows[0]!.length);
   const widths = rows[0]!.map((_, at) => Math.max(...(at < 2 ? rows : full).map((row) => (row[at] ?? '').length)));
-  return rows.map((row) =>
+  const table = rows.map((row) =>
     row
       .map((text, at) => text.padEnd(widths[at]!))
       .join('  ')
       .trimEnd(),
   );
+  const disks = views.filter((view) => !('error' in view) && view.isDiskFull);
+  return [
+    ...table,
+    ...disks.map(({ id }) => `the disk of ${id} is full: it takes no more log, and leads only if nobody else can`),
+  ];
 }
 
 /**

@@ -126,6 +126,7 @@ export class Link {
       request,
       this.#metadata(),
     );
+    const contentType = watchType(call);
     const abort = (): void => call.cancel();
     signal?.addEventListener('abort', abort, { once: true });
     if (signal?.aborted) abort();
@@ -133,7 +134,11 @@ export class Link {
     try {
       yield* call as AsyncIterable<Response>;
     } catch (error) {
-      throw await this.#failed(error as ServiceError, { deadlineMs: performance.now() + probeMs, signal });
+      throw await this.#failed(
+        error as ServiceError,
+        { deadlineMs: performance.now() + probeMs, signal },
+        contentType(),
+      );
     } finally {
       signal?.removeEventListener('abort', abort);
       call.cancel();
@@ -217,7 +222,7 @@ export class Link {
 
   #attempt<Response>(
     options: AttemptOptions,
-    start: (settle: (error: ServiceError | null, response?: Response) => void) => { cancel(): void },
+    start: (settle: (error: ServiceError | null, response?: Response) => void) => StartedCall,
   ): Promise<Response> {
     return new Promise((resolve, reject) => {
       const { signal } = options;
@@ -227,7 +232,7 @@ export class Link {
       }
       const call = start((error, response) => {
         signal?.removeEventListener('abort', abort);
-        if (error) this.#failed(error, options).then(reject, reject);
+        if (error) this.#failed(error, options, contentType()).then(reject, reject);
         else {
           this.#probing = undefined;
           this.#downMs = 0;
@@ -236,17 +241,18 @@ export class Link {
         }
         this.#settled(call);
       });
+      const contentType = watchType(call);
       this.#calls.add(call);
       const abort = (): void => call.cancel();
       signal?.addEventListener('abort', abort, { once: true });
     });
   }
 
-  async #failed(error: ServiceError, options: AttemptOptions): Promise<AttemptError> {
+  async #failed(error: ServiceError, options: AttemptOptions, contentType: string | undefined): Promise<AttemptError> {
     const { signal } = options;
     if (signal?.aborted || this.#isClosed)
       return new AttemptError({ kind: 'unknown', isLinkDown: false, error: stopped(signal) });
-    return this.#down(toFailure(error, this.address, this.#credentials.fault), error, options);
+    return this.#down(toFailure(error, this.address, this.#credentials.fault, contentType), error, options);
   }
 
   /** Remembers that the server could not be reached, where that is so, and looks for why where it is only guessed. */
@@ -283,6 +289,20 @@ export class Link {
     if (this.#token !== undefined) metadata.set('authorization', `Bearer ${this.#token}`);
     return metadata;
   }
+}
+
+interface StartedCall {
+  cancel(): void;
+  once(event: 'metadata', listener: (head: Metadata) => void): unknown;
+}
+
+/** Notes the type of the answer, which stands in its head; an error tells only what stands at the end. */
+function watchType(call: StartedCall): () => string | undefined {
+  let type: string | undefined;
+  call.once('metadata', (head) => {
+    type = head.get('content-type')[0]?.toString();
+  });
+  return () => type;
 }
 
 /** The server answered, or went away, before all was sent. */

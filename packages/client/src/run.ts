@@ -6,7 +6,7 @@ import { type Action, ExitCode } from './command-line.js';
 import { complain } from './complaint.js';
 import { ClientError } from './errors.js';
 import { FileError, isOfDisk } from './file-error.js';
-import { openFor, replaceFile, targetKind, unlessAborted, writeThrough } from './files.js';
+import { openFor, refuseTerminal, replaceFile, targetKind, unlessAborted, writeThrough } from './files.js';
 import { counted, formatBytes, formatSaved, formatServer, formatStatus, formatValue } from './format.js';
 import { faultOf } from './health.js';
 import { Progress } from './progress.js';
@@ -119,8 +119,8 @@ async function status(client: Client, { isJson, signal }: Surroundings): Promise
   else for (const text of formatStatus(views)) line(text);
   const fault = faultOf(servers, views);
   if (fault === undefined) return ExitCode.ok;
-  complain(isJson, `${fault} [no-leader]`, { code: 'unavailable', reason: 'no-leader', message: fault });
-  return ExitCode.unavailable;
+  complain(isJson, `${fault.message} [${fault.reason ?? fault.code}]`, fault);
+  return fault.code === 'unavailable' ? ExitCode.unavailable : ExitCode.error;
 }
 
 async function save(client: Client, action: Of<'snapshot-save'>, surroundings: Surroundings): Promise<ExitCode> {
@@ -182,6 +182,7 @@ async function restore(client: Client, action: Of<'snapshot-restore'>, surroundi
     progress.show(`sent ${formatBytes(bytes)}; the cluster takes it`);
   };
   try {
+    refuseTerminal(handle?.fd ?? process.stdin.fd, handle ? file : 'standard input', 'read');
     const result = await client.admin.restoreSnapshot(watched(), { replace, signal });
     progress.clear();
     if (surroundings.isJson) json(result);

@@ -65,7 +65,7 @@ export function statusHeaders(error: StatusError): readonly string[] {
 const maxMessageBytes = 4_096;
 
 /** `grpc-message`: UTF-8 with all but printable ASCII, and `%`, escaped (gRPC over HTTP/2, "Responses"). */
-export function percentEncode(text: string): string {
+function percentEncode(text: string): string {
   if (text.length <= maxMessageBytes && /^[\x20-\x24\x26-\x7e]*$/.test(text)) return text;
   let encoded = '';
   for (const byte of Buffer.from(text.slice(0, maxMessageBytes)))

@@ -34,6 +34,8 @@ export interface NodeStatus {
   readonly leader: string | undefined;
   /** A member that has applied what it knows to be committed. */
   readonly isReady: boolean;
+  /** Whether the node's disk has no room for more log: it leads only if nobody else can. */
+  readonly isDiskFull: boolean;
   readonly commitIndex: number;
   readonly appliedIndex: number;
   readonly revision: number;
@@ -85,6 +87,7 @@ export function grpcStatus(status: NodeStatus, version: string): StatusResponse 
     term: BigInt(term),
     leader: leader ?? '',
     ready: isReady,
+    diskFull: rest.isDiskFull,
     commitIndex: BigInt(commitIndex),
     appliedIndex: BigInt(appliedIndex),
     revision: BigInt(rest.revision),
@@ -112,6 +115,7 @@ export function fromGrpcStatus(message: StatusResponse): NodeStatus & { readonly
     term: Number(message.term),
     leader: message.leader || undefined,
     isReady: message.ready,
+    isDiskFull: message.diskFull,
     commitIndex: Number(message.commitIndex),
     appliedIndex: Number(message.appliedIndex),
     revision: Number(message.revision),

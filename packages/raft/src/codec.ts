@@ -172,12 +172,12 @@ function readMessage(reader: ByteReader): Message {
 }
 
 /** One entry. */
-export function writeEntry(writer: ByteWriter, entry: Entry): void {
+function writeEntry(writer: ByteWriter, entry: Entry): void {
   writer.varint(entry.index).varint(entry.term).u8(entry.type).bytes(entry.data);
 }
 
 /** One entry; `data` is a view of what `reader` reads. Throws a `BytesError`. */
-export function readEntry(reader: ByteReader): Entry {
+function readEntry(reader: ByteReader): Entry {
   const index = reader.varint();
   const term = reader.varint();
   const type = reader.u8();

@@ -1,5 +1,5 @@
 /** Upper bounds in seconds: from 0.1 ms to 10 s, as latencies of a log and a network spread. */
-export const latencyBoundsSeconds: readonly number[] = [
+const latencyBoundsSeconds: readonly number[] = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10,
 ];
 

@@ -109,6 +109,21 @@ test('one change at a time; its context reaches every state machine', async () =
   assert.equal(await codeOf(cluster.node(2).changeMembership({ type: 'remove', id: 3 })), 'not-leader');
 });
 
+test('while an earlier change cannot be committed others are refused, and add nothing to the log', async () => {
+  await using cluster = new TestCluster({ proposalTimeoutMs: 200 });
+  const leader = await cluster.found(3);
+  // As from followers whose disks are full: heartbeats are answered, entries are not.
+  cluster.network.filter = (_from, _to, what) => !('from' in what && what.type === MessageType.appendResponse);
+  const change = (id: number): Promise<string> => codeOf(leader.changeMembership({ type: 'add-learner', id }));
+  assert.equal(await change(4), 'unknown-outcome');
+  const { lastIndex } = leader.status();
+  for (const id of [4, 5, 4, 5]) assert.equal(await change(id), 'busy');
+  assert.equal(leader.status().lastIndex, lastIndex);
+  cluster.network.filter = undefined;
+  await until('the first change is made', () => leader.status().confState.learners.includes(4));
+  assert.equal(await change(5), 'resolved');
+});
+
 test('a message that names another sender or receiver than the connection proved is not taken', async () => {
   await using cluster = new TestCluster();
   const leader = await cluster.found(3);

@@ -5,7 +5,7 @@ import type { CoreLoop } from './core-loop.js';
 import { RaftError } from './errors.js';
 import { bestSuccessor, isAlreadySo, type MembershipChange, refusal, toConfChange } from './membership.js';
 import { type RaftNodeOptions, type ResolvedOptions, resolveOptions } from './options.js';
-import { notLeader, placeOf } from './refusals.js';
+import { changeRefusal, notLeader, placeOf } from './refusals.js';
 import { foundCluster } from './startup.js';
 import type { RaftEvents, RaftStats, RaftStatus } from './status.js';
 import { Works } from './works.js';
@@ -138,16 +138,13 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
     this.#assertRunning();
     if (this.#works.core.role !== Role.leader) throw notLeader(this.#works.core);
     if (this.#changesMembership) throw new RaftError('busy', 'another membership change is under way');
-    const status = this.#works.core.status();
+    const { core } = this.#works;
+    const status = core.status();
     if (isAlreadySo(change, status.confState)) return status.confState;
-    const refused = refusal(change, status, this.#options.maxPromotionLag);
+    const refused = refusal(change, status, this.#options.maxPromotionLag) ?? changeRefusal(core, toConfChange(change));
     if (refused !== undefined) throw refused;
-    const place = placeOf(this.#works.core, this.#works.core.proposeConfChange(toConfChange(change)));
+    const place = placeOf(core, core.proposeConfChange(toConfChange(change)));
     this.#works.schedule();
-    if (place.refusal === 'invalid' || place.refusal === 'malformed')
-      throw new RaftError('refused', 'the change does not fit the present members');
-    if (place.refusal !== undefined)
-      throw new RaftError('busy', 'an earlier membership change, or entry that may be one, is not applied yet');
     this.#changesMembership = true;
     try {
       return (await this.#works.proposals.wait(place.index, place.term)) as ConfState;
@@ -219,7 +216,7 @@ export class RaftNode<Reply> extends EventEmitter<RaftEvents> {
         ? cause
         : new RaftError('internal', `the node cannot go on: ${String(cause)}`, { cause });
     this.#fatal = error;
-    this.#options.logger.error({ error }, 'the node has ended');
+    this.#options.logger.error({ err: error }, 'the node has ended');
     const told = (): void => {
       if (this.emit('fatal', error)) return;
       // As with any emitter's `error`: not to be missed.

@@ -1,3 +1,4 @@
+import type { ConfChange } from './core/conf-change.js';
 import { noNode, Role } from './core/message.js';
 import type { RawNode } from './core/raw-node.js';
 import type { ProposeResult, Status } from './core/ready.js';
@@ -25,6 +26,18 @@ export function diskFull({ id, peers }: Status): RaftError {
     full,
     silent,
   });
+}
+
+/**
+ * Why the core would not take the change now, asked before it is proposed: in place of a change that it refuses it puts an
+ * empty entry into the log, and where nothing commits, each try would make the log longer.
+ */
+export function changeRefusal(core: RawNode, change: ConfChange): RaftError | undefined {
+  const refused = core.confChangeRefusal(change);
+  if (refused === undefined) return undefined;
+  if (refused === 'invalid' || refused === 'malformed')
+    return new RaftError('refused', 'the change does not fit the present members');
+  return new RaftError('busy', 'an earlier membership change, or entry that may be one, is not applied yet');
 }
 
 /** Where a proposal is in the log. Throws the `RaftError` that says why the core did not take it. */

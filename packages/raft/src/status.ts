@@ -10,7 +10,7 @@ import type { LogStorage } from './storage.js';
 export type RaftRole = 'follower' | 'candidate' | 'leader' | 'pre-candidate';
 
 /** The names of the core's `Role` numbers, in their order. */
-export const roleNames: readonly RaftRole[] = ['follower', 'candidate', 'leader', 'pre-candidate'];
+const roleNames: readonly RaftRole[] = ['follower', 'candidate', 'leader', 'pre-candidate'];
 
 /** How far one member is, as its leader sees it. */
 export interface MemberProgress {

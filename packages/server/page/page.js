@@ -122,8 +122,14 @@ function render(overview) {
 
 function showState({ status, members }) {
   const failed = members.filter(({ gossip }) => gossip !== 'alive').length;
+  const full = members.filter(({ isDiskFull }) => isDiskFull).length;
+  const voters = members.filter(isVoter);
+  // As a leader counts: without a majority that can be heard and has room no write is taken.
+  const roomy = voters.filter(({ gossip, isDiskFull }) => gossip === 'alive' && !isDiskFull);
   if (!status.leader) tell('bad', 'No leader');
+  else if (full > 0 && roomy.length * 2 <= voters.length) tell('bad', 'No room for writes');
   else if (!status.isReady) tell('warn', 'Catching up');
+  else if (full > 0) tell('warn', full === 1 ? '1 disk is full' : `${full} disks are full`);
   else if (failed > 0) tell('warn', `${failed} of ${members.length} not alive`);
   else tell('good', 'Healthy');
 }
@@ -148,12 +154,15 @@ function showTiles({ status, store, errors }, atMs) {
   say('applied-note', `term ${count(status.term)}${errors > 0 ? ` · ${short(errors)} errors` : ''}`);
 }
 
+const isVoter = ({ voteStatus }) => voteStatus === 'Voter';
+
 const gossipState = { alive: 'good', leaving: 'warn', left: 'warn', failed: 'bad' };
 
 function showMembers({ members, status }) {
   say('leader', status.leader ? `${members.length} members, ${status.leader} leads` : 'no leader is known');
   by('members').replaceChildren(
-    ...members.map(({ id, rpcAddr, isLeader, isSelf, voteStatus, gossip, lagEntries }) => {
+    ...members.map((member) => {
+      const { id, rpcAddr, isLeader, isSelf, gossip, lagEntries, isDiskFull } = member;
       const item = element('li');
       const dot = element('span', 'dot');
       dot.dataset.state = gossipState[gossip] ?? 'warn';
@@ -167,9 +176,11 @@ function showMembers({ members, status }) {
         link.href = `${location.protocol}//${rpcAddr}/-/`;
         name.append(link);
       }
-      const role = isLeader ? 'Leader' : voteStatus === 'Voter' ? 'Follower' : 'Learner';
+      const role = isLeader ? 'Leader' : isVoter(member) ? 'Follower' : 'Learner';
       item.append(dot, name, element('span', `role ${role.toLowerCase()}`, role));
-      item.append(element('span', 'addr', gossip && gossip !== 'alive' ? `${rpcAddr} · ${gossip}` : rpcAddr));
+      const address = element('span', 'addr', gossip && gossip !== 'alive' ? `${rpcAddr} · ${gossip}` : rpcAddr);
+      if (isDiskFull) address.append(' · ', element('span', 'full', 'disk full'));
+      item.append(address);
       if (lagEntries !== undefined && !isLeader)
         item.append(element('span', 'lag', lagEntries === 0 ? 'up to date' : `${count(lagEntries)} behind`));
       return item;

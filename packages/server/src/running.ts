@@ -10,6 +10,7 @@ import { RaftReplicatedLog } from './log/replicated-log.js';
 import { TouchFeed } from './log/touch-feed.js';
 import { Departure } from './members/departure.js';
 import { Membership } from './members/membership.js';
+import { withMemberNames } from './observe/member-names.js';
 import type { Forwarder } from './peers/forwarder.js';
 import type { Peers } from './peers/peers.js';
 import { Router } from './router.js';
@@ -50,6 +51,8 @@ export interface Running {
 /** Starts the Raft node over this log, and what belongs to it. */
 export async function run(parts: RunningParts): Promise<Running> {
   const { options, limits, home, stateMachine, time, serf, peers, forwarder, clock, logger } = parts;
+  const nameOf = (id: number): string | undefined =>
+    id === home.raftId ? options.id : stateMachine.directory.get(id)?.name;
   const node = new RaftNode<readonly Reply[]>({
     id: home.raftId,
     storage: home.storage,
@@ -59,11 +62,9 @@ export async function run(parts: RunningParts): Promise<Running> {
     maxProposalBytes: limits.maxValueBytes + limits.maxKeyBytes + 2 * 1_048_576,
     trailingEntries: options.trailingEntries,
     clock,
-    logger,
+    logger: withMemberNames(logger, nameOf),
   });
-  const log = new RaftReplicatedLog(node, (id) =>
-    id === home.raftId ? options.id : stateMachine.directory.get(id)?.name,
-  );
+  const log = new RaftReplicatedLog(node, nameOf);
   const membership = new Membership({
     log,
     serf,
@@ -74,7 +75,6 @@ export async function run(parts: RunningParts): Promise<Running> {
     logger,
     removeFailedAfterMs: options.removeFailedAfterMs,
   });
-  node.on('snapshot-installed', (snapshot) => logger.info(snapshot, 'a snapshot was installed'));
   node.on('fatal', parts.onFatal);
   node.on('leader-change', ({ leader, term }) => {
     // A newcomer hears of its leader before the log tells it who that is.

@@ -1,9 +1,10 @@
 import { type ConfState, type Message, MessageType, type NodeId, type Snapshot, type Status } from '@dcache/raft';
 import type { Checkers } from './checkers.js';
 import { Network } from './network.js';
-import { type NodeSettings, type NodeWorld, SimNode } from './node.js';
+import { SimNode } from './node.js';
 import type { Scheduler } from './scheduler.js';
 import type { TraceLog } from './trace.js';
+import type { NodeSettings, NodeWorld } from './world.js';
 
 /** Bounds of the time until a write is durable. */
 export interface DiskQuality {

@@ -12,8 +12,9 @@ import {
   Role,
   type Snapshot,
 } from '@dcache/raft';
-import type { NodeSettings, NodeWorld, SimNode } from './node.js';
+import type { Watched } from './checkers.js';
 import { Replica } from './replica.js';
+import type { NodeSettings, NodeWorld } from './world.js';
 
 /** What arrives at a paused process waits in its sockets, up to a bound. */
 const maxBacklog = 5_000;
@@ -25,7 +26,7 @@ const maxBacklog = 5_000;
 export class Life {
   readonly core: RawNode;
   readonly replica: Replica;
-  readonly #node: SimNode;
+  readonly #node: Watched;
   readonly #settings: NodeSettings;
   readonly #world: NodeWorld;
   #isOver = false;
@@ -39,7 +40,7 @@ export class Life {
   readonly #applyQueue: Message[] = [];
   #isApplying = false;
 
-  constructor(node: SimNode, settings: NodeSettings, world: NodeWorld) {
+  constructor(node: Watched, settings: NodeSettings, world: NodeWorld) {
     this.#node = node;
     this.#settings = settings;
     this.#world = world;

@@ -12,10 +12,10 @@ import { Cluster } from './cluster.js';
 import { type FaultPlan, Faults } from './faults.js';
 import { HistoryRecorder } from './history.js';
 import type { Mutation } from './mutation.js';
-import type { NodeSettings } from './node.js';
 import { Operator } from './operator.js';
 import { Scheduler } from './scheduler.js';
 import { TraceLog } from './trace.js';
+import type { NodeSettings } from './world.js';
 
 export interface RunOptions {
   readonly seed: number;

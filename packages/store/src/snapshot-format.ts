@@ -45,7 +45,7 @@ export const EntryBit = {
 export const POLICIES: readonly EvictionPolicy[] = ['none', 'fifo', 'sieve', 's3fifo'];
 
 /** A writer ends a payload before it gets near this. */
-export const MOST_PAYLOAD_BYTES: number = 1 << 20;
+const MOST_PAYLOAD_BYTES = 1 << 20;
 /** Values up to this many bytes travel whole in their entry. */
 export const MOST_WHOLE_VALUE_BYTES: number = 64 * 1024;
 /**

@@ -28,7 +28,7 @@ const filledBit = 32;
 const graceBit = 64;
 
 /** Longest key, tag or namespace taken from a peer, in UTF-8 bytes. */
-export const maxNameBytes: number = 64 * 1024;
+const maxNameBytes = 64 * 1024;
 const maxTags = 1024;
 
 export function writeChange(writer: ByteWriter, run: Run, change: Change): void {

@@ -5,7 +5,7 @@ import type { Grave, Holdings } from './holdings.js';
 import type { Message, MessageType, PositionEntry } from './message.js';
 
 /** Bytes of one chunk: small, so that building or merging one delays nothing else by more than a fraction of a ms. */
-export const chunkBytes: number = 64 * 1024;
+const chunkBytes = 64 * 1024;
 /** Chunks under way to one receiver before it has to ask for more. */
 const window = 8;
 const maxOrigins = 100_000;

@@ -2,7 +2,7 @@ import { type CipherGCM, createCipheriv, createDecipheriv, type DecipherGCM } fr
 import { CacheError } from '../errors.js';
 
 /** Largest message on a stream. */
-export const maxFrameBytes: number = 40 * 1024 * 1024;
+const maxFrameBytes = 40 * 1024 * 1024;
 const tagBytes = 16;
 
 /** `u32 length, message`. One buffer serves all peers, where streams are not sealed. */

@@ -148,7 +148,7 @@ export function changeText(change: ConfChange): string {
   return `transition:${transitionNames[change.transition ?? Transition.auto]}${changes.join('')}`;
 }
 
-export function entryText(entry: Entry): string {
+function entryText(entry: Entry): string {
   let data: string;
   if (entry.type === EntryType.normal) data = ` ${quoted(entry.data)}`;
   else {
@@ -168,7 +168,7 @@ export function confStateText(state: ConfState): string {
   return `Voters:${list(state.voters)} VotersOutgoing:${list(state.votersOutgoing)} Learners:${list(state.learners)} LearnersNext:${list(state.learnersNext)} AutoLeave:${state.autoLeave}`;
 }
 
-export function snapshotText({ metadata }: Snapshot): string {
+function snapshotText({ metadata }: Snapshot): string {
   return `Index:${metadata.index} Term:${metadata.term} ConfState:${confStateText(metadata.confState)}`;
 }
 
@@ -219,7 +219,7 @@ const escapes: Record<string, string> = {
 };
 
 /** Bytes as a quoted string: printable text as it is, the rest escaped. */
-export function quoted(bytes: Uint8Array): string {
+function quoted(bytes: Uint8Array): string {
   const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
   if (text.includes('\ufffd')) return `"${[...bytes].map(quotedByte).join('')}"`;
   return `"${[...text].map(quotedRune).join('')}"`;

@@ -1,5 +1,5 @@
 /** `key`, `key=value` or `key=(value,value)` of a directive. */
-export interface Argument {
+interface Argument {
   readonly key: string;
   /** Empty when there is no `=`. */
   readonly values: readonly string[];

@@ -32,7 +32,7 @@ export interface ConfChangeSingle {
 }
 
 /** One change of one member, made at once. (Thesis §4.1) */
-export interface ConfChangeV1 extends ConfChangeSingle {
+interface ConfChangeV1 extends ConfChangeSingle {
   /** Opaque to Raft. */
   readonly context?: Uint8Array;
 }

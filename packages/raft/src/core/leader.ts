@@ -83,7 +83,7 @@ function checkChanges(
     if (isNormal(entry)) return entry;
     const change = decodeConfChange(entry.type, entry.data);
     const refused = refusalOf(state, change);
-    if (refused === undefined || (refused !== 'malformed' && state.options.disableConfChangeValidation)) {
+    if (refused === undefined) {
       state.pendingConfIndex = state.log.lastIndex + 1 + i;
       return entry;
     }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type HostOptions, Network, proposeText } from '../conformance/network.js';
-import { type ConfChangeSingle, ConfChangeType, Transition } from './conf-change.js';
+import { type ConfChangeSingle, ConfChangeType, type ConfChangeV2, Transition } from './conf-change.js';
 import { type ConfState, EntryType, MessageType, makeMessage, Role } from './message.js';
 
 const plain = { preVote: false, checkQuorum: false } as const;
@@ -60,6 +60,26 @@ test('an empty learner does not cost the quorum, an empty voter would (pitfall 1
   proposeText(network.node(1), 'b');
   network.settle();
   assert.deepEqual(network.host(1).applied, ['a']);
+});
+
+test('a leader says without a trace in its log why it would not take a change', () => {
+  const network = started();
+  const { node, log } = network.host(1);
+  const v2 = (...changes: ConfChangeSingle[]): ConfChangeV2 => ({ changes });
+  assert.equal(node.confChangeRefusal(learn(4)), undefined);
+  assert.equal(node.confChangeRefusal(v2(remove(1), remove(2), remove(3))), 'invalid');
+  assert.equal(node.confChangeRefusal(v2()), 'not-joint');
+  network.isolate(2, 3);
+  node.proposeConfChange(learn(4));
+  network.settle();
+  const lastIndex = log.lastIndex();
+  for (const change of [learn(4), remove(2), v2(add(5))])
+    assert.equal(node.confChangeRefusal(change), 'pending-change');
+  network.settle();
+  assert.equal(log.lastIndex(), lastIndex);
+  network.heal();
+  network.tick(1, [1]);
+  assert.equal(node.confChangeRefusal(remove(2)), undefined);
 });
 
 test('a leader makes no change while entries of earlier terms wait for commit: one may be a change (pitfall 12)', () => {

@@ -2,7 +2,7 @@ import { assert } from '@dcache/base';
 import { type ConfChange, confChangeEntryType, decodeConfChange, encodeConfChange } from './conf-change.js';
 import { entriesSize } from './entry-size.js';
 import { answerHeartbeat } from './follower.js';
-import { applyConfChange, assertReadable } from './membership.js';
+import { applyConfChange, assertReadable, refusalOf } from './membership.js';
 import {
   type ConfState,
   type Entry,
@@ -27,7 +27,16 @@ import { type RawNodeOptions, resolveOptions } from './options.js';
 import type { VoteResult } from './quorum.js';
 import { propose, startRaft, step, tick } from './raft.js';
 import { requestRead } from './read.js';
-import type { BasicStatus, PeerStatus, ProposeResult, ReadIndexResult, Ready, Status, StepResult } from './ready.js';
+import type {
+  BasicStatus,
+  ConfChangeRefusal,
+  PeerStatus,
+  ProposeResult,
+  ReadIndexResult,
+  Ready,
+  Status,
+  StepResult,
+} from './ready.js';
 import type { RaftState } from './state.js';
 import { isWellFormed } from './well-formed.js';
 
@@ -135,6 +144,15 @@ export class RawNode {
   proposeConfChange(change: ConfChange): ProposeResult {
     const entry = { index: 0, term: 0, type: confChangeEntryType(change), data: encodeConfChange(change) };
     return propose(this.#state, [entry], this.id);
+  }
+
+  /**
+   * Why `proposeConfChange` would only put an empty entry into the log in place of this change; undefined when it would
+   * take it. Only a leader knows. An empty entry weighs nothing, so `maxUncommittedSize` does not bound their number:
+   * who tries again and again asks here before.
+   */
+  confChangeRefusal(change: ConfChange): ConfChangeRefusal | undefined {
+    return refusalOf(this.#state, decodeConfChange(confChangeEntryType(change), encodeConfChange(change)));
   }
 
   /**

@@ -48,7 +48,7 @@ export function foreignCluster(directory: string, found: string, wanted: string)
 }
 
 /** Who the folder belongs to, or undefined where nobody does. Rejects with `corrupt` or `foreign`. */
-export async function readIdentity(fileSystem: FileSystem, directory: string): Promise<Identity | undefined> {
+async function readIdentity(fileSystem: FileSystem, directory: string): Promise<Identity | undefined> {
   const path = `${directory}/${name}`;
   if (!(await fileSystem.list(directory)).includes(name)) return undefined;
   const file = await fileSystem.open(path, 'read');

@@ -161,7 +161,7 @@ export class SegmentStore {
           await fileSystem.remove(path);
         })
         // What stays behind costs space and is removed after the next start.
-        .catch((error: unknown) => logger.warn({ path, error }, 'a segment could not be removed'));
+        .catch((error: unknown) => logger.warn({ path, err: error }, 'a segment could not be removed'));
     }
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger } from '@dcache/base';
-import { HandClock } from '@dcache/testing';
+import { HandClock, until } from '@dcache/testing';
 import { TextMap } from '../cluster.test.helper.js';
 import { MemoryStorage } from '../storage.js';
 import { confStateOf, entriesOf } from '../storage.test.helper.js';
@@ -64,4 +64,19 @@ test('what is not applied is never given up, however much it is', async () => {
   await storage.append(entriesOf(1, 1, 300, 1000), undefined);
   apply(10);
   assert.equal(storage.firstIndex(), 11);
+});
+
+test('a snapshot that cannot be written is told with its error, as pino takes errors', async () => {
+  const fault = new Error('the disk is gone');
+  const storage = Object.defineProperties(new MemoryStorage(), {
+    isDurable: { value: true },
+    writeSnapshot: { value: () => Promise.reject(fault) },
+  });
+  const said: object[] = [];
+  const logger = { ...silentLogger, warn: (fields: object) => void said.push(fields) };
+  const { apply } = compactorOf(storage, { snapshotEntries: 1, logger });
+  await storage.append(entriesOf(1, 1, 10), undefined);
+  apply(10);
+  await until('it is told', () => said.length > 0);
+  assert.deepEqual(said, [{ err: fault }]);
 });

@@ -87,7 +87,7 @@ export class Compactor {
     this.#running = this.#writeSnapshot()
       .catch((error: unknown) => {
         this.#retryAtMs = this.#options.clock.monotonicMs() + retryMs;
-        this.#options.logger.warn({ error }, 'a snapshot could not be written; the log grows until one can');
+        this.#options.logger.warn({ err: error }, 'a snapshot could not be written; the log grows until one can');
       })
       .finally(() => {
         this.#running = undefined;

@@ -192,7 +192,7 @@ export class SnapshotExchange {
       }
       if (!requested && !this.#stopped) this.#options.step(from, term, metadata);
     } catch (error) {
-      this.#options.logger.warn({ from, index: metadata.index, error }, 'a snapshot could not be installed');
+      this.#options.logger.warn({ from, index: metadata.index, err: error }, 'a snapshot could not be installed');
       throw error;
     }
   }

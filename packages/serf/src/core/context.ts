@@ -4,7 +4,7 @@ import type { Timing } from './config.js';
 import type { EffectSink } from './effects.js';
 import type { Awareness } from './lifeguard.js';
 import type { MemberTable, NodeRecord } from './members.js';
-import type { Ack, Alive, Coordinate, Endpoint, SerfMessage, SwimMessage, Tags } from './message.js';
+import type { Alive, Coordinate, SerfMessage, SwimMessage, Tags } from './message.js';
 import type { Timers } from './timers.js';
 
 /** What the core must know about bytes, without knowing the bytes: the wire's codec behind a small interface. */
@@ -68,8 +68,6 @@ export interface SwimContext {
   readonly suspects: Set<NodeRecord>;
   leaving: boolean;
 }
-
-export type AckListener = (ack: Ack, from: Endpoint) => void;
 
 /** Bytes a part costs in a compound beyond itself. */
 export const compoundPartBytes = 2;

@@ -120,7 +120,7 @@ export function estimateRttSeconds(a: Coordinate, b: Coordinate): number {
   return adjusted > 0 ? adjusted : raw;
 }
 
-export function isValidCoordinate(coordinate: Coordinate): boolean {
+function isValidCoordinate(coordinate: Coordinate): boolean {
   const { vec, error, adjustment, height } = coordinate;
   return (
     vec.length === dimensions &&

@@ -1,4 +1,4 @@
-import type { Endpoint, QueryFilter, QueryMessage, QueryResponse, Tags } from './message.js';
+import type { QueryFilter, QueryMessage, QueryResponse, Tags } from './message.js';
 import { matchesPattern } from './pattern.js';
 
 /** Queries of one Lamport time that are remembered. */
@@ -83,11 +83,4 @@ export class PendingQueries {
     seen.add(response.from);
     return isAck ? 'ack' : 'answer';
   }
-}
-
-/** A query that came from elsewhere and may still be answered. */
-export interface OpenQuery {
-  readonly query: QueryMessage;
-  readonly origin: Endpoint;
-  readonly deadlineMs: number;
 }

@@ -26,7 +26,7 @@ export function writeMembers(out: MsgpackWriter, members: readonly Member[]): Ms
   return out;
 }
 
-export function writeTextMap(out: MsgpackWriter, map: ReadonlyMap<string, string>): MsgpackWriter {
+function writeTextMap(out: MsgpackWriter, map: ReadonlyMap<string, string>): MsgpackWriter {
   out.map(map.size);
   for (const [key, value] of map) out.text(key).text(value);
   return out;

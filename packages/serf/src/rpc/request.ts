@@ -8,7 +8,7 @@ export interface RpcRequest {
 }
 
 /** All fields that any command's body has; those that did not come have their zero value, as in Go. */
-export interface RpcBody {
+interface RpcBody {
   version: number;
   authKey: string;
   name: string;

@@ -46,7 +46,7 @@ export interface SimulatedMember {
 }
 
 /** Sizes near those on the wire, without the cost of encoding. */
-export const roughCodec: MessageCodec = {
+const roughCodec: MessageCodec = {
   sizeOf(message: SwimMessage): number {
     switch (message.type) {
       case 'ping':

@@ -30,7 +30,7 @@ export function writeCoordinate(out: MsgpackWriter, coordinate: Coordinate): voi
   for (const component of coordinate.vec) out.float(component);
 }
 
-export function readCoordinate(reader: MsgpackReader): Coordinate {
+function readCoordinate(reader: MsgpackReader): Coordinate {
   let [adjustment, error, height] = [0, 0, 0];
   let vec: number[] = [];
   reader.struct((key) => {

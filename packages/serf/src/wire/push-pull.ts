@@ -81,7 +81,7 @@ function readHeader(reader: MsgpackReader): { join: boolean; nodes: number; user
   return { join, nodes, userBytes };
 }
 
-export function encodeSerfState(state: SerfState): Uint8Array {
+function encodeSerfState(state: SerfState): Uint8Array {
   const out = new MsgpackWriter();
   out.u8(SerfType.pushPull).map(6).text('EventLTime').int(state.eventLTime);
   out.text('Events').array(state.events.length);

@@ -27,7 +27,7 @@ export interface AdminParts {
 }
 
 /** Throws `DcacheError` where the node starts or stops. */
-export interface AdminRunning {
+interface AdminRunning {
   readonly log: ReplicatedLog;
   readonly router: Router;
   readonly membership: Membership;

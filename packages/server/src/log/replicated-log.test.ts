@@ -7,7 +7,7 @@ import { NotAppendedError, RaftReplicatedLog } from './replicated-log.js';
 /** The log over node 3, which refuses everything so. */
 function refusing(code: RaftErrorCode, details: RaftErrorDetails = {}): RaftReplicatedLog {
   const refuse = (): Promise<never> => Promise.reject(new RaftError(code, 'no', details));
-  const node = { id: 3, on: () => {}, propose: refuse, transferLeadership: refuse };
+  const node = { id: 3, on: () => {}, propose: refuse, transferLeadership: refuse, changeMembership: refuse };
   return new RaftReplicatedLog(node as unknown as RaftNode<readonly Reply[]>, (id) => `node${id}`);
 }
 
@@ -36,4 +36,24 @@ test('what is certainly not in the log may be sent again, what may be there has 
     await assert.rejects(refusing(code).append(new Uint8Array()), NotAppendedError);
   for (const code of ['unknown-outcome', 'aborted', 'io'] as const)
     await assert.rejects(refusing(code).append(new Uint8Array()), { code: 'unknown-outcome' });
+});
+
+test('a change of members that was not made says so in the words of clients, and is no fault of the server', async () => {
+  const rows: [RaftErrorCode, string][] = [
+    ...(['not-leader', 'no-leader', 'handing-over', 'lost'] as const).map((code): [RaftErrorCode, string] => [
+      code,
+      'no-leader',
+    ]),
+    ...(['busy', 'not-caught-up'] as const).map((code): [RaftErrorCode, string] => [code, 'busy']),
+    ...(['unknown-outcome', 'aborted', 'io'] as const).map((code): [RaftErrorCode, string] => [
+      code,
+      'unknown-outcome',
+    ]),
+    ['refused', 'precondition-failed'],
+    ['stopped', 'stopping'],
+    ['disk-full', 'disk-full'],
+    ['internal', 'internal'],
+  ];
+  for (const [code, expected] of rows)
+    await assert.rejects(refusing(code).changeMember({ type: 'remove', id: 1 }), { code: expected }, code);
 });

@@ -1,4 +1,4 @@
-import { DcacheError, ReadLevel, type Reply } from '@dcache/protocol';
+import { DcacheError, type ErrorCode, ReadLevel, type Reply } from '@dcache/protocol';
 import {
   type ConfState,
   type MembershipChange,
@@ -30,6 +30,7 @@ export interface ReplicatedLog {
   /** Whether what was read under the lease may be used. Always true on a follower, which has used none. */
   isLeaseValid(): boolean;
   status(): RaftStatus;
+  /** Rejects with a `DcacheError`. */
   changeMember(change: MembershipChange): Promise<ConfState>;
   transferLeadership(to?: number): Promise<void>;
   /** Calls `listener` whenever the leader known here changes; the function returned ends that. */
@@ -86,8 +87,14 @@ export class RaftReplicatedLog implements ReplicatedLog {
     return this.#node.status();
   }
 
-  changeMember(change: MembershipChange): Promise<ConfState> {
-    return this.#node.changeMembership(change);
+  async changeMember(change: MembershipChange): Promise<ConfState> {
+    try {
+      return await this.#node.changeMembership(change).catch(rethrow);
+    } catch (error) {
+      // Unlike a write it is not sent to the next leader by itself: that one compares anew.
+      if (!(error instanceof NotAppendedError)) throw error;
+      throw new DcacheError('no-leader', `${error.message}; nothing was done`, { cause: error });
+    }
   }
 
   async transferLeadership(to?: number): Promise<void> {
@@ -117,8 +124,10 @@ export class RaftReplicatedLog implements ReplicatedLog {
 }
 
 /** Raft's words in ours. */
-const codes: Partial<Record<RaftErrorCode, 'busy' | 'disk-full' | 'too-large' | 'stopping' | 'unknown-outcome'>> = {
+const codes: Partial<Record<RaftErrorCode, ErrorCode>> = {
   busy: 'busy',
+  'not-caught-up': 'busy',
+  refused: 'precondition-failed',
   'disk-full': 'disk-full',
   'too-large': 'too-large',
   stopped: 'stopping',

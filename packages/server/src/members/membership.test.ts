@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ByteReader, ByteWriter, silentLogger } from '@dcache/base';
-import type { ConfState, MembershipChange, RaftStatus } from '@dcache/raft';
+import { type ConfState, type MembershipChange, RaftError, type RaftErrorCode, type RaftStatus } from '@dcache/raft';
 import type { Member } from '@dcache/serf';
 import { HandClock, turn } from '@dcache/testing';
 import type { ReplicatedLog } from '../log/replicated-log.js';
@@ -26,6 +26,8 @@ class FakeLog {
   voters = [1];
   learners: number[] = [];
   lastIndex = 10_000;
+  appliedIndex = 9_000;
+  term = 2;
   readonly lagging = new Set<number>();
   readonly silent = new Set<number>();
   readonly changes: MembershipChange[] = [];
@@ -38,6 +40,8 @@ class FakeLog {
   status(): RaftStatus {
     const ids = [...this.voters, ...this.learners];
     return {
+      term: this.term,
+      appliedIndex: this.appliedIndex,
       lastIndex: this.lastIndex,
       confState: { voters: this.voters, learners: this.learners, votersOutgoing: [], learnersNext: [] },
       progress: ids.map((id) => ({
@@ -238,6 +242,54 @@ test('a change that fails is tried again at the next interval, not in a loop', a
   assert.equal(log.changes.length, 1);
   clock.pass(1);
   assert.deepEqual(said(log), ['add-learner 2', 'add-learner 2']);
+});
+
+/** Lets each change fail with `code` for so long; the milliseconds between the tries. */
+async function failing(
+  { log, clock, membership }: ReturnType<typeof make>,
+  code: RaftErrorCode,
+  forMs: number,
+): Promise<number[]> {
+  const triedAtMs: number[] = [];
+  const endMs = clock.monotonicMs() + forMs;
+  while (clock.monotonicMs() < endMs) {
+    clock.pass(250);
+    for (let round = 0; round < 3 && log.under.length > 0; round++) {
+      triedAtMs.push(clock.monotonicMs());
+      log.under.shift()!.reject(new RaftError(code, 'no'));
+      await turn();
+      // Gossip always has something to tell.
+      membership.look();
+    }
+  }
+  return triedAtMs.slice(1).map((ms, i) => ms - triedAtMs[i]!);
+}
+
+test('while the log stands still, a change that it cannot take is tried less and less often', async () => {
+  for (const code of ['busy', 'unknown-outcome'] as const) {
+    const made = make([member('n1', 1), member('n2', 2)]);
+    const pauses = await failing(made, code, 30_000);
+    assert.deepEqual(pauses, [250, 500, 1_000, 2_000, 4_000, 5_000, 5_000, 5_000, 5_000]);
+    made.log.appliedIndex++;
+    assert.deepEqual(await failing(made, code, 2_000), [250, 500, 1_000], 'an entry was applied');
+    made.log.term++;
+    made.membership.look();
+    assert.equal(made.log.under.length, 1, 'another term began');
+    await made.log.apply();
+    assert.deepEqual(said(made.log).slice(-1), ['promote 2'], 'what follows a change that was made is made at once');
+  }
+});
+
+test('a change that fails for any other reason is tried at each interval', async () => {
+  const made = make([member('n1', 1), member('n2', 2)]);
+  const tried = (): number => made.log.changes.length;
+  for (let i = 0; i < 20; i++) {
+    const before = tried();
+    made.clock.pass(250);
+    assert.equal(tried(), before + 1);
+    made.log.under.shift()!.reject(new RaftError('not-caught-up', 'no'));
+    await turn();
+  }
 });
 
 test('a failed member stays for its grace time, counted from when it failed, and for ever while it answers', () => {

@@ -1,7 +1,9 @@
 import { ByteWriter, type Clock, type Logger } from '@dcache/base';
+import { RaftError, type RaftErrorCode } from '@dcache/raft';
 import type { Member, Serf } from '@dcache/serf';
 import type { ReplicatedLog } from '../log/replicated-log.js';
 import { type Directory, writeIdentity } from '../state/directory.js';
+import { ChangePause } from './change-pause.js';
 import { type GossipMember, type MembershipChange, nextChange } from './reconcile.js';
 
 /**
@@ -34,6 +36,8 @@ const intervalMs = 250;
 const silentIntervals = 8;
 /** How long gossip may take to hear that a node left that has left the configuration, in milliseconds. */
 const leavingMs = 10_000;
+/** How a change fails that is not made sooner for being tried again soon. */
+const stuck: ReadonlySet<RaftErrorCode> = new Set(['busy', 'unknown-outcome']);
 /** A learner this close to the end of the log counts as caught up. */
 const caughtUpEntries = 256;
 
@@ -50,6 +54,7 @@ export class Membership {
   readonly #unheard = new Map<number, number>();
   #stopTimer: (() => void) | undefined;
   #isChanging = false;
+  readonly #pause = new ChangePause();
 
   constructor(options: MembershipOptions) {
     this.#options = options;
@@ -57,6 +62,7 @@ export class Membership {
 
   start(): void {
     this.#stopTimer = this.#options.clock.every(intervalMs, () => {
+      this.#pause.tick();
       this.#listen();
       this.look();
       this.#knock();
@@ -96,6 +102,7 @@ export class Membership {
   look(): void {
     const { log, logger } = this.#options;
     if (this.#isChanging || this.#stopTimer === undefined || log.leader() !== log.id) return;
+    if (this.#pause.lasts(log.status())) return;
     const change = this.#next();
     if (!change) return;
     this.#isChanging = true;
@@ -109,8 +116,9 @@ export class Membership {
         if (change.type !== 'update') this.look();
       },
       (error) => {
-        // The comparison is made again at the next interval, here or by the next leader.
+        // The comparison is made again at the next interval, or after the pause, here or by the next leader.
         this.#isChanging = false;
+        if (error instanceof RaftError && stuck.has(error.code)) this.#pause.begin(log.status());
         logger.warn({ err: error, change: change.type, id: change.id }, 'a membership change failed');
       },
     );

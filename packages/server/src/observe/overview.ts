@@ -1,3 +1,4 @@
+import type { ServerInfo } from '@dcache/protocol';
 import type { NodeStats } from './metrics-node.js';
 import type { RequestMetrics } from './metrics-requests.js';
 import type { SlowRequest } from './slow-log.js';
@@ -14,6 +15,8 @@ export interface OverviewMember {
   readonly gossip: string | undefined;
   /** On the leader: entries that the member's log is behind. */
   readonly lagEntries: number | undefined;
+  /** Of this node, and on the leader of every member: whether it said that its disk has no room for more log. */
+  readonly isDiskFull: boolean | undefined;
 }
 
 /** What the page shows. Counters count since the start; the page makes rates of two answers. */
@@ -57,9 +60,19 @@ export function overview(parts: OverviewParts): Overview {
   const { servers, ...status } = parts.status;
   const { rss, heapUsed, external } = process.memoryUsage();
   const raft = stats.raft;
-  const lagOf = (name: string): number | undefined => {
-    const progress = raft?.status.progress.find(({ id }) => id === parts.raftId(name));
-    return progress && Math.max(0, raft!.status.lastIndex - progress.matchIndex);
+  const member = ({ id, rpcAddr, isLeader, voteStatus }: ServerInfo): OverviewMember => {
+    const progress = raft?.status.progress.find((one) => one.id === parts.raftId(id));
+    const isSelf = id === status.id;
+    return {
+      id,
+      rpcAddr,
+      isLeader,
+      voteStatus,
+      isSelf,
+      gossip: parts.gossip(id),
+      lagEntries: progress && Math.max(0, raft!.status.lastIndex - progress.matchIndex),
+      isDiskFull: isSelf ? status.isDiskFull : progress && progress.hasRoom === false,
+    };
   };
   let errors = 0;
   for (const { count } of requests.errors()) errors += count;
@@ -68,15 +81,7 @@ export function overview(parts: OverviewParts): Overview {
     monotonicMs: parts.monotonicMs,
     uptimeSeconds: parts.uptimeSeconds,
     status,
-    members: servers.map(({ id, rpcAddr, isLeader, voteStatus }) => ({
-      id,
-      rpcAddr,
-      isLeader,
-      voteStatus,
-      isSelf: id === status.id,
-      gossip: parts.gossip(id),
-      lagEntries: lagOf(id),
-    })),
+    members: servers.map(member),
     requests: requests.series.map(({ protocol, verb, count, sumSeconds }) => ({ protocol, verb, count, sumSeconds })),
     errors,
     hits: requests.hits,

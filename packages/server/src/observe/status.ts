@@ -3,10 +3,7 @@ import type { RaftStatus } from '@dcache/raft';
 import type { CacheStateMachine } from '../state/state-machine.js';
 
 /** A node's own view, for people and probes. */
-export interface ServerStatus extends NodeStatus {
-  /** Whether the disk of this node has no room for more log: it leads only if nobody else can. */
-  readonly isDiskFull: boolean;
-}
+export type ServerStatus = NodeStatus;
 
 /** What the status is made of. */
 export interface StatusParts extends Pick<ServerStatus, 'id' | 'raftId' | 'rpcAddr' | 'cluster' | 'servers'> {

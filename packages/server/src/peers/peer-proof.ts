@@ -2,7 +2,7 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { concatBytes, utf8 } from '@dcache/base';
 
 /** Bytes of a nonce. */
-export const nonceBytes = 16;
+const nonceBytes = 16;
 
 /** The keys that peers prove to know: the first to prove with, any to be proved by. */
 export type PeerKeys = readonly Uint8Array[];

@@ -1,4 +1,4 @@
-import { Command, CommanderError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import type { SourceValues, Written } from './effective.js';
 import { groups, type Setting, settings } from './settings.js';
 
@@ -83,8 +83,6 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
     conf: program.getOptionValue('conf') as string | undefined,
   };
 }
-
-export { CommanderError };
 
 /** The default as the help tells it. */
 function shownDefault({ byDefault, byDefaultOnDisk, otherwise = 'none' }: Setting): string {

@@ -107,8 +107,8 @@ function checkLines(text: string, allowed: RegExp): void {
 }
 
 function checkedProperties(text: string, library: typeof import('properties-file/parser')): Record<string, string> {
-  // The parser does not tell where; a backslash before it would make it no escape.
-  const broken = /(?<=(?:^|[^\\])(?:\\\\)*)\\u(?![\da-fA-F]{4})/.exec(text);
+  // The parser does not tell where; a backslash before it would make it no escape. In a comment nothing is one.
+  const broken = /(?<=(?:^|[^\\])(?:\\\\)*)\\u(?![\da-fA-F]{4})/.exec(withoutComments(text));
   if (broken)
     throw Object.assign(
       new SyntaxError(`${text.slice(broken.index, broken.index + 6).split(/\s/, 1)[0]} is no escape`),
@@ -121,6 +121,16 @@ function checkedProperties(text: string, library: typeof import('properties-file
       `line ${collision.nodes.at(-1)?.startingLineNumber}: the key ${JSON.stringify(collision.key)} is there twice`,
     );
   return properties.toObject();
+}
+
+/** The text with blanks for its comments, so that places stay. A line that continues another is none. */
+function withoutComments(text: string): string {
+  let isContinued = false;
+  return text.replace(/[^\r\n]*(?:\r\n|\r|\n|$)/g, (line) => {
+    if (!isContinued && /^[ \t\f]*[#!]/.test(line)) return line.replace(/[^\r\n]/g, ' ');
+    isContinued = /(?:^|[^\\])(?:\\\\)*\\[\r\n]+$/.test(line);
+    return line;
+  });
 }
 
 /** HCL's parser puts a place in front, as `file:line,column-line,column: ` or without the second line. */

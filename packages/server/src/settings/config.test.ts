@@ -50,6 +50,13 @@ test('a file of every format says the same, with - or _ in its keys', async () =
   }
 });
 
+test('in a comment of a properties file nothing is an escape, in a line that looks like one but goes on it is', async () => {
+  const text = '! the log lives under C:\\users\r\n  # and \\u12\\\nrpc-port=9300\n';
+  assert.equal((await options(['--conf', await file('comment.properties', text)])).rpcPort, 9300);
+  const goesOn = await file('goes-on.properties', 'id=a\\\n# \\u12z\n');
+  await assert.rejects(options(['--conf', goesOn]), /line 2, column 3: \\u12z is no escape/);
+});
+
 test('a flag wins over the environment, the environment over the file, the file over the default', async () => {
   const conf = await file('p.toml', 'rpc-port = 1\nid = "file"\naddr = "127.0.0.1:1"\n');
   const environment = { DCACHE_RPC_PORT: '2', DCACHE_ID: 'environment', DCACHE_CONF: conf };

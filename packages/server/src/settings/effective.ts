@@ -5,7 +5,7 @@ import { type Setting, settings } from './settings.js';
 export type Written = string | readonly string[];
 
 /** Where a value comes from, the strongest first. */
-export type Source = 'flag' | 'environment' | 'file' | 'default';
+type Source = 'flag' | 'environment' | 'file' | 'default';
 
 export interface Effective {
   readonly setting: Setting;

@@ -2,7 +2,7 @@ import type { SourceValues, Written } from './effective.js';
 import { type Setting, settings } from './settings.js';
 
 /** `rpc-port` is `DCACHE_RPC_PORT`. */
-export function variableName(setting: Pick<Setting, 'name'>): string {
+function variableName(setting: Pick<Setting, 'name'>): string {
   return `DCACHE_${setting.name.toUpperCase().replaceAll('-', '_')}`;
 }
 

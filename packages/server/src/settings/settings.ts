@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { defaultDataDir } from './options.js';
 
 /** How a setting is written, whether as a flag, in the environment or in a file. */
-export type SettingKind = 'boolean' | 'text' | 'list' | 'count' | 'bytes' | 'duration';
+type SettingKind = 'boolean' | 'text' | 'list' | 'count' | 'bytes' | 'duration';
 
 export interface Setting {
   /** As the flag is spelled, without its dashes. */

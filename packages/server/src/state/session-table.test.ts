@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ByteReader, ByteWriter } from '@dcache/base';
+import { ByteReader, ByteWriter, SeededRandom } from '@dcache/base';
 import { ReplyType } from '@dcache/protocol';
 import { maxReplies, maxSessions, maxUnanswered, SessionTable } from './session-table.js';
 
@@ -121,4 +121,36 @@ test('the answers of all sessions together are bounded too, and the count of the
   for (let sequence = 2; sequence <= 4_000; sequence++)
     table.once(stamp(sessions + 1, sequence), 5, () => ok(sequence));
   assert.equal(table.size, size, 'what was closed or forgotten makes room for others');
+});
+
+test('a table that was restored now and then stays equal, byte for byte, to one that never was', () => {
+  const bytesOf = (table: SessionTable): Uint8Array => {
+    const writer = new ByteWriter();
+    table.write(writer);
+    return writer.copy();
+  };
+  for (let seed = 1; seed <= 20; seed++) {
+    const random = new SeededRandom(seed);
+    const whole = new SessionTable();
+    let restored = new SessionTable();
+    let nowMs = 0;
+    let opened = 0;
+    for (let step = 1; step <= 500; step++) {
+      nowMs += random.below(30);
+      const kind = random.below(20);
+      // An id is the revision of its entry, and so never opened twice.
+      const id = kind < 2 ? ++opened : Math.max(1, opened - random.below(6));
+      const sequence = 1 + random.below(40);
+      const one = stamp(id, sequence, 1 + random.below(sequence));
+      const [a, b] = [whole, restored].map((table) => {
+        if (kind < 2) return table.open(id, 300 + 100 * (id % 5), nowMs);
+        if (kind === 2) return table.close(id);
+        if (kind === 3) return table.expire(nowMs);
+        return table.once(one, nowMs, () => ok(step));
+      });
+      assert.deepEqual(b, a, `seed ${seed}, step ${step}`);
+      if (random.below(10) === 0) restored = SessionTable.read(new ByteReader(bytesOf(restored)));
+      assert.deepEqual(bytesOf(restored), bytesOf(whole), `seed ${seed}, step ${step}`);
+    }
+  }
 });

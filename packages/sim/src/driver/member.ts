@@ -16,8 +16,8 @@ import type { Connections } from './connections.js';
 import { VirtualProcess } from './process.js';
 import { slowFileSystem } from './slow-disk.js';
 
-export const tickMs: number = 10;
-export const electionTicks: number = 10;
+const tickMs = 10;
+const electionTicks = 10;
 
 /** What a member needs of the run. */
 export interface MemberWorld {

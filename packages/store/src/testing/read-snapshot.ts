@@ -2,7 +2,7 @@ import { fromUtf8 } from '@dcache/base';
 import { EntryBit, FrameKind, FrameReader, POLICIES, readPayload } from '../snapshot-format.js';
 
 /** An entry as a snapshot's bytes say. */
-export interface SnapshotEntry {
+interface SnapshotEntry {
   readonly key: string;
   readonly value: Uint8Array;
   readonly revision: number;
