@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
+import { silentLogger } from '@dcache/base';
+import { until } from '@dcache/testing';
 import { sees, start } from './node.test.helper.js';
 
 test('the second of two members of one name gives it up, the first keeps it', async () => {
@@ -22,6 +24,38 @@ test('the second of two members of one name gives it up, the first keeps it', as
   assert.equal(one.member('three')?.port, three.localMember().port);
   assert.equal(three.member('one')?.status, 'alive');
   three.userEvent('still here');
+});
+
+test('who may not lose its name stays, though all others know another, and is told who that is', async () => {
+  const [one, three] = [await start('one'), await start('three', { tags: { cluster: 'x' } })];
+  await three.join([one.address]);
+  await sees(one, 'three', 'alive');
+  const asked: string[] = [];
+  let hasMore = false;
+  const said: string[] = [];
+  const intruder = await start('three', {
+    keepsName: ({ name, mine, other, tags }) => {
+      asked.push(`${name} ${mine} ${other} ${tags.get('cluster')}`);
+      // Only at the second time: what it may not lose came while the others were asked.
+      const keeps = hasMore;
+      hasMore = true;
+      return keeps;
+    },
+    logger: { ...silentLogger, warn: (_: object, message: string) => void said.push(message) },
+  });
+  await intruder.join([one.address]);
+  const isAsked = (times: number): Promise<true> => until(`asked ${times} times`, () => asked.length >= times);
+  await isAsked(2);
+  const [conflict] = [once(intruder, 'conflict', { signal: AbortSignal.timeout(20_000) })];
+  await intruder.join([one.address]);
+  await conflict;
+  await isAsked(3);
+  assert.deepEqual([...new Set(asked)], [`three true ${three.address} x`]);
+  assert.deepEqual(said, ['two members use one name'], 'once, however often it comes up');
+  // Had it begun a vote, that would have ended by the time that a query of the same length has.
+  for await (const item of intruder.query('after')) assert.ok(item);
+  intruder.userEvent('still here');
+  assert.equal(one.member('three')?.port, three.localMember().port);
 });
 
 test('a pool of one keeps its name against a newcomer, though nobody else can vote', async () => {

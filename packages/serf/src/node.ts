@@ -68,8 +68,10 @@ export class Serf extends EventEmitter<SerfEvents> {
       ask: (name, payload) => this.query(name, payload),
       endpoint: () => this.#use().endpoint,
       isNewcomer: () => this.#options.clock.monotonicMs() - this.#joinedMs < newcomerMs,
+      keepsName: this.#options.keepsName,
       report: (report) => this.emit('conflict', report),
       lost: (reason) => this.#loseName(reason),
+      nowMs: () => this.#options.clock.monotonicMs(),
       logger: this.#options.logger,
     });
   }

@@ -1,4 +1,5 @@
 import { type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom, utf8 } from '@dcache/base';
+import type { ConflictReport } from './conflict.js';
 import { lan, type Timing, userEventHardLimitBytes } from './core/config.js';
 import { type HostPort, parseHostPort } from './host.js';
 import { Keyring } from './wire/keyring.js';
@@ -24,6 +25,11 @@ export interface SerfOptions extends Partial<Timing> {
   readonly snapshotPath?: string;
   /** Rejoin from the snapshot even after a leave. Default false. */
   readonly rejoinAfterLeave?: boolean;
+  /**
+   * Asked when another live member uses this member's name, and again before it gives up: whether it keeps the name,
+   * whatever the others say. Both go on then, each known to those that knew it first. Default: the others decide.
+   */
+  readonly keepsName?: (conflict: ConflictReport) => boolean;
   /** Only members with this label hear each other (memberlist 0.3 and later). At most 255 bytes. Default none. */
   readonly label?: string;
   /** Compress what is sent, where that is shorter. Default true. */
@@ -45,6 +51,7 @@ export interface ResolvedOptions {
   readonly keyringFile: string | undefined;
   readonly snapshotPath: string | undefined;
   readonly rejoinAfterLeave: boolean;
+  readonly keepsName: (conflict: ConflictReport) => boolean;
   readonly label: Uint8Array;
   readonly compress: boolean;
   readonly coordinates: boolean;
@@ -77,6 +84,7 @@ export function resolveOptions(options: SerfOptions): ResolvedOptions {
     keyringFile: options.keyringFile,
     snapshotPath: options.snapshotPath,
     rejoinAfterLeave: options.rejoinAfterLeave ?? false,
+    keepsName: options.keepsName ?? (() => false),
     label: labelBytes,
     compress: options.compress ?? true,
     coordinates: options.coordinates ?? true,

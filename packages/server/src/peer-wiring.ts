@@ -44,7 +44,7 @@ export function wirePeers(parts: PeerWiringParts): Peers {
   return new Peers({
     identity: () => {
       const { raftId: id, cluster } = standing.known;
-      return { id, name, cluster, gossipPort: standing.gossipPort };
+      return { id, name, cluster, gossipPort: standing.meetingPort };
     },
     addressOf,
     onFrame: (from, kind, payload, reply) => {
@@ -59,9 +59,9 @@ export function wirePeers(parts: PeerWiringParts): Peers {
     },
     onLinkUp: () => running()?.membership.look(),
     onLinkDown: (id) => forwarder().linkDown(id),
-    onStranger: (id, at) => {
-      const there = nameOf(id);
-      if (there !== undefined) standing.meeting.meet(there, at);
+    onStranger: (id, stranger) => {
+      const member = nameOf(id);
+      if (member !== undefined) standing.meeting.meet(member, stranger);
     },
     security: {
       keys: () => security.keyring?.keys,

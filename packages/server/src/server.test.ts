@@ -319,6 +319,37 @@ test('a founder with data does not end for strangers that bring another cluster 
   assert.equal(await read(own, 'k', ReadLevel.linearizable), 'kept');
 });
 
+test('nodes of two clusters with one name keep it, where both have data, and neither gives up what it acknowledged', async () => {
+  const { server: first, addr } = await make('n1', { bootstrap: true });
+  await first.start();
+  await first.write(set('k', 'theirs'));
+  const { server: second } = await make('n2', { join: [addr] });
+  await second.start();
+  await until('two members', () => first.servers().length === 2);
+  const ended: Error[] = [];
+  const said: string[] = [];
+  const ownAddr = `127.0.0.1:${await freePort()}`;
+  const own = new Server(
+    { http: true, id: 'n1', rpcPort: 0, addr: ownAddr, bootstrap: true },
+    {
+      logger: { ...silentLogger, error: (_: object, message: string) => void said.push(message) },
+      onFatal: (error) => void ended.push(error),
+    },
+  );
+  servers.push(own);
+  await own.start();
+  await own.write(set('k', 'kept'));
+  const { server: third } = await make('n3', { join: [addr, ownAddr] });
+  await third.start();
+  const theirs = first.status().cluster;
+  const kept = new RegExp(`^a node of cluster ${theirs} is called n1 too, .* keeps its name`);
+  await until('it has heard of the other', () => said.some((line) => kept.test(line)));
+  assert.deepEqual(ended, []);
+  assert.equal(await read(own, 'k', ReadLevel.linearizable), 'kept');
+  assert.equal(await read(first, 'k', ReadLevel.linearizable), 'theirs');
+  assert.equal(own.servers().length, 1);
+});
+
 test('a node whose data directory is of another cluster ends, changes nothing, and is well again among its own', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'dcache-test-'));
   folders.push(dataDir);

@@ -98,6 +98,7 @@ export class Server implements CommandHandler {
       },
       onNameLost: () =>
         onFatal(new Error(`another live node of the cluster is called ${id}; give this one another --id`)),
+      keepsName: (conflict) => this.#standing.keepsName(conflict),
     });
     this.#serf = serf;
     const standing = new Standing({

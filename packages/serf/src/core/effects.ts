@@ -53,6 +53,8 @@ export type SerfEvent =
       readonly mine: boolean;
       readonly existing: Endpoint;
       readonly other: Alive;
+      /** The other's. */
+      readonly tags: ReadonlyMap<string, string>;
     }
   | { readonly type: 'coordinate'; readonly node: string; readonly coordinate: Coordinate }
   /** This member's leave is known to the pool as far as it can be; it may close now. */

@@ -51,9 +51,11 @@ export class Reports implements SwimDelegate {
   }
 
   onConflict(record: NodeRecord, other: Alive): void {
+    const { codec, effects } = this.#setup;
     const { name } = record;
     const mine = name === this.#setup.name;
-    this.#setup.effects.event({ type: 'conflict', name, mine, existing: endpointOf(record), other });
+    const tags = codec.decodeTags(other.meta);
+    effects.event({ type: 'conflict', name, mine, existing: endpointOf(record), other, tags });
   }
 
   onRoundTrip(record: NodeRecord, rttMs: number, coordinate: Coordinate): void {

@@ -81,6 +81,37 @@ test('a founder that was written to keeps its data, whoever comes, and says so a
   assert.equal(said.length, 4);
 });
 
+test('who was written to keeps its name against a node of another cluster, and says so at once and every five minutes', () => {
+  let isWritten = false;
+  const { clock, ended, said, watch } = make({ founds: false, isWrittenTo: () => isWritten });
+  const keeps = (cluster?: string): boolean =>
+    watch.keepsName({
+      ...{ name: 'me', other: '10.0.0.1:9000' },
+      tags: new Map(cluster === undefined ? [] : [['cluster', cluster]]),
+    });
+  assert.equal(keeps('cccc'), false, 'it has nothing to lose');
+  isWritten = true;
+  assert.equal(keeps(own), false, 'of its own cluster only one can have the name');
+  assert.deepEqual([keeps(), said], [true, []], 'one that has no cluster yet goes by itself');
+  for (let second = 0; second < 300; second++) {
+    assert.equal(keeps('cccc'), true);
+    clock.pass(1_000);
+  }
+  assert.equal(said.length, 1);
+  assert.match(said[0]!, /^a node of cluster cccc is called me too, .*keeps its name, because clients have written/);
+  assert.equal(keeps('cccc'), true);
+  assert.deepEqual([said.length, ended], [2, []]);
+});
+
+test('a node is alone without a cluster, and with one that it founded until another of it is seen', () => {
+  const { watch, see } = make();
+  see('g', 'cccc');
+  assert.equal(watch.isAlone, true);
+  see('n2', own);
+  assert.equal(watch.isAlone, false);
+  assert.equal(make({ founds: false }).watch.isAlone, false, 'it came back with its cluster');
+});
+
 test('a founder whom its own have found goes on, however many strangers there are', () => {
   const { ended, said, see } = make();
   see('n2', own);

@@ -1,5 +1,5 @@
 import type { Clock, Logger } from '@dcache/base';
-import type { Serf } from '@dcache/serf';
+import type { ConflictReport, Serf } from '@dcache/serf';
 import type { LogHome } from '../log/log-home.js';
 import { memberTags } from './membership.js';
 
@@ -41,6 +41,8 @@ export class ClusterWatch {
   #aloneSinceMs: number | undefined;
   #hasEnded = false;
   #hasFounded = false;
+  /** When it was said last that the name is kept, in monotonic milliseconds. */
+  #saidNameMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: ClusterWatchParts) {
     this.#parts = parts;
@@ -49,6 +51,30 @@ export class ClusterWatch {
   /** Whether this node has founded its cluster since it started. */
   get hasFounded(): boolean {
     return this.#hasFounded;
+  }
+
+  /** Whether this node has no cluster yet, or is alone with one that it has founded since it started. */
+  get isAlone(): boolean {
+    return this.#parts.home.cluster === undefined || (this.#hasFounded && !this.#hasSeenOwn);
+  }
+
+  /**
+   * Whether this node keeps its name though another live node has it, and does not let the pool vote: it has something to
+   * lose, and the other is none of its cluster. Says so, at once and every five minutes while gossip tells of both.
+   */
+  keepsName({ name, other, tags }: Pick<ConflictReport, 'name' | 'other' | 'tags'>): boolean {
+    const { home, isWrittenTo, clock, logger } = this.#parts;
+    const theirs = tags.get(memberTags.cluster);
+    if (home.cluster === undefined || theirs === home.cluster || !isWrittenTo()) return false;
+    const nowMs = clock.monotonicMs();
+    // One without a cluster has only just come, and goes by the vote of the others.
+    if (theirs === undefined || nowMs - this.#saidNameMs < sayAgainMs) return true;
+    this.#saidNameMs = nowMs;
+    logger.error(
+      { cluster: home.cluster, seen: theirs, other },
+      `a node of cluster ${theirs} is called ${name} too, and gossip has brought the two clusters together; this node keeps its name, because clients have written to it: give one of the two another --id, and each cluster a Serf key of its own`,
+    );
+    return true;
   }
 
   founded(): void {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Clock, Logger } from '@dcache/base';
-import { lan, Serf } from '@dcache/serf';
+import { type ConflictReport, lan, Serf } from '@dcache/serf';
 import type { Security } from '../security/security.js';
 import { formatAddress } from '../settings/address.js';
 import type { ResolvedOptions } from '../settings/options.js';
@@ -10,6 +10,8 @@ export interface GossipListeners {
   readonly onChange: () => void;
   /** Another live node has this one's name, and more of the pool knows it there. */
   readonly onNameLost: () => void;
+  /** Whether this node keeps its name against another live node that has it, whatever the pool knows. */
+  readonly keepsName: (conflict: ConflictReport) => boolean;
 }
 
 /** This node's Serf, not started. */
@@ -33,6 +35,7 @@ export function makeGossip(
     ...(inMemory ? {} : { snapshotPath: join(dataDir, 'serf.snapshot') }),
     ...(security.keyring ? { keyring: security.keyring } : {}),
     ...(keyringFile === undefined ? {} : { keyringFile }),
+    keepsName: listeners.keepsName,
     logger,
     clock,
   });

@@ -25,7 +25,10 @@ export class Joiner {
   #seeker: Pick<Seeker, 'start' | 'stop'> | undefined;
   /** Why an address was not reached at its last try. */
   readonly #faults = new Map<string, string>();
-  /** Why nobody answers, as far as that was said; and why one does not while others do, since it was found last. */
+  /**
+   * Why nobody answers, as far as that was said; and why one does not while others do. Kept when it is found: behind one
+   * name one place may answer and another not, in turns.
+   */
   readonly #said = new Set<string>();
   readonly #saidMissing = new Map<string, Set<string>>();
   #fault: string | undefined;
@@ -88,7 +91,6 @@ export class Joiner {
       return;
     }
     this.#faults.delete(address);
-    this.#saidMissing.delete(address);
     if (this.#isAnswered) return;
     this.#isAnswered = true;
     this.#fault = undefined;

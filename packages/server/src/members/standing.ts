@@ -1,5 +1,5 @@
 import { assert, ByteWriter, type Clock, type Logger } from '@dcache/base';
-import type { Serf } from '@dcache/serf';
+import type { ConflictReport, Serf } from '@dcache/serf';
 import { newClusterId } from '../log/cluster-id.js';
 import { LogHome } from '../log/log-home.js';
 import { defaultDataDir, type ResolvedOptions } from '../settings/options.js';
@@ -41,9 +41,13 @@ export class Standing {
     return this.#rpcAddr;
   }
 
-  /** The port under which others reach this node's gossip; 0 before it runs. */
-  get gossipPort(): number {
-    return this.#rpcAddr === '' ? 0 : this.#parts.serf.localMember().port;
+  /**
+   * The port under which nodes of another cluster may meet this node's gossip, as long as it is alone: without a cluster,
+   * or with one that it has just founded. Else 0: where two clusters of several nodes meet, nobody is found again.
+   */
+  get meetingPort(): number {
+    const isAlone = this.#watch?.isAlone ?? false;
+    return this.#rpcAddr !== '' && isAlone ? this.#parts.serf.localMember().port : 0;
   }
 
   /** Undefined before `open`. */
@@ -83,6 +87,11 @@ export class Standing {
   /** The gossip pool has changed. Before this node can tell where it is, it belongs nowhere. */
   look(): void {
     if (this.#rpcAddr !== '') void this.#watch?.look();
+  }
+
+  /** Whether this node keeps its name against another live node that has it. */
+  keepsName(conflict: ConflictReport): boolean {
+    return this.#watch?.keepsName(conflict) ?? false;
   }
 
   /** Settles whether this node founds the cluster; then it belongs to a new one. */

@@ -1,4 +1,4 @@
-import { ByteReader, BytesError, ByteWriter, concatBytes } from '@dcache/base';
+import { ByteReader, BytesError, ByteWriter, concatBytes, fromUtf8 } from '@dcache/base';
 
 /*
  * How a peer connection begins, before its frames. The dialler speaks first:
@@ -7,7 +7,8 @@ import { ByteReader, BytesError, ByteWriter, concatBytes } from '@dcache/base';
  *   hello     length:u16 | protocolMin:u8 | protocolMax:u8 | feature:u16 | cluster:text | from:u64 | to:u64 | name:text
  *                        | nonce:bytes
  *   answer    length:u16 | status:u8 | protocol:u8 | feature:u16 | from:u64 | message:text | nonce:bytes | proof:bytes
- *                        | gossip:u16                (only from who refuses: the port of its gossip, on the same host)
+ *                        | gossip:u16 | name:text    (only from who refuses and may be met: the port of its gossip, on the
+ *                                                     same host, and its name)
  *   proof     length:u16 | proof                        (from the dialler, only where the answer has a proof)
  *
  * Where the nodes share a key, each side proves with both nonces that it knows it: see `peer-proof.ts`.
@@ -24,6 +25,7 @@ export const peerProtocol = { min: 1, max: 1 } as const;
 export const featureLevel = 1;
 
 const maxHelloBytes = 1_024;
+const maxNameBytes = 128;
 
 export interface Hello {
   readonly protocolMin: number;
@@ -63,6 +65,14 @@ export interface HelloAnswer {
   readonly message: string;
   /** Fresh for each connection; empty where the answerer asks for no proof. */
   readonly nonce: Uint8Array;
+}
+
+/** Where who refuses has its gossip. */
+export interface RefuserGossip {
+  /** On the host that was dialled. */
+  readonly port: number;
+  /** The refuser's name; empty where it is of a version that does not tell. */
+  readonly name: string;
 }
 
 export function encodeHello(hello: Hello): Uint8Array {
@@ -111,19 +121,22 @@ export function withLength(body: Uint8Array): Uint8Array {
   return concatBytes([new ByteWriter(2).u16(body.length).finish(), body]);
 }
 
-/** The whole answer; `proof` is empty where none is given, `gossipPort` 0 where it is not told. */
-export function encodeHelloAnswer(fields: Uint8Array, proof: Uint8Array, gossipPort: number = 0): Uint8Array {
+/** The whole answer; `proof` is empty where none is given. */
+export function encodeHelloAnswer(fields: Uint8Array, proof: Uint8Array, gossip?: RefuserGossip): Uint8Array {
   const writer = new ByteWriter(fields.length + 40).raw(fields).bytes(proof);
-  if (gossipPort > 0) writer.u16(gossipPort);
+  if (gossip) writer.u16(gossip.port).text(gossip.name);
   return withLength(writer.copy());
 }
 
-/** Throws a `BytesError`. `fields` is what the proof is about; `gossipPort` is 0 where it was not told. */
+/**
+ * Throws a `BytesError`. `fields` is what the proof is about; `gossip` is undefined where it was not told. What a later
+ * version adds at the end is not read.
+ */
 export function decodeHelloAnswer(body: Uint8Array): {
   readonly answer: HelloAnswer;
   readonly fields: Uint8Array;
   readonly proof: Uint8Array;
-  readonly gossipPort: number;
+  readonly gossip: RefuserGossip | undefined;
 } {
   const reader = new ByteReader(body);
   const answer: HelloAnswer = {
@@ -136,7 +149,16 @@ export function decodeHelloAnswer(body: Uint8Array): {
   };
   const fields = body.slice(0, reader.offset);
   const proof = new Uint8Array(reader.bytes());
-  return { answer, fields, proof, gossipPort: reader.remaining >= 2 ? reader.u16() : 0 };
+  return { answer, fields, proof, gossip: readGossip(reader) };
+}
+
+/** What earlier versions do not tell, or only in part. */
+function readGossip(reader: ByteReader): RefuserGossip | undefined {
+  if (reader.remaining === 0) return undefined;
+  const port = reader.u16();
+  const name = reader.remaining === 0 ? new Uint8Array() : reader.bytes();
+  if (name.length > maxNameBytes) throw new BytesError(`a name of ${name.length} bytes; at most ${maxNameBytes}`);
+  return port === 0 ? undefined : { port, name: fromUtf8(name) };
 }
 
 /** What a node says to a hello. */

@@ -15,6 +15,7 @@ import {
   HelloStatus,
   peerPreface,
   peerProtocol,
+  type RefuserGossip,
   takeHandshake,
   withLength,
 } from './handshake.js';
@@ -26,7 +27,10 @@ export interface PeerIdentity {
   readonly name: string;
   /** The cluster's id, undefined before this node has found or founded one. */
   readonly cluster: string | undefined;
-  /** The port of its gossip, for those whom it refuses; they know the host. */
+  /**
+   * The port of its gossip, for those whom it refuses because they are of another cluster; they know the host. 0 or
+   * missing where it is not to be met.
+   */
   readonly gossipPort?: number;
 }
 
@@ -47,18 +51,18 @@ export interface PeerSecurity {
 /** The other side has answered, and takes this node for no peer of its own. */
 export class PeerRefusal extends Error {
   readonly status: HelloStatus;
-  /** Where its gossip is, on the same host; 0 where it did not tell. */
-  readonly gossipPort: number;
+  /** Where its gossip is, and who it is there; undefined where it did not tell. */
+  readonly gossip: RefuserGossip | undefined;
 
-  constructor({ status, message }: Pick<HelloAnswer, 'status' | 'message'>, gossipPort: number) {
+  constructor({ status, message }: Pick<HelloAnswer, 'status' | 'message'>, gossip: RefuserGossip | undefined) {
     super(`refused: ${message}`);
     this.status = status;
-    this.gossipPort = gossipPort;
+    this.gossip = gossip;
   }
 
   /** Whether a node lives there that belongs to another cluster, or to none yet. */
   get isStranger(): boolean {
-    return this.status === HelloStatus.foreignCluster || this.status === HelloStatus.noCluster;
+    return areStrangers(this.status);
   }
 }
 
@@ -129,8 +133,8 @@ async function introduce(
   });
   socket.write(hello);
   const body = await readHandshake(socket, 0);
-  const { answer, fields, proof, gossipPort } = decodeHelloAnswer(body);
-  if (answer.status !== HelloStatus.ok) throw new PeerRefusal(answer, gossipPort);
+  const { answer, fields, proof, gossip } = decodeHelloAnswer(body);
+  if (answer.status !== HelloStatus.ok) throw new PeerRefusal(answer, gossip);
   if (keys === undefined) {
     if (proof.length > 0) throw new Error('the peer has a Serf key and this node has none; give it --encrypt');
     return;
@@ -161,8 +165,9 @@ export async function acceptPeer(socket: Socket, self: PeerIdentity, security: P
     const answer = fault === undefined ? answerHello(hello, self) : notPeer(self, fault);
     const keys = security.keys?.();
     if (answer.status !== HelloStatus.ok || keys === undefined) {
-      const gossipPort = answer.status === HelloStatus.ok ? 0 : self.gossipPort;
-      socket.write(encodeHelloAnswer(encodeAnswerFields(answer), new Uint8Array(), gossipPort));
+      const { name, gossipPort: port = 0 } = self;
+      const gossip = areStrangers(answer.status) && port > 0 ? { port, name } : undefined;
+      socket.write(encodeHelloAnswer(encodeAnswerFields(answer), new Uint8Array(), gossip));
       if (answer.status === HelloStatus.ok) return { hello, refusal: undefined };
       // Nobody reads this socket any more, so nobody would see the other side end it.
       socket.destroySoon();
@@ -234,6 +239,11 @@ function readHandshake(socket: Socket, prefaceBytes: number): Promise<Uint8Array
     };
     socket.on('readable', look).on('error', fail).on('end', closed).on('close', closed);
   });
+}
+
+/** Whether who says so belongs to another cluster than the one that it answers, or to none yet. */
+function areStrangers(status: HelloStatus): boolean {
+  return status === HelloStatus.foreignCluster || status === HelloStatus.noCluster;
 }
 
 /** For errors that the `close` that follows them tells as well. */

@@ -123,12 +123,12 @@ test('a peer is dialled when there is something to send, and one connection serv
   assert.deepEqual([a.proven, b.proven], [0, 1]);
 });
 
-test('who dials a member and finds a node of another cluster, or of none, is told at each dial', async () => {
+test('who dials a member and finds a node of another cluster, or of none, is told at each dial, and who that says it is', async () => {
   const strangers: string[] = [];
   const faults: string[] = [];
   const logger = { ...silentLogger, warn: (fields: object) => void faults.push((fields as { fault: string }).fault) };
   const [a, b, hosts] = await pair({
-    onStranger: (id, gossip) => void strangers.push(`${id} ${gossip?.host}:${gossip?.port}`),
+    onStranger: (id, who) => void strangers.push(`${id} ${who && `${who.name} ${who.host}:${who.port}`}`),
     logger,
   });
   const beatsUntil = (what: string, isSo: () => boolean): Promise<true> =>
@@ -145,7 +145,7 @@ test('who dials a member and finds a node of another cluster, or of none, is tol
   hosts.set(3, b).delete(2);
   a.beat(3);
   await until('one that was started anew is no stranger', () => faults.some((fault) => /started anew/.test(fault)));
-  assert.deepEqual(strangers, ['2 undefined:undefined', '2 undefined:undefined', '2 127.0.0.1:9000']);
+  assert.deepEqual(strangers, ['2 undefined', '2 undefined', '2 n2 127.0.0.1:9000']);
 });
 
 test('who only wants to know whether a peer is there dials it, and both hear when it is', async () => {

@@ -28,14 +28,20 @@ export interface PeersOptions {
   /** A connection to `id` ended: frames on it may or may not have arrived. */
   readonly onLinkDown: (id: NodeId) => void;
   /**
-   * Where `id` should live a node of another cluster answers, or one that belongs to none yet; `gossip` is where its
-   * gossip is, where it tells. At every dial.
+   * Where `id` should live a node of another cluster answers, or one that belongs to none yet; `stranger` is who it says
+   * that it is and where its gossip is, where it tells. At every dial.
    */
-  readonly onStranger?: (id: NodeId, gossip: Address | undefined) => void;
+  readonly onStranger?: (id: NodeId, stranger: Stranger | undefined) => void;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly security?: PeerSecurity;
   readonly connection?: PeerConnectionOptions;
+}
+
+/** Who answers where a member was, and where its gossip is. */
+export interface Stranger extends Address {
+  /** Empty where it does not tell. */
+  readonly name: string;
 }
 
 /** Sends a frame back; false where the connection is gone or full. */
@@ -191,8 +197,7 @@ export class Peers implements Transport, FrameSender {
         dial.lastFailure = error.message;
         logger.debug({ ...at, err: error }, 'a dial of a peer failed');
         if (!(error instanceof PeerRefusal && error.isStranger)) return;
-        const { gossipPort } = error;
-        this.#options.onStranger?.(id, gossipPort === 0 ? undefined : { host: address.host, port: gossipPort });
+        this.#options.onStranger?.(id, error.gossip && { ...error.gossip, host: address.host });
       },
     );
   }
