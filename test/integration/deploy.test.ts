@@ -143,6 +143,7 @@ test('the Kubernetes manifests fit together, and start dcache with flags that it
     assert.deepEqual(selector, labels);
   const replicas = set.replicas as number;
   assert.ok(replicas % 2 === 1 && replicas >= 3);
+  assert.equal(set.podManagementPolicy, 'Parallel', 'after all went, the first is not ready before a second is there');
   assert.ok(one('PodDisruptionBudget', 'dcache').spec.maxUnavailable <= (replicas - 1) / 2, 'a quorum stays');
   assert.ok(pod.terminationGracePeriodSeconds > 15, 'longer than a node may take to stop');
   assert.equal(pod.enableServiceLinks, false);
