@@ -252,6 +252,31 @@ test('what the README shows of dcache config is what it prints', () => {
   }
 });
 
+test('what is to be installed is the server, the client, and all packages of here that they need', () => {
+  const list = /npm pack --pack-destination dist \.\/packages\/\{(.*)\}/
+    .exec(read('docs/operations.md'))![1]!
+    .split(',');
+  const packages = new Map(
+    readdirSync(join(root, 'packages')).map((folder) => {
+      const { name, dependencies = {} } = JSON.parse(read(`packages/${folder}/package.json`)) as {
+        name: string;
+        dependencies?: Record<string, string>;
+      };
+      return [name, { folder, needs: Object.keys(dependencies) }];
+    }),
+  );
+  const needed = new Set<string>();
+  const visit = (name: string): void => {
+    const found = packages.get(name);
+    if (found === undefined || needed.has(found.folder)) return;
+    needed.add(found.folder);
+    for (const other of found.needs) visit(other);
+  };
+  visit('dcache');
+  visit('@dcache/client');
+  assert.deepEqual(list, [...needed].sort());
+});
+
 test('every command line of the documentation takes the flags that it is given there', () => {
   for (const path of ['README.md', 'docs/operations.md', 'docs/security.md', 'packages/client/README.md']) {
     const text = read(path).replace(/\\\n/g, ' ');
