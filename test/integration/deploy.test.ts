@@ -218,7 +218,7 @@ test('the systemd unit is one that systemd takes', {
   const folder = mkdtempSync(join(tmpdir(), 'dcache-unit-'));
   try {
     // The program is not installed here; all else is looked at as it is.
-    const unit = read('deploy/systemd/dcache.service').replace('/usr/local/bin/dcache', '/bin/true');
+    const unit = read('deploy/systemd/dcache.service').replace('=/usr/local/bin/dcache', '=/bin/true');
     writeFileSync(join(folder, 'dcache.service'), unit);
     const { status, stderr } = spawnSync('systemd-analyze', ['verify', join(folder, 'dcache.service')], {
       encoding: 'utf8',
@@ -230,16 +230,39 @@ test('the systemd unit is one that systemd takes', {
 });
 
 test('the systemd unit and its configuration say what dcache takes', async () => {
-  const unit = read('deploy/systemd/dcache.service');
-  checkFlags(/^ExecStart=(.*)$/m.exec(unit)![1]!, new Set([...serverFlags, '--conf']), 'the unit');
+  const unit = read('deploy/systemd/dcache.service').replace(/\\\n/g, ' ');
+  const start = /^ExecStart=(.*)$/m.exec(unit)![1]!;
+  checkFlags(start, new Set([...serverFlags, '--conf']), 'the unit');
   assert.ok(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)![1]) > 15, 'longer than a node may take to stop');
   assert.match(unit, /^User=dcache$|^DynamicUser=yes$/m);
   const state = /^StateDirectory=(.*)$/m.exec(unit)![1]!;
   assert.match(unit, new RegExp(`--data-dir /var/lib/${state}\\b`));
-  const config = join(root, 'deploy/systemd/dcache.toml');
-  const { code, stdout, stderr } = await run(process.execPath, [dcacheBin, 'config', '--conf', config]);
-  assert.equal(code, 0, stderr);
-  assert.match(stdout, /^bootstrap = true +# file /m);
+
+  // What systemd makes of the command line is taken, and has what only root may read from the credentials.
+  const folder = mkdtempSync(join(tmpdir(), 'dcache-unit-'));
+  try {
+    const copies = new Set([...unit.matchAll(/^LoadCredential=(\w+):\/etc\/dcache\//gm)].map(([, name]) => name!));
+    for (const name of copies) writeFileSync(join(folder, name), 'Zc8q1rX0nT5yQ2wE\n');
+    const config = join(root, 'deploy/systemd/dcache.toml');
+    const [, ...args] = start
+      .replace(/\$\{CREDENTIALS_DIRECTORY\}/g, folder)
+      .replace('/etc/dcache/dcache.toml', config)
+      .split(/ +/);
+    const { code, stdout, stderr } = await run(process.execPath, [dcacheBin, 'config', ...args]);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^bootstrap = true +# file /m);
+    const files = [...stdout.matchAll(/^(\S+)-file = (.*?) +# (?:file|flag)/gm)].filter(
+      ([, name]) => !name!.endsWith('-ca'),
+    );
+    assert.ok(files.length > 0);
+    for (const [, name, path] of files)
+      assert.ok(
+        path!.startsWith(`${folder}/`) && copies.has(path!.slice(folder.length + 1)),
+        `${name}: ${path} is of root alone, and the unit runs as another`,
+      );
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('what the README shows of dcache config is what it prints', () => {
