@@ -84,6 +84,12 @@ test('what the command line gives by default is what the library has by default'
   assert.deepEqual(resolveOptions(options), resolveOptions({ http: true }));
 });
 
+test('bounds that only a founder has are told to the server only where somebody gave them', () => {
+  const bounds = (line: string) => resolveOptions(parse(line)).asked;
+  assert.deepEqual(bounds('--http'), { maxBytes: undefined, eviction: undefined });
+  assert.deepEqual(bounds('--http --max-bytes 1gb --eviction sieve'), { maxBytes: 2 ** 30, eviction: 'sieve' });
+});
+
 test('an unknown flag, a missing value, and a word too many end with an exit code and one message', () => {
   for (const [line, message] of [
     ['--nope', /unknown option '--nope'/],

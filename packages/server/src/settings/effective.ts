@@ -61,7 +61,7 @@ const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'];
 export function toOptions(effective: readonly Effective[]): RunOptions {
   const options: Record<string, unknown> = {};
   for (const { setting, written, place, source } of effective) {
-    if (written === undefined) continue;
+    if (written === undefined || (setting.isFounders && source === 'default')) continue;
     try {
       options[optionName(setting)] = parseSetting(setting, written);
     } catch (error) {

@@ -85,6 +85,8 @@ type Optional =
 export interface ResolvedOptions
   extends Required<Omit<ServerOptions, 'addr' | 'join' | Optional>>,
     Pick<ServerOptions, Exclude<Optional, 'advertise' | 'serfRpc'>> {
+  /** The bounds that were given, not those that hold by default: a cluster may have been founded with others. */
+  readonly asked: { readonly [Bound in 'maxBytes' | 'eviction']: ServerOptions[Bound] | undefined };
   readonly advertise: { readonly host: string; readonly port: number | undefined } | undefined;
   readonly serfRpc: Address | undefined;
   readonly serfAddress: Address;
@@ -113,6 +115,7 @@ export function resolveOptions(options: ServerOptions): ResolvedOptions {
     maxValueBytes: integer('max-value-bytes', options.maxValueBytes ?? 1_048_576, 1, 32 * 1_048_576),
     maxBytes: integer('max-bytes', options.maxBytes ?? 1_073_741_824, 1_048_576, Number.MAX_SAFE_INTEGER),
     eviction: policy(options.eviction ?? 'sieve'),
+    asked: { maxBytes: options.maxBytes, eviction: options.eviction },
     defaultTtlMs: integer('default-ttl', options.defaultTtlMs ?? 0, 0, maxDurationMs),
     requestTimeoutMs: integer('request-timeout', options.requestTimeoutMs ?? 5_000, 1, 3_600_000),
     slowRequestMs: integer('slow-request', options.slowRequestMs ?? 100, 0, maxDurationMs),
