@@ -123,6 +123,7 @@ export class Server implements CommandHandler {
       run({
         ...{ options: resolved, limits, home: standing.known, founder: founds ? standing.identity() : undefined },
         ...{ stateMachine, time, serf, peers, forwarder, clock, logger, onFatal },
+        quorumIs: (isLost) => standing.quorumIs(isLost),
       });
 
     const front = (): Front => this.#front;
@@ -136,6 +137,7 @@ export class Server implements CommandHandler {
       isMember: () => (this.#running ? isMember(this.#running.log.status()) : false),
       hasLeader: () => (this.#running?.log.leader() ?? 0) !== 0,
       isReady: () => view.isReady,
+      quorumFault: () => this.#running?.quorum.fault,
     });
     const admin = new Admin({
       ...{ name: id, stateMachine, time, clock, logger, maxValueBytes },
