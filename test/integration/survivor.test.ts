@@ -113,6 +113,24 @@ test('in memory, the survivor of three saves all that it holds, and a new cluste
   }
 });
 
+test('in memory, a survivor whose others are started again says that they are others now, and what to do', async () => {
+  const cluster = await Cluster.start(3);
+  const [first, second, third] = cluster.nodes as [Node, Node, Node];
+  const lost = /cluster \w+ cannot elect a leader any more: node1, node2, 2 of its 3 voters, .* without their data/;
+  try {
+    // One comes back and is a member again: that is no loss.
+    await second.kill();
+    second.start('--join', first.serfAddress);
+    await cluster.formed(3);
+    await Promise.all([first.kill(), second.kill()]);
+    for (const node of [first, second]) node.start('--join', third.serfAddress);
+    await eventually('the survivor says it', () => lost.test(third.output));
+    assert.match(third.output, /Save what this node holds before you stop it: .*Lost quorum/);
+  } finally {
+    await cluster.destroy();
+  }
+});
+
 test('on disk, a survivor that was restarted alone saves what it knows to be committed', async () => {
   const cluster = await Cluster.start(3, (name) => ['--in-memory=false', '--data-dir', join(folder, name)]);
   try {

@@ -84,6 +84,23 @@ test('what is no list of ETags is refused, on reads and writes', () => {
     }
 });
 
+test('a header that is wrong is shown as it was sent, with what a read or a write takes there', () => {
+  const list = 'it takes * or ETags in quotes, such as "42", with commas between';
+  for (const [run, message] of [
+    [() => parseWriteCondition('7', undefined), 'If-Match is 7; a write takes * or one ETag in quotes, such as "42"'],
+    [() => parseWriteCondition(undefined, '7'), 'If-None-Match is 7; a write takes *'],
+    [
+      () => parseWriteCondition(' ', undefined),
+      'If-Match is empty; a write takes * or one ETag in quotes, such as "42"',
+    ],
+    [() => parseReadConditions('"7', undefined), `If-Match is "7; ${list}`],
+    [() => parseReadConditions(undefined, '7'), `If-None-Match is 7; ${list}`],
+  ] as const)
+    assert.throws(run, { code: 'bad-argument', message });
+  const long = '7'.repeat(1_000);
+  assert.throws(() => parseReadConditions(long, undefined), { message: `If-Match is ${'7'.repeat(80)}; ${list}` });
+});
+
 test('a write takes If-None-Match: *, If-Match: *, and If-Match with one ETag of ours', () => {
   assert.equal(parseWriteCondition(undefined, undefined), undefined);
   assert.deepEqual(parseWriteCondition(undefined, '*'), { type: ConditionType.absent, revision: 0 });

@@ -58,8 +58,8 @@ const neverRevision = Number.MAX_SAFE_INTEGER;
  * write does not take.
  */
 export function parseWriteCondition(match: Header, noneMatch: Header): Condition | undefined {
-  const ifNoneMatch = parseEtags('If-None-Match', noneMatch);
-  const ifMatch = parseEtags('If-Match', match);
+  const ifNoneMatch = parseEtags('If-None-Match', noneMatch, 'a write takes *');
+  const ifMatch = parseEtags('If-Match', match, 'a write takes * or one ETag in quotes, such as "42"');
   if (ifNoneMatch !== undefined) {
     if (ifNoneMatch !== '*' || ifMatch !== undefined)
       throw new DcacheError('bad-argument', 'a write takes either If-None-Match: * or If-Match with * or one ETag');
@@ -85,9 +85,10 @@ function revisionOf(etag: string): number | undefined {
 
 /** `entity-tag` of RFC 9110 §8.8.3 with the commas and spaces around it; a list may have empty elements (§5.6.1). */
 const element = /[\t ,]*((?:W\/)?"[!\x23-\x7e\x80-\xff]*")[\t ]*(?=,|$)/y;
+const takesList = 'it takes * or ETags in quotes, such as "42", with commas between';
 const nothing = /^[\t ,]*$/;
 
-function parseEtags(name: string, header: Header): EtagList | undefined {
+function parseEtags(name: string, header: Header, takes = takesList): EtagList | undefined {
   if (header === undefined) return undefined;
   const text = typeof header === 'string' ? header : header.join();
   if (text.trim() === '*') return '*';
@@ -101,9 +102,7 @@ function parseEtags(name: string, header: Header): EtagList | undefined {
     at = element.lastIndex;
   }
   if (etags.length === 0 || !nothing.test(text.slice(at)))
-    throw new DcacheError(
-      'bad-argument',
-      `${name} is ${JSON.stringify(text.slice(0, 80))}; it takes * or ETags in quotes, such as "42", with commas between`,
-    );
+    // As it was sent: quotes around it would look like those that it lacks.
+    throw new DcacheError('bad-argument', `${name} is ${text.trim().slice(0, 80) || 'empty'}; ${takes}`);
   return etags;
 }

@@ -155,10 +155,13 @@ export function checkReply(reply: Reply): number {
     case ReplyType.full:
       throw new DcacheError(
         'full',
-        'the cache is full and its eviction policy is none; delete keys or raise --max-bytes',
+        'the cache is full and its eviction policy is none; delete keys, or found the cluster anew with a larger --max-bytes',
       );
     case ReplyType.tooLarge:
-      throw new DcacheError('too-large', 'the entry does not fit into the cache at all; see --max-bytes');
+      throw new DcacheError(
+        'too-large',
+        'the entry does not fit into the cache at all: it takes more than the --max-bytes with which the cluster was founded',
+      );
     case ReplyType.keyReused:
       throw new DcacheError(
         'key-reused',

@@ -5,7 +5,7 @@ import { LogOutput } from './observe/log-output.js';
 import { standardError } from './observe/log-target.js';
 import { Server } from './server.js';
 import { formatConfiguration, loadConfiguration } from './settings/config.js';
-import { toOptions } from './settings/effective.js';
+import { dataDirFault, toOptions } from './settings/effective.js';
 import { version } from './version.js';
 
 /** How long a stop may take before the process ends all the same, in milliseconds. */
@@ -21,14 +21,18 @@ export async function main(args: readonly string[]): Promise<number | undefined>
   let logger: PinoLogger;
   try {
     const { action, effective } = await loadConfiguration(args, process.env, version);
+    if (action === 'config') process.stdout.write(formatConfiguration(effective));
     const { logLevel, ...options } = toOptions(effective);
     if (action === 'config') {
-      process.stdout.write(formatConfiguration(effective));
+      // It binds and dials nothing, and refuses here what it would refuse at start.
+      new Server(options);
       return 0;
     }
     const output = new LogOutput({ target: standardError(), clock: systemClock });
     process.on('exit', () => output.flushSync());
     logger = pino({ level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, output);
+    const fault = dataDirFault(effective);
+    if (fault !== undefined) logger.warn({ id: options.id }, fault);
     server = new Server(options, {
       logger,
       logsRequests: logger.isLevelEnabled('debug'),

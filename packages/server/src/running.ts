@@ -10,6 +10,7 @@ import { RaftReplicatedLog } from './log/replicated-log.js';
 import { TouchFeed } from './log/touch-feed.js';
 import { Departure } from './members/departure.js';
 import { Membership } from './members/membership.js';
+import { lostVoters, QuorumWatch } from './members/quorum-watch.js';
 import { withMemberNames } from './observe/member-names.js';
 import type { Forwarder } from './peers/forwarder.js';
 import type { Peers } from './peers/peers.js';
@@ -28,6 +29,8 @@ export interface RunningParts {
   readonly serf: Serf;
   readonly peers: Peers;
   readonly forwarder: Forwarder;
+  /** Told when this node finds that the cluster cannot elect any more, and when it can again. */
+  readonly quorumIs: (isLost: boolean) => void;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onFatal: (error: Error) => void;
@@ -44,6 +47,7 @@ export interface Running {
   readonly router: Router;
   readonly membership: Membership;
   readonly departure: Departure;
+  readonly quorum: QuorumWatch;
   /** Ends what runs by itself; requests are still answered. */
   rest(): void;
 }
@@ -94,12 +98,25 @@ export async function run(parts: RunningParts): Promise<Running> {
     ...{ log, groupCommit, forwarder, stateMachine, time, clock, readConsistency, requestTimeoutMs },
   });
   membership.start();
+  const quorum = new QuorumWatch({
+    look: () => {
+      const { confState } = log.status();
+      const identityOf = (id: number) => stateMachine.directory.get(id);
+      return {
+        lost: lostVoters({ confState, identityOf, gossip: membership.gossip() }),
+        voters: confState.voters.length,
+      };
+    },
+    ...{ hasLeader: () => (log.leader() ?? 0) !== 0, cluster: () => home.cluster, tell: parts.quorumIs, clock, logger },
+  });
+  quorum.start();
   const expiry = new ExpiryClock({ log, groupCommit, stateMachine, time, clock });
   const touchFeed = new TouchFeed(stateMachine, (command) => router.write(command), clock);
   return {
-    ...{ node, log, groupCommit, router, membership, departure: new Departure(log, peers, clock) },
+    ...{ node, log, groupCommit, router, membership, quorum, departure: new Departure(log, peers, clock) },
     rest: () => {
       membership.stop();
+      quorum.stop();
       expiry.stop();
       touchFeed.stop();
     },

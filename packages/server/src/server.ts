@@ -17,6 +17,7 @@ import { withDefaultTtl } from './default-ttl.js';
 import { Front } from './front.js';
 import { InFlight } from './in-flight.js';
 import { LogTime } from './log/log-time.js';
+import { FoundingBounds } from './members/founding-bounds.js';
 import { makeGossip } from './members/gossip.js';
 import { Standing } from './members/standing.js';
 import { Waiting } from './members/waiting.js';
@@ -88,7 +89,12 @@ export class Server implements CommandHandler {
     const metrics = new RequestMetrics(slowLog, { tracing: this.#tracing, debug });
     this.#metrics = metrics;
     const time = new LogTime(clock);
-    const stateMachine = new CacheStateMachine({ maxBytes, eviction }, (stampMs) => time.observe(stampMs));
+    const bounds = new FoundingBounds(resolved, logger);
+    const stateMachine = new CacheStateMachine(
+      { maxBytes, eviction },
+      (stampMs) => time.observe(stampMs),
+      (founded) => bounds.are(founded),
+    );
     const security = new Security(resolved, clock, logger);
     this.#security = security;
     const serf = makeGossip(resolved, security, clock, logger, {
@@ -117,6 +123,7 @@ export class Server implements CommandHandler {
       run({
         ...{ options: resolved, limits, home: standing.known, founder: founds ? standing.identity() : undefined },
         ...{ stateMachine, time, serf, peers, forwarder, clock, logger, onFatal },
+        quorumIs: (isLost) => standing.quorumIs(isLost),
       });
 
     const front = (): Front => this.#front;
@@ -130,6 +137,7 @@ export class Server implements CommandHandler {
       isMember: () => (this.#running ? isMember(this.#running.log.status()) : false),
       hasLeader: () => (this.#running?.log.leader() ?? 0) !== 0,
       isReady: () => view.isReady,
+      quorumFault: () => this.#running?.quorum.fault,
     });
     const admin = new Admin({
       ...{ name: id, stateMachine, time, clock, logger, maxValueBytes },

@@ -41,7 +41,7 @@ export async function lockDirectory(directory: string): Promise<() => Promise<vo
 }
 
 async function writeWhole(path: string, text: string): Promise<void> {
-  const file = await open(path, 'wx');
+  const file = await open(path, 'wx', 0o600);
   try {
     await file.writeFile(text);
   } finally {

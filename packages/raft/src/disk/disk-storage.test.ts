@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { closeSync, constants, openSync } from 'node:fs';
-import { mkdtemp, open as openFile, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open as openFile, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { promisify } from 'node:util';
 import { SeededRandom } from '@dcache/base';
@@ -56,6 +56,26 @@ test('a log is there again after it was closed: entries, hard state, snapshot, i
     (await readdir(directory)).filter((name) => /tmp|lock/.test(name)),
     [],
   );
+});
+
+test('what it makes is for its user alone; folders that were there keep their modes (real files)', async () => {
+  const above = join(folder, 'above');
+  await mkdir(above, { mode: 0o755 });
+  const directory = join(above, 'between', 'log');
+  const storage = await DiskStorage.open({ directory, segmentBytes: 65_536 });
+  await storage.append(entriesOf(1, 1, 100, 1000), { term: 1, vote: 1, commit: 100 });
+  await writeState(storage, metadataOf(50, 1), 'state');
+  const modeOf = async (path: string): Promise<number> => (await stat(path)).mode & 0o777;
+  const names = await readdir(directory);
+  for (const made of ['identity.json', 'lock', '.wal', '.snap'])
+    assert.ok(
+      names.some((name) => name.endsWith(made)),
+      `${made} is among ${names.join(', ')}`,
+    );
+  for (const name of names) assert.equal(await modeOf(join(directory, name)), 0o600, name);
+  await storage.close();
+  for (const path of [directory, dirname(directory)]) assert.equal(await modeOf(path), 0o700, path);
+  assert.equal(await modeOf(above), 0o755);
 });
 
 test('a sync does not wait for other work in the threads that Node shares (pitfall 37)', async () => {

@@ -8,11 +8,11 @@ import { writeDurably } from './write-worker.js';
  * Paths are joined with `/`. Every method rejects with the system's error (`code` such as `ENOSPC`, `ENOENT`, `EIO`).
  */
 export interface FileSystem {
-  /** Makes the folder and what lies above it; no error where it is there. */
+  /** Makes the folder and what lies above it, for this user alone; no error where it is there. */
   makeDirectory(path: string): Promise<void>;
   /** Names in the folder, in no order. */
   list(path: string): Promise<string[]>;
-  /** `create` makes an empty file and rejects where one is there; `write` opens one that is there, for both ways. */
+  /** `create` makes an empty file for this user alone and rejects where one is there; `write` opens one that is there, for both ways. */
   open(path: string, mode: 'create' | 'read' | 'write'): Promise<DiskFile>;
   /** Replaces `to` at once. Durable only after `syncDirectory`. */
   rename(from: string, to: string): Promise<void>;
@@ -48,11 +48,11 @@ export interface DiskFile {
 /** The machine's own files. */
 export const nodeFileSystem: FileSystem = {
   async makeDirectory(path) {
-    await mkdir(path, { recursive: true });
+    await mkdir(path, { recursive: true, mode: 0o700 });
   },
   list: (path) => readdir(path),
   async open(path, mode) {
-    return new NodeFile(await open(path, { create: 'wx+', read: 'r', write: 'r+' }[mode]));
+    return new NodeFile(await open(path, { create: 'wx+', read: 'r', write: 'r+' }[mode], 0o600));
   },
   rename,
   remove: unlink,

@@ -79,7 +79,7 @@ export class LogHome {
 /** With its parents. Not the `recursive` of `mkdir`: that never ends where a file system makes no folders, as in /proc. */
 async function makeFolder(path: string): Promise<void> {
   try {
-    await mkdir(path);
+    await mkdir(path, { mode: 0o700 });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST') {
@@ -88,7 +88,7 @@ async function makeFolder(path: string): Promise<void> {
     }
     if (code !== 'ENOENT' || dirname(path) === path) throw error;
     await makeFolder(dirname(path));
-    await mkdir(path);
+    await mkdir(path, { mode: 0o700 });
   }
 }
 
@@ -100,7 +100,7 @@ async function claimForName(dataDir: string, name: string): Promise<void> {
     text = await readFile(path, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    await writeFile(`${path}.new`, `${JSON.stringify({ format: nameFormat, name })}\n`);
+    await writeFile(`${path}.new`, `${JSON.stringify({ format: nameFormat, name })}\n`, { mode: 0o600 });
     await rename(`${path}.new`, path);
     return;
   }

@@ -8,9 +8,16 @@ import { type GossipMember, type MembershipChange, nextChange } from './reconcil
 
 /**
  * The Serf tags by which nodes know each other; `rpc_addr` is the original's. `founder` is there only in the run in which
- * a node founds its cluster: `asks` while it looks for another, `founds` once it has seen none, then `founded`.
+ * a node founds its cluster: `asks` while it looks for another, `founds` once it has seen none, then `founded`. `quorum`
+ * is `lost` on a survivor of a cluster whose majority was started again without its data.
  */
-export const memberTags = { rpcAddr: 'rpc_addr', raftId: 'raft_id', cluster: 'cluster', founder: 'founder' } as const;
+export const memberTags = {
+  rpcAddr: 'rpc_addr',
+  raftId: 'raft_id',
+  cluster: 'cluster',
+  founder: 'founder',
+  quorum: 'quorum',
+} as const;
 
 export interface MembershipOptions {
   readonly log: ReplicatedLog;

@@ -29,6 +29,7 @@ export class Standing {
   #home: LogHome | undefined;
   #watch: ClusterWatch | undefined;
   #rpcAddr = '';
+  #quorumIsLost = false;
 
   constructor(parts: StandingParts) {
     this.#parts = parts;
@@ -104,6 +105,14 @@ export class Standing {
     return true;
   }
 
+  /** The pool is told whether the cluster can elect: those that were started again cannot know it. */
+  quorumIs(isLost: boolean): void {
+    this.#quorumIsLost = isLost;
+    this.#parts.serf.setTags(this.#tags()).catch((error: unknown) => {
+      this.#parts.logger.warn({ err: error }, 'gossip could not be told of the quorum');
+    });
+  }
+
   /** Nobody is looked for any more, and the pool is not watched. */
   stop(): void {
     this.joiner.stop();
@@ -146,6 +155,7 @@ export class Standing {
       [memberTags.raftId]: String(raftId),
       ...(cluster === undefined ? {} : { [memberTags.cluster]: cluster }),
       ...(this.#watch?.hasFounded ? { [memberTags.founder]: 'founded' } : {}),
+      ...(this.#quorumIsLost ? { [memberTags.quorum]: 'lost' } : {}),
     };
   }
 }

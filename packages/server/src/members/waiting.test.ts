@@ -11,7 +11,8 @@ interface Situation {
   addresses?: string[];
   fault?: string;
   /** Name, status and cluster of the others. */
-  pool?: [string, Member['status'], string?][];
+  pool?: [string, Member['status'], string?, string?][];
+  quorumFault?: string;
   cluster?: string;
   isMember?: boolean;
   hasLeader?: boolean;
@@ -21,8 +22,10 @@ interface Situation {
 function make(situation: Situation) {
   const clock = new HandClock();
   const said: string[] = [];
-  const member = (name: string, status: Member['status'], cluster?: string) =>
-    ({ name, status, tags: new Map(cluster === undefined ? [] : [['cluster', cluster]]) }) as unknown as Member;
+  const member = (name: string, status: Member['status'], cluster?: string, quorum?: string) => {
+    const tags = Object.entries({ cluster, quorum }).filter(([, value]) => value !== undefined);
+    return { name, status, tags: new Map(tags) } as unknown as Member;
+  };
   const { bootstrap = false, inMemory = true } = situation;
   const waiting = new Waiting({
     options: { id: 'me', bootstrap, inMemory, dataDir: '/d' },
@@ -40,6 +43,7 @@ function make(situation: Situation) {
     isMember: () => situation.isMember ?? false,
     hasLeader: () => situation.hasLeader ?? false,
     isReady: () => situation.isReady ?? false,
+    quorumFault: () => situation.quorumFault,
     clock,
     logger: { ...silentLogger, warn: (_: object, message: string) => void said.push(message) },
   });
@@ -138,4 +142,27 @@ test('a node that only has to catch up says nothing, and one that stops neither'
   clock.pass(firstMs + againMs);
   assert.deepEqual(said, []);
   assert.equal(clock.pendingTimers, 0);
+});
+
+test('where a majority was started again without its data, that is the cause, on a survivor and on the others', () => {
+  const quorumFault = 'cluster c cannot elect';
+  assert.equal(later({ cluster: 'c', isMember: true, quorumFault }), 'not ready after 30 s: cluster c cannot elect');
+  assert.match(
+    later({
+      cluster: 'c',
+      pool: [
+        ['n1', 'alive', 'c'],
+        ['n3', 'alive', 'c', 'lost'],
+      ],
+    }),
+    /^not ready after 30 s: cluster c cannot take it in, because a majority .* without its data, as n3 found: .*"Lost quorum"/,
+  );
+  for (const other of [
+    ['n3', 'failed', 'c', 'lost'],
+    ['n3', 'alive', 'd', 'lost'],
+  ] as const)
+    assert.match(
+      later({ cluster: 'c', pool: [['n1', 'alive', 'c'], [...other]] }),
+      /no leader has taken it into cluster c/,
+    );
 });

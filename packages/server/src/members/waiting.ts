@@ -1,5 +1,5 @@
 import type { Clock, Logger } from '@dcache/base';
-import type { Serf } from '@dcache/serf';
+import type { Member, Serf } from '@dcache/serf';
 import type { ResolvedOptions } from '../settings/options.js';
 import { memberTags } from './membership.js';
 
@@ -14,6 +14,8 @@ export interface WaitingParts {
   readonly isMember: () => boolean;
   readonly hasLeader: () => boolean;
   readonly isReady: () => boolean;
+  /** Why the members of the cluster cannot elect a leader any more, where this node is one and knows. */
+  readonly quorumFault: () => string | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -67,19 +69,39 @@ export class Waiting {
 
   /** What this node waits for; undefined while it only has to catch up with a leader. */
   #missing(): string | undefined {
-    const { cluster, isMember, hasLeader } = this.#parts;
+    const { cluster, isMember, hasLeader, quorumFault } = this.#parts;
     const own = cluster();
     if (own === undefined) return `it belongs to no cluster; ${this.#seen()}${this.#advice()}`;
     if (hasLeader()) return undefined;
+    const fault = quorumFault();
+    if (fault !== undefined) return fault;
+    const survivors = this.#survivors(own);
+    if (survivors.length > 0)
+      return `cluster ${own} cannot take it in, because a majority of its members was started again without its data, as ${survivors.join(', ')} found: no leader can be elected. Save what ${survivors.length === 1 ? 'that node holds' : 'those nodes hold'}, then found anew: "Lost quorum" in docs/operations.md`;
     if (isMember())
       return `cluster ${own} has no leader: more than half of its members must run and reach each other; ${this.#seen()}`;
     return `no leader has taken it into cluster ${own}; ${this.#seen()}. The logs here and there say why: often one cannot reach the other, or its certificate or key is another`;
   }
 
+  /** Members of the cluster that say that its majority is lost for good. */
+  #survivors(cluster: string): string[] {
+    const isSurvivor = ({ status, tags }: Member): boolean =>
+      status === 'alive' && tags.get(memberTags.cluster) === cluster && tags.get(memberTags.quorum) === 'lost';
+    return this.#others()
+      .filter(isSurvivor)
+      .slice(0, maxNamed)
+      .map(({ name }) => name);
+  }
+
+  #others(): Member[] {
+    const { options, serf } = this.#parts;
+    return serf.members().filter(({ name }) => name !== options.id);
+  }
+
   /** The gossip pool without this node. */
   #seen(): string {
-    const { options, serf, joiner } = this.#parts;
-    const others = serf.members().filter(({ name }) => name !== options.id);
+    const { joiner } = this.#parts;
+    const others = this.#others();
     const names = others
       .slice(0, maxNamed)
       .map(({ name, status }) => (status === 'alive' ? name : `${name} (${status})`));
@@ -91,8 +113,8 @@ export class Waiting {
 
   /** What would give the pool a cluster. */
   #advice(): string {
-    const { options, serf, joiner } = this.#parts;
-    const others = serf.members().filter(({ name, status }) => name !== options.id && status === 'alive');
+    const { joiner } = this.#parts;
+    const others = this.#others().filter(({ status }) => status === 'alive');
     if (others.length === 0) return joiner.addresses.length > 0 ? '' : '; give --bootstrap or --join';
     const clusters = new Set(others.map(({ tags }) => tags.get(memberTags.cluster)).filter((one) => one));
     if (clusters.size === 0) return ', and none of them has a cluster: start one of them with --bootstrap';

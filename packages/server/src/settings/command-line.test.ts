@@ -52,8 +52,22 @@ test('a boolean is turned on and off by its value or by --no-', () => {
   assert.equal(parse('').inMemory, true);
   for (const off of ['--in-memory=false', '-in-memory=0', '--no-in-memory']) assert.equal(parse(off).inMemory, false);
   for (const on of ['--http', '--http=true', '-http=1', '--http=yes']) assert.equal(parse(on).http, true);
-  assert.equal(parse('--http --http=false').http, false);
   assert.throws(() => normalizeArguments(['--grpc=maybe']), { message: /--grpc is "maybe"; it takes true or false/ });
+});
+
+test('an option that takes one value is refused when it is given twice, whatever its spelling', () => {
+  for (const [line, message] of [
+    ['--rpc-port 1 --rpc-port 2', '--rpc-port is given twice'],
+    ['--rpc-port 1 -rpc-port=1', '--rpc-port is given twice'],
+    ['--conf a.json --conf b.json', '--conf is given twice'],
+    ['--http --http=false', '--http is given twice'],
+    ['--in-memory=false --http --in-memory', '--in-memory is given twice'],
+    ['--no-grpc --no-grpc', '--grpc is given twice'],
+  ] as const) {
+    const { text, error } = printed(() => parse(line));
+    assert.equal((error as { exitCode?: number } | undefined)?.exitCode, 1, line);
+    assert.equal(text, `dcache: ${message}\n`);
+  }
 });
 
 test('sizes and times are read with their units', () => {
@@ -68,6 +82,12 @@ test('what the command line gives by default is what the library has by default'
   const { logLevel, ...options } = parse('--http');
   assert.equal(logLevel, 'info');
   assert.deepEqual(resolveOptions(options), resolveOptions({ http: true }));
+});
+
+test('bounds that only a founder has are told to the server only where somebody gave them', () => {
+  const bounds = (line: string) => resolveOptions(parse(line)).asked;
+  assert.deepEqual(bounds('--http'), { maxBytes: undefined, eviction: undefined });
+  assert.deepEqual(bounds('--http --max-bytes 1gb --eviction sieve'), { maxBytes: 2 ** 30, eviction: 'sieve' });
 });
 
 test('an unknown flag, a missing value, and a word too many end with an exit code and one message', () => {

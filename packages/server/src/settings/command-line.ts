@@ -65,9 +65,12 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
     const shown = `${description} (default ${shownDefault(setting)})`;
     const flag = new Option(kind === 'boolean' ? `--${name}` : `--${name} <${placeholder}>`, shown);
     flag.helpGroup(groups[group]);
-    program.addOption(kind === 'list' ? flag.argParser(collect) : flag);
+    if (kind === 'list') flag.argParser(collect);
+    else refuseTwice(program, name, kind === 'boolean');
+    program.addOption(flag);
     if (kind === 'boolean') program.addOption(new Option(`--no-${name}`).hideHelp());
   }
+  refuseTwice(program, 'conf');
   program.parse(normalizeArguments(args), { from: 'user' });
   const [command] = program.args;
   if (command !== undefined && command !== 'config')
@@ -87,6 +90,17 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
 /** The default as the help tells it. */
 function shownDefault({ byDefault, byDefaultOnDisk, otherwise = 'none' }: Setting): string {
   return byDefaultOnDisk ? `${byDefault} in memory, ${byDefaultOnDisk} on disk` : byDefault || otherwise;
+}
+
+/** Of two values one would be dropped in silence, and nobody knows which was meant: files refuse it likewise. */
+function refuseTwice(program: Command, name: string, hasOpposite = false): void {
+  let isGiven = false;
+  const given = (): void => {
+    if (isGiven) program.error(`error: --${name} is given twice`);
+    isGiven = true;
+  };
+  program.on(`option:${name}`, given);
+  if (hasOpposite) program.on(`option:no-${name}`, given);
 }
 
 function collect(text: string, before: readonly string[] | undefined): string[] {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { formatConfiguration, loadConfiguration } from './config.js';
-import { toOptions } from './effective.js';
+import { dataDirFault, toOptions } from './effective.js';
 import { resolveOptions } from './options.js';
 
 let folder: string;
@@ -95,6 +95,21 @@ test('dcache config shows what holds by default, also where that follows from an
   const lines = (await printed()).split('\n').filter((line) => / = +#/.test(line));
   assert.ok(lines.length > 8);
   for (const line of lines) assert.match(line, /# default: (none|off|the bound address)$/);
+});
+
+test('a data directory for a log that is kept in memory is told, unless somebody said that it is', async () => {
+  const fault = async (args: string[], environment: NodeJS.ProcessEnv = {}) =>
+    dataDirFault((await load(args, environment)).effective);
+  assert.match(
+    (await fault(['--data-dir', '/d']))!,
+    /^--data-dir \/d has no effect: .* in memory, .*--in-memory=false/,
+  );
+  const conf = await file('data-dir.toml', 'data-dir = "/d"');
+  assert.match((await fault(['--conf', conf]))!, /^--data-dir \/d has no effect \(.*data-dir\.toml\): /);
+  for (const args of [[], ['--data-dir', '/d', '--in-memory=false'], ['--data-dir', '/d', '--in-memory']])
+    assert.equal(await fault(args), undefined, args.join(' '));
+  assert.equal(await fault(['--data-dir', '/d'], { DCACHE_IN_MEMORY: 'false' }), undefined);
+  assert.equal(await fault([], { DCACHE_DATA_DIR: '/d' }), undefined, 'an image may say where it would be');
 });
 
 test('the default that depends on the disk is the one that counts', async () => {

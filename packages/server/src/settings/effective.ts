@@ -41,6 +41,18 @@ export function resolveSettings(sources: readonly SourceValues[]): Effective[] {
   });
 }
 
+/**
+ * What to say of a folder that was given for a log that is not on disk. A folder in the environment alone may come with an
+ * image, and who said where the log is to be knows it.
+ */
+export function dataDirFault(effective: readonly Effective[]): string | undefined {
+  const of = (name: string): Effective => effective.find(({ setting }) => setting.name === name)!;
+  const { written, source, place } = of('data-dir');
+  if ((source !== 'flag' && source !== 'file') || of('in-memory').source !== 'default') return undefined;
+  const where = source === 'file' ? ` (${place})` : '';
+  return `--data-dir ${written} has no effect${where}: the log is kept in memory, and nothing outlasts a stop of all nodes; give --in-memory=false to keep it on disk, or --in-memory to say that this is meant`;
+}
+
 export type RunOptions = ServerOptions & { readonly logLevel: string };
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'];
@@ -49,7 +61,7 @@ const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'];
 export function toOptions(effective: readonly Effective[]): RunOptions {
   const options: Record<string, unknown> = {};
   for (const { setting, written, place, source } of effective) {
-    if (written === undefined) continue;
+    if (written === undefined || (setting.isFounders && source === 'default')) continue;
     try {
       options[optionName(setting)] = parseSetting(setting, written);
     } catch (error) {

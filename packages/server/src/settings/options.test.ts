@@ -76,3 +76,17 @@ test('an address is a host and a port, IPv6 in brackets', () => {
   for (const text of ['', ':9000', 'host', 'host:', '::1:9000', 'a b:1', 'host:70000', 'http://host:1', 'host:1x'])
     assert.equal(parseAddress(text), undefined, text);
 });
+
+test('options that would take the same port from each other are refused by their names', () => {
+  const options = { http: true, addr: '127.0.0.1:9000', rpcPort: 9200 };
+  for (const [more, message] of [
+    [{ addr: '127.0.0.1:9200' }, /^--addr and --rpc-port are both 9200; give each a port of its own$/],
+    [{ rpcPort: 9000 }, /^--addr and --rpc-port are both 9000;/],
+    [{ serfRpc: '127.0.0.1:9200' }, /^--rpc-port and --serf-rpc are both 9200;/],
+    [{ serfRpc: '0.0.0.0:9000' }, /^--addr and --serf-rpc are both 9000;/],
+  ] as const)
+    assert.throws(() => resolveOptions({ ...options, ...more }), { name: 'TypeError', message });
+  // Each takes a free one; and another host has ports of its own.
+  assert.equal(resolveOptions({ ...options, addr: '127.0.0.1:0', rpcPort: 0 }).rpcPort, 0);
+  assert.equal(resolveOptions({ ...options, serfRpc: '127.0.0.2:9200' }).serfRpc?.port, 9200);
+});

@@ -1,7 +1,7 @@
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { maxDurationMs, parseDuration, ReadLevel } from '@dcache/protocol';
-import { type Address, parseAddress } from './address.js';
+import { type Address, isUnspecified, parseAddress } from './address.js';
 
 /** What a server may be told; everything has a default but the protocols it serves. */
 export interface ServerOptions {
@@ -85,6 +85,8 @@ type Optional =
 export interface ResolvedOptions
   extends Required<Omit<ServerOptions, 'addr' | 'join' | Optional>>,
     Pick<ServerOptions, Exclude<Optional, 'advertise' | 'serfRpc'>> {
+  /** The bounds that were given, not those that hold by default: a cluster may have been founded with others. */
+  readonly asked: { readonly [Bound in 'maxBytes' | 'eviction']: ServerOptions[Bound] | undefined };
   readonly advertise: { readonly host: string; readonly port: number | undefined } | undefined;
   readonly serfRpc: Address | undefined;
   readonly serfAddress: Address;
@@ -95,8 +97,12 @@ export interface ResolvedOptions
 export function resolveOptions(options: ServerOptions): ResolvedOptions {
   if (!options.grpc && !options.http) throw new TypeError('a server must serve something: give --grpc, --http or both');
   const inMemory = options.inMemory ?? true;
+  const serfAddress = address('addr', options.addr ?? '127.0.0.1:9000');
+  const rpcPort = integer('rpc-port', options.rpcPort ?? 9200, 0, 65_535);
+  const serfRpc = options.serfRpc === undefined ? undefined : address('serf-rpc', options.serfRpc);
+  checkPorts(serfAddress, rpcPort, serfRpc);
   return {
-    serfAddress: address('addr', options.addr ?? '127.0.0.1:9000'),
+    serfAddress,
     grpc: options.grpc ?? false,
     http: options.http ?? false,
     bootstrap: options.bootstrap ?? false,
@@ -104,17 +110,18 @@ export function resolveOptions(options: ServerOptions): ResolvedOptions {
     id: name(options.id ?? hostname()),
     inMemory,
     join: (options.join ?? []).map((text) => address('join', text)),
-    rpcPort: integer('rpc-port', options.rpcPort ?? 9200, 0, 65_535),
+    rpcPort,
     readConsistency: level(options.readConsistency ?? ReadLevel.linearizable),
     maxValueBytes: integer('max-value-bytes', options.maxValueBytes ?? 1_048_576, 1, 32 * 1_048_576),
     maxBytes: integer('max-bytes', options.maxBytes ?? 1_073_741_824, 1_048_576, Number.MAX_SAFE_INTEGER),
     eviction: policy(options.eviction ?? 'sieve'),
+    asked: { maxBytes: options.maxBytes, eviction: options.eviction },
     defaultTtlMs: integer('default-ttl', options.defaultTtlMs ?? 0, 0, maxDurationMs),
     requestTimeoutMs: integer('request-timeout', options.requestTimeoutMs ?? 5_000, 1, 3_600_000),
     slowRequestMs: integer('slow-request', options.slowRequestMs ?? 100, 0, maxDurationMs),
     ...given(options),
     advertise: advertised(options.advertise),
-    serfRpc: options.serfRpc === undefined ? undefined : address('serf-rpc', options.serfRpc),
+    serfRpc,
     insecure: options.insecure ?? false,
     trailingEntries: integer('trailing-entries', options.trailingEntries ?? 10_000, 0, Number.MAX_SAFE_INTEGER),
     removeFailedAfterMs: integer(
@@ -150,6 +157,21 @@ function address(option: string, text: string): Address {
   if (!parsed)
     throw new TypeError(`--${option} is ${JSON.stringify(text)}; it takes host:port, such as 127.0.0.1:9000`);
   return parsed;
+}
+
+/** A node that takes its own port away would say of it that it is in use, and leave the reader looking for another process. */
+function checkPorts(serf: Address, rpcPort: number, serfRpc: Address | undefined): void {
+  const taken: [option: string, address: Address][] = [
+    ['addr', serf],
+    ['rpc-port', { host: serf.host, port: rpcPort }],
+  ];
+  if (serfRpc) taken.push(['serf-rpc', serfRpc]);
+  for (const [i, [option, { host, port }]] of taken.entries())
+    for (const [other, { host: otherHost, port: otherPort }] of taken.slice(i + 1)) {
+      const meet = host === otherHost || isUnspecified(host) || isUnspecified(otherHost);
+      if (port !== 0 && port === otherPort && meet)
+        throw new TypeError(`--${option} and --${other} are both ${port}; give each a port of its own`);
+    }
 }
 
 /** A name travels in gossip and in logs: 1 to 128 bytes, and nothing that would break a line. */

@@ -17,6 +17,8 @@ export interface Setting {
   readonly byDefaultOnDisk?: string;
   /** What holds where there is no default to write. Default none. */
   readonly otherwise?: string;
+  /** Only a founder's counts. A default is not told to the server, so that it can say which value has no effect. */
+  readonly isFounders?: boolean;
   /** Never printed. */
   readonly isSecret?: boolean;
   /** The heading under which the help shows it. */
@@ -112,6 +114,7 @@ export const settings: readonly Setting[] = [
     kind: 'bytes',
     placeholder: 'bytes',
     byDefault: '1gb',
+    isFounders: true,
     description: 'what all entries may take, in the cluster that this node founds',
   },
   {
@@ -120,6 +123,7 @@ export const settings: readonly Setting[] = [
     kind: 'text',
     placeholder: 'policy',
     byDefault: 'sieve',
+    isFounders: true,
     description: 'who goes when the cache is full, in the cluster that this node founds: sieve, s3fifo, fifo, none',
   },
   {

@@ -51,6 +51,12 @@ const maxKeyBytes = 65_536;
  */
 export const workBudget = 2_000;
 
+/** How the cache is bounded, as the log says and all nodes have it. */
+export interface Bounds {
+  readonly maxBytes: number;
+  readonly eviction: EvictionPolicy;
+}
+
 const ok = (revision: number): Reply => ({ type: ReplyType.ok, revision });
 const notFound: Reply = { type: ReplyType.notFound, revision: 0 };
 
@@ -71,12 +77,18 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
   #stampMs = 0;
   #confState: ConfState | undefined;
   readonly #onStamp: (stampMs: number) => void;
+  readonly #onBounds: (bounds: Bounds) => void;
 
-  constructor(options: StoreOptions, onStamp: (stampMs: number) => void = () => {}) {
+  constructor(
+    options: StoreOptions,
+    onStamp: (stampMs: number) => void = () => {},
+    onBounds: (bounds: Bounds) => void = () => {},
+  ) {
     this.#storeOptions = options;
     this.#eviction = options.eviction ?? 'sieve';
     this.#store = new Store(options);
     this.#onStamp = onStamp;
+    this.#onBounds = onBounds;
   }
 
   /** Another one after a snapshot, or after `configure` on the empty cache: do not keep it. */
@@ -190,6 +202,7 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
     this.#sessions = sessions;
     this.#idempotency = idempotency;
     this.#onStamp(stampMs);
+    this.#onBounds({ maxBytes: this.store.stats().maxBytes, eviction });
   }
 
   /** Equal on any two nodes that applied the same entries; covers all that is replicated. */
@@ -328,6 +341,7 @@ export class CacheStateMachine implements StateMachine<readonly Reply[]> {
       this.store.advance(this.#stampMs);
     }
     this.store.setMaxBytes(command.maxBytes, workBudget);
+    this.#onBounds({ maxBytes: command.maxBytes, eviction: this.#eviction });
     return ok(++this.#revision);
   }
 
