@@ -37,7 +37,7 @@ export async function main(args: readonly string[]): Promise<number> {
     await using client = await connect(connection);
     const { signal } = endings;
     const code = await run(client, action, {
-      address: connection.addresses[0] ?? '',
+      addresses: connection.addresses,
       isJson: connection.isJson,
       signal,
       progress: process.stderr,

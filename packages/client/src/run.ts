@@ -8,12 +8,12 @@ import { ClientError } from './errors.js';
 import { FileError, isOfDisk } from './file-error.js';
 import { openFor, refuseTerminal, replaceFile, targetKind, unlessAborted, writeThrough } from './files.js';
 import { counted, formatBytes, formatSaved, formatServer, formatStatus, formatValue } from './format.js';
-import { faultOf } from './health.js';
 import { Progress } from './progress.js';
+import { statusOf } from './status.js';
 
 export interface Surroundings {
-  /** The first address that was given. */
-  readonly address: string;
+  /** What was given as --addr; never empty. */
+  readonly addresses: readonly string[];
   readonly isJson: boolean;
   /** Aborts when the user has enough. */
   readonly signal: AbortSignal;
@@ -102,22 +102,11 @@ async function set(client: Client, action: Of<'set'>, { isJson, signal }: Surrou
   return ExitCode.ok;
 }
 
-/** Every server's own view; one that does not answer is told apart. */
-async function status(client: Client, { isJson, signal }: Surroundings): Promise<ExitCode> {
-  const servers = await client.servers({ signal });
-  const views = await Promise.all(
-    servers.map(async (server) => {
-      try {
-        return await client.admin.status(server.rpcAddr, { signal });
-      } catch (error) {
-        if (signal.aborted) throw error;
-        return { id: server.id, rpcAddr: server.rpcAddr, error: (error as Error).message };
-      }
-    }),
-  );
+/** Every server's own view, and why the cluster takes no writes, if it takes none. */
+async function status(client: Client, { addresses, isJson, signal }: Surroundings): Promise<ExitCode> {
+  const { views, fault } = await statusOf(client, addresses, signal);
   if (isJson) json(views.map((view) => ('error' in view ? view : { ...view, servers: undefined })));
   else for (const text of formatStatus(views)) line(text);
-  const fault = faultOf(servers, views);
   if (fault === undefined) return ExitCode.ok;
   complain(isJson, `${fault.message} [${fault.reason ?? fault.code}]`, fault);
   return fault.code === 'unavailable' ? ExitCode.unavailable : ExitCode.error;
@@ -132,7 +121,7 @@ async function save(client: Client, action: Of<'snapshot-save'>, surroundings: S
     level,
     signal: surroundings.signal,
     // The others may not be asked instead: each holds something else.
-    ...(level === 'local' ? { address: surroundings.address } : {}),
+    ...(level === 'local' ? { address: surroundings.addresses[0] } : {}),
     onMoment: (known) => {
       moment = known;
     },
