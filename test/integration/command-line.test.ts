@@ -41,6 +41,24 @@ test('set, get and delete tell by their exit code what happened', async () => {
   assert.deepEqual(await cli(['get', 'k']), [3, '', '']);
 });
 
+test('a key is not emptied by an input that holds nothing, unless it was asked for', async () => {
+  await cli(['set', 'full', 'value']);
+  const [code, stdout, stderr] = await cli(['set', 'full'], '');
+  assert.deepEqual([code, stdout], [2, '']);
+  assert.match(stderr, /^dcache-client: there is no value: .*\n$/);
+  assert.equal((await cli(['get', 'full']))[1], 'value');
+  // Each of these asks for what it gets; --key is the original's, where an empty file is an empty value.
+  for (const args of [
+    ['set', 'full', ''],
+    ['set', 'full', '--file', '-'],
+    ['--key', 'full'],
+  ]) {
+    await cli(['set', 'full', 'value']);
+    assert.deepEqual(await cli(args, ''), [0, '', ''], args.join(' '));
+    assert.deepEqual(await cli(['get', 'full']), [0, '', ''], args.join(' '));
+  }
+});
+
 test('servers and status say who there is and what each sees', async () => {
   const [, servers] = await cli(['servers', '--json']);
   assert.deepEqual(

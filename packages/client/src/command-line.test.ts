@@ -12,7 +12,7 @@ test("the original's flags are understood in both spellings", () => {
     assert.deepEqual(servers.action, { kind: 'servers' });
     const set = parseCommandLine([`${dashes}addr=h:1`, `${dashes}key`, 'K'], '0');
     assert.deepEqual(set.action, {
-      ...{ kind: 'set', key: 'K', value: undefined, file: undefined, ttlMs: undefined, conditions: {} },
+      ...{ kind: 'set', key: 'K', value: undefined, file: '-', ttlMs: undefined, conditions: {} },
     });
   }
 });

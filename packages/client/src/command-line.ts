@@ -27,8 +27,9 @@ export type Action =
   | {
       readonly kind: 'set';
       readonly key: string;
-      /** Without it and without `file` standard input is read. */
+      /** Without it and without `file` standard input is read, which must not be empty. */
       readonly value: string | undefined;
+      /** `-` is standard input, even an empty one. */
       readonly file: string | undefined;
       readonly ttlMs: number | undefined;
       readonly conditions: Conditions;
@@ -136,7 +137,7 @@ export function parseCommandLine(args: readonly string[], version: string): Requ
       const { getServers, key } = program.opts<{ getServers?: boolean; key?: string }>();
       if (getServers && key === undefined) action = { kind: 'servers' };
       else if (!getServers && key !== undefined)
-        action = { kind: 'set', key, value: undefined, file: undefined, ttlMs: undefined, conditions: {} };
+        action = { kind: 'set', key, value: undefined, file: '-', ttlMs: undefined, conditions: {} };
       else program.error('error: give a command, or either --get-servers or --key KEY; see --help');
     });
   const command = (name: string, description: string): Command =>
@@ -147,8 +148,11 @@ export function parseCommandLine(args: readonly string[], version: string): Requ
     .action((key: string, { consistency }: { consistency?: ReadLevel }) => {
       action = { kind: 'get', key, level: consistency };
     });
-  command('set <key> [value]', 'write a key; without a value and --file, from standard input')
-    .option('--file <file>', 'the file that holds the value')
+  command(
+    'set <key> [value]',
+    "write a key; without a value and --file, from standard input, if it is not empty; '' is an empty value",
+  )
+    .option('--file <file>', 'the file that holds the value; - is standard input, even an empty one')
     .option('--ttl <time>', 'how long it lives, such as 30s, 10m or 7d', duration)
     .option('--if-absent', 'only if the key is missing')
     .option('--if-present', 'only if the key exists')

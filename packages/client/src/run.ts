@@ -6,10 +6,11 @@ import { type Action, ExitCode } from './command-line.js';
 import { complain } from './complaint.js';
 import { ClientError } from './errors.js';
 import { FileError, isOfDisk } from './file-error.js';
-import { openFor, refuseTerminal, replaceFile, targetKind, unlessAborted, writeThrough } from './files.js';
+import { openFor, refuseTerminal, replaceFile, targetKind, writeThrough } from './files.js';
 import { counted, formatBytes, formatSaved, formatServer, formatStatus, formatValue } from './format.js';
 import { Progress } from './progress.js';
 import { statusOf } from './status.js';
+import { readValue } from './value.js';
 
 export interface Surroundings {
   /** What was given as --addr; never empty. */
@@ -20,9 +21,6 @@ export interface Surroundings {
   /** Where progress is shown, if it is a terminal. */
   readonly progress: NodeJS.WriteStream;
 }
-
-/** The largest value that a server can be set to take. */
-const mostValueBytes = 32 * 1_048_576;
 
 type Of<Kind extends Action['kind']> = Action & { readonly kind: Kind };
 
@@ -202,30 +200,4 @@ async function write(target: NodeJS.WritableStream, chunk: Uint8Array, signal: A
     if (!signal.aborted) throw error;
     throw new ClientError('aborted', 'the output was not read to its end', { cause: error });
   }
-}
-
-/** A value from a file, or from standard input. No more is read than a server could take. */
-async function readValue(file: string | undefined, signal: AbortSignal): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  let bytes = 0;
-  try {
-    const handle = file === undefined ? undefined : await openFor('read', file, 'r', { signal });
-    const input: AsyncIterable<Buffer> = handle ? handle.createReadStream() : process.stdin;
-    const reading = (async () => {
-      for await (const part of input) {
-        bytes += part.length;
-        if (bytes > mostValueBytes)
-          throw new ClientError(
-            'too-large',
-            `the value in ${file ?? 'standard input'} has more than ${mostValueBytes} bytes; no server takes more, by default 1048576 (--max-value-bytes)`,
-          );
-        parts.push(part);
-      }
-    })();
-    await unlessAborted(reading, signal);
-  } catch (error) {
-    if (signal.aborted) throw new ClientError('aborted', 'nothing was written', { cause: error });
-    throw isOfDisk(error) ? new FileError(file ?? 'standard input', 'read', error) : error;
-  }
-  return Buffer.concat(parts);
 }
