@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { show } from '@dcache/base';
 import type { SavedMoment } from '@dcache/protocol';
 import { bench, formatBench } from './bench.js';
 import type { Client } from './client.js';
@@ -34,8 +35,9 @@ export async function run(client: Client, action: Action, surroundings: Surround
       return set(client, action, surroundings);
     case 'delete': {
       const { key, ifRevision } = action;
-      const deleted = await client.delete(key, { ifRevision, signal });
+      const deleted = await inWords(client.delete(key, { ifRevision, signal }), notDone('nothing was deleted'));
       if (isJson) json({ key, deleted });
+      else if (!deleted) tellMissing(key);
       return deleted ? ExitCode.ok : ExitCode.notFound;
     }
     case 'servers': {
@@ -77,6 +79,7 @@ async function get(client: Client, { key, level }: Of<'get'>, { isJson, signal }
   const entry = await client.getEntry(key, { level, signal });
   if (!entry) {
     if (isJson) json({ key, found: false });
+    else tellMissing(key);
     return ExitCode.notFound;
   }
   const { value, revision, ttlMs } = entry;
@@ -95,7 +98,8 @@ async function get(client: Client, { key, level }: Of<'get'>, { isJson, signal }
 async function set(client: Client, action: Of<'set'>, { isJson, signal }: Surroundings): Promise<ExitCode> {
   const { key, file, ttlMs, conditions } = action;
   const value = action.value ?? (await readValue(file, signal));
-  const revision = await client.set(key, value, { ttlMs, signal, ...conditions });
+  const writing = client.set(key, value, { ttlMs, signal, ...conditions });
+  const revision = await inWords(writing, notDone('nothing was written'));
   if (isJson) json({ key, revision });
   return ExitCode.ok;
 }
@@ -170,7 +174,11 @@ async function restore(client: Client, action: Of<'snapshot-restore'>, surroundi
   };
   try {
     refuseTerminal(handle?.fd ?? process.stdin.fd, handle ? file : 'standard input', 'read');
-    const result = await client.admin.restoreSnapshot(watched(), { replace, signal });
+    const restoring = client.admin.restoreSnapshot(watched(), { replace, signal });
+    const result = await inWords(restoring, ({ code, message }) => {
+      if (code === 'precondition-failed' && !replace) return `${message}: --replace does that`;
+      return code === 'bad-argument' ? `${handle ? file : 'standard input'}: ${message}` : message;
+    });
     progress.clear();
     if (surroundings.isJson) json(result);
     else line(`restored ${counted(result.restored)}; ${result.expired} had expired, ${result.skipped} were left out`);
@@ -181,6 +189,26 @@ async function restore(client: Client, action: Of<'snapshot-restore'>, surroundi
     progress.clear();
     source.destroy();
   }
+}
+
+/** The promise; where it fails with a `ClientError`, `toText` says it in the words of the command line. */
+async function inWords<T>(promise: Promise<T>, toText: (error: ClientError) => string): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    if (!(error instanceof ClientError)) throw error;
+    throw new ClientError(error.code, toText(error), { cause: error, reason: error.reason });
+  }
+}
+
+/** A condition that does not hold is told with what that means. */
+function notDone(outcome: string): (error: ClientError) => string {
+  return ({ code, message }) => (code === 'precondition-failed' ? `${outcome}: ${message}` : message);
+}
+
+/** So that an empty value and none are not the same to a person. */
+function tellMissing(key: string): void {
+  complain(false, `there is no key ${show(key)} [not-found]`, { code: 'not-found', message: '' });
 }
 
 function line(text: string): void {
