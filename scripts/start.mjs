@@ -1,4 +1,4 @@
-// `npm start`: three nodes on this machine, for a first look. Ctrl-C stops them all; nothing is left behind.
+// `npm start`: three nodes on this machine, for a first look. Ctrl-C stops them all; nothing is left behind but the logs of a node that failed.
 // Other ports: `npm start -- --rpc-port 9300 --serf-port 9100` takes 9300 to 9302 and 9100 to 9102.
 import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
@@ -23,6 +23,8 @@ const logs = mkdtempSync(join(tmpdir(), 'dcache-start-'));
 const formTimeoutMs = 30_000;
 const stopTimeoutMs = 20_000;
 let isStopping = false;
+/** A node failed: its log is to be read after Ctrl-C, too. */
+let keepsLogs = false;
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => stop(0));
 stopWithParent();
@@ -45,9 +47,9 @@ console.log('Starting three nodes …');
 for (const node of nodes) startNode(node);
 const servers = await formed();
 if (!servers) {
-  if (!isStopping)
-    console.error(`The three nodes were no cluster after ${formTimeoutMs / 1000} s; their logs are in ${logs}`);
-  await stop(1, true);
+  if (!isStopping) console.error(`The three nodes were no cluster after ${formTimeoutMs / 1000} s.`);
+  keepsLogs ||= !isStopping;
+  await stop(1);
 } else {
   announce(servers);
 }
@@ -102,9 +104,34 @@ function startNode(node) {
   node.child.stderr.pipe(log, { end: false });
   node.exited = new Promise((resolve) => node.child.once('exit', resolve));
   node.exited.then(() => {
-    if (!isStopping)
-      console.log(`${node.name} has ended; the others go on. Its log: ${join(logs, `${node.name}.log`)}`);
+    if (!isStopping) return tellEnded(node);
   });
+}
+
+/** What is left once a node has ended, and whether that still takes writes. */
+async function tellEnded(node) {
+  // Who was killed, as the page suggests, was killed; who ended by itself has a log worth keeping.
+  const isFailed = node.child.exitCode !== null && node.child.exitCode !== 0;
+  keepsLogs ||= isFailed;
+  const log = `Its log${keepsLogs ? '' : ', until Ctrl-C'}: ${join(logs, `${node.name}.log`)}`;
+  const left = nodes.filter(({ child }) => child && child.exitCode === null && child.signalCode === null);
+  if (left.length === 0) {
+    console.log(`${node.name} has ended, and none is left. Its log: ${join(logs, `${node.name}.log`)}`);
+    process.exit(1);
+  }
+  const names = left.map(({ name }) => name).join(' and ');
+  const go = left.length === 1 ? 'goes' : 'go';
+  // Who leaves in order is a member no more, and who is dead only until the others have removed it.
+  const view = await ask(left[0].rpcPort, '/-/status');
+  const voters = view?.servers.filter((server) => server.voteStatus === 'Voter') ?? [];
+  const alive = voters.filter((voter) => left.some(({ name }) => name === voter.id));
+  if (voters.length === 0) console.log(`${node.name} has ended; ${names} ${go} on. ${log}`);
+  else if (alive.length * 2 > voters.length)
+    console.log(`${node.name} has ended; ${names} ${go} on, ${alive.length} of ${voters.length} members. ${log}`);
+  else
+    console.log(
+      `${node.name} has ended; ${names}, ${alive.length} of ${voters.length} members, ${left.length === 1 ? 'is' : 'are'} no majority: nothing can be written, and only ?consistency=local still reads. Ctrl-C, and npm start begins anew. ${log}`,
+    );
 }
 
 /** The servers once every node sees three voters and one leader; undefined when that takes too long. */
@@ -147,12 +174,12 @@ Who is there:
 
   npx dcache-client --addr localhost:${second.rpcPort} --get-servers
 
-Logs: ${logs}
+Logs, until Ctrl-C: ${logs}
 Ctrl-C stops all three.`);
 }
 
 /** Stops all nodes; each leaves the cluster before it ends, and the last just stops. */
-async function stop(code, keepLogs = false) {
+async function stop(code) {
   if (isStopping) return;
   isStopping = true;
   console.log('\nStopping …');
@@ -162,7 +189,8 @@ async function stop(code, keepLogs = false) {
   for (const node of nodes) node.child?.kill('SIGTERM');
   await Promise.all(nodes.map((node) => node.exited));
   clearTimeout(hard);
-  if (!keepLogs) rmSync(logs, { recursive: true, force: true });
+  if (keepsLogs) console.log(`The logs are kept in ${logs}`);
+  else rmSync(logs, { recursive: true, force: true });
   process.exit(code);
 }
 

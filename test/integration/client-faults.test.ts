@@ -8,8 +8,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
 import { Client } from '@dcache/client';
-import { eventually } from '@dcache/testing';
-import { TestCa } from './certificates.js';
+import { eventually, TestCa } from '@dcache/testing';
 import { Cluster, clientBin, Node, run } from './harness.js';
 
 /** What a person sees who uses the command line wrongly, or whose cluster is not well. */

@@ -4,8 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Client, type ClientOptions } from '@dcache/client';
-import { eventually } from '@dcache/testing';
-import { TestCa } from './certificates.js';
+import { eventually, TestCa } from '@dcache/testing';
 import { clientBin, Node, run } from './harness.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'dcache-client-secure-'));

@@ -32,13 +32,33 @@ test('set, get and delete tell by their exit code what happened', async () => {
   assert.deepEqual(await cli(['set', 'k', 'x', '--if-absent']), [
     4,
     '',
-    `dcache-client: the key's revision is ${revision}\n`,
+    `dcache-client: nothing was written: the key's revision is ${revision} [precondition-failed]\n`,
   ]);
   assert.equal((await cli(['set', 'k', '--if-revision', String(revision), '--json'], 'from a pipe'))[0], 0);
   assert.equal((await cli(['get', 'k']))[1], 'from a pipe');
   assert.deepEqual(await cli(['delete', 'k']), [0, '', '']);
-  assert.deepEqual(await cli(['delete', 'k']), [3, '', '']);
-  assert.deepEqual(await cli(['get', 'k']), [3, '', '']);
+  const none = 'dcache-client: there is no key "k" [not-found]\n';
+  assert.deepEqual(await cli(['delete', 'k']), [3, '', none]);
+  assert.deepEqual(await cli(['get', 'k']), [3, '', none]);
+  assert.deepEqual(await cli(['get', 'k', '--json']), [3, '{"key":"k","found":false}\n', '']);
+});
+
+test('a key is not emptied by an input that holds nothing, unless it was asked for', async () => {
+  await cli(['set', 'full', 'value']);
+  const [code, stdout, stderr] = await cli(['set', 'full'], '');
+  assert.deepEqual([code, stdout], [2, '']);
+  assert.match(stderr, /^dcache-client: there is no value: .*\n$/);
+  assert.equal((await cli(['get', 'full']))[1], 'value');
+  // Each of these asks for what it gets; --key is the original's, where an empty file is an empty value.
+  for (const args of [
+    ['set', 'full', ''],
+    ['set', 'full', '--file', '-'],
+    ['--key', 'full'],
+  ]) {
+    await cli(['set', 'full', 'value']);
+    assert.deepEqual(await cli(args, ''), [0, '', ''], args.join(' '));
+    assert.deepEqual(await cli(['get', 'full']), [0, '', ''], args.join(' '));
+  }
 });
 
 test('servers and status say who there is and what each sees', async () => {
@@ -64,17 +84,20 @@ test('leadership is handed over by name', async () => {
   assert.deepEqual(await cli(['transfer-leadership', next.name]), [0, `${next.name} leads\n`, '']);
   const [code, , stderr] = await cli(['transfer-leadership', 'nobody']);
   assert.equal(code, 3);
-  assert.match(stderr, /no voter is called nobody/);
+  assert.match(stderr, /no voter is called nobody \[not-found\]\n$/);
 });
 
 test('bench measures reads and writes', async () => {
   const [code, stdout] = await cli(['bench', '--duration', '300ms', '--keys', '20', '--clients', '4', '--json']);
   assert.equal(code, 0);
-  const { reads, writes, misses, errors } = JSON.parse(stdout);
+  const { reads, writes, misses, errors, keys, ttlMs } = JSON.parse(stdout);
   assert.ok(reads.operations > 0 && writes.operations > 0, stdout);
   assert.ok(reads.p50Us > 0 && reads.p50Us <= reads.p99Us && reads.p99Us <= reads.maxUs, stdout);
   assert.equal(misses, 0);
   assert.deepEqual(errors, {});
+  assert.equal(keys, 20);
+  const [, left] = await cli(['get', 'dcache-bench-0', '--json']);
+  assert.ok(ttlMs <= 601_000 && JSON.parse(left).ttlMs <= ttlMs, `${left}: it ends by itself`);
 });
 
 test('a wrong command line is exit code 2, a server that is not there 5, and help 0', async () => {

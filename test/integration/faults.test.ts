@@ -11,9 +11,8 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Clock, systemClock } from '@dcache/base';
 import { Client } from '@dcache/client';
-import { eventually, freePort } from '@dcache/testing';
+import { eventually, freePort, TestCa } from '@dcache/testing';
 import { Server } from 'dcache';
-import { TestCa } from './certificates.js';
 import { Cluster, dcacheBin, http, Node, run } from './harness.js';
 
 const isMissing = spawnSync('openssl', ['version']).error !== undefined;

@@ -174,6 +174,48 @@ test('it says whose disk is full, and when so many are that nothing can be writt
   }
 });
 
+test('the hit ratio says of what time it is, and of a member that is gone nothing says that it is up to date', {
+  skip,
+  timeout: 120_000,
+}, async () => {
+  const { page, faults } = await open({ viewport: { width: 1280, height: 900 } });
+  const seen = { hits: 0, misses: 0, gossip: 'alive', lagEntries: 0 };
+  await page.clock.install();
+  await page.route('**/-/overview', async (route) => {
+    const answer = await route.fetch();
+    const overview = (await answer.json()) as { members: object[]; status: object };
+    const { hits, misses, gossip, lagEntries } = seen;
+    const [first, second, ...rest] = overview.members as [object, object];
+    const members = [{ ...first, isLeader: true }, { ...second, isLeader: false, gossip, lagEntries }, ...rest];
+    await route.fulfill({ json: { ...overview, members, hits, misses } });
+  });
+  await page.goto(`http://127.0.0.1:${cluster.nodes[0]!.rpcPort}/-/`);
+  const ratio = (share: string, note: string) =>
+    holds(
+      page,
+      `document.getElementById('ratio').textContent === '${share}' && document.getElementById('ratio-note').textContent === '${note}'`,
+    );
+  await ratio('–', 'no reads yet');
+  const lag = page.locator('#members li').nth(1).locator('.lag');
+  assert.equal(await lag.innerText(), 'up to date');
+  Object.assign(seen, { gossip: 'failed' });
+  await holds(page, `document.querySelectorAll('#members .dot[data-state="bad"]').length === 1`);
+  assert.equal(await lag.count(), 0);
+  Object.assign(seen, { lagEntries: 5 });
+  await holds(page, `document.querySelectorAll('#members li')[1].textContent.includes('5 behind')`);
+
+  Object.assign(seen, { hits: 30, misses: 10 });
+  await page.reload();
+  await ratio('75%', 'since the node started');
+  Object.assign(seen, { hits: 40 });
+  await ratio('100%', 'since this page was opened');
+  await page.clock.fastForward(120_000);
+  await ratio('80%', 'since the node started');
+  Object.assign(seen, { misses: 20 });
+  await ratio('0%', 'last minute');
+  assert.deepEqual(faults, []);
+});
+
 test('a key that is markup is shown as text', { skip, timeout: 120_000 }, async () => {
   const { page, faults } = await open({ viewport: { width: 1280, height: 900 } });
   const node = cluster.nodes[0]!;
@@ -233,8 +275,19 @@ test('a node that asks for a token is locked until a right one is given, and sta
   assert.equal(await page.locator('#login').isVisible(), true);
   assert.equal(await page.locator('#main').isVisible(), false, 'nothing is shown without a token');
   if (shots) await page.screenshot({ path: join(shots, 'locked.png') });
+  const headers = { authorization: 'Bearer may-only-read-key-2' };
+  const overview = async (): Promise<{ errors: number; uptimeSeconds: number }> =>
+    JSON.parse((await http(node.rpcPort, 'GET', '/-/overview', { headers })).text);
+  /** Three times as long as the page leaves between two looks. */
+  const pass = async (): Promise<number> => {
+    const before = (await overview()).uptimeSeconds;
+    await eventually('time has passed', async () => (await overview()).uptimeSeconds > before + 3);
+    return (await overview()).errors;
+  };
+  assert.equal(await pass(), 0, 'to open it is no error');
   await enter('this-is-no-token-at-all');
   await state('Token refused');
+  assert.equal(await pass(), 1, 'a wrong token is, once');
   assert.equal(await page.locator('#main').isVisible(), false);
   await enter('may-only-read-key-2');
   await state('Healthy');

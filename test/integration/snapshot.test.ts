@@ -81,12 +81,22 @@ test('it is not restored over what is there, unless it is asked to replace', asy
   const before = await client.admin.status();
   const refused = await cli('snapshot-restore', join(folder, 'saved'));
   assert.equal(refused.code, 4);
-  assert.match(refused.stderr, /the cluster holds \d+ entries; restore into an empty one/);
+  assert.match(
+    refused.stderr,
+    /the cluster holds \d+ entries; restore into an empty one.*--replace.*\[precondition-failed\]/,
+  );
   const file = await readFile(join(folder, 'saved'));
   await writeFile(join(folder, 'cut'), file.subarray(0, file.length - 1));
   const cut = await cli('snapshot-restore', join(folder, 'cut'), '--replace');
   assert.equal(cut.code, 1);
   assert.match(cut.stderr, /the snapshot cannot be read/);
+  assert.ok(cut.stderr.includes(join(folder, 'cut')), cut.stderr);
+  await writeFile(join(folder, 'text'), 'a text file, say');
+  const { stderr } = await cli('snapshot-restore', join(folder, 'text'), '--replace');
+  assert.ok(
+    stderr.startsWith(`dcache-client: ${join(folder, 'text')}: `) && stderr.includes('is not a dcache'),
+    stderr,
+  );
   // The brief one may expire meanwhile.
   const after = await client.admin.status();
   assert.ok(after.entries >= before.entries - 1, 'and nothing was deleted for it');

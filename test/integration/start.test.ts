@@ -58,8 +58,16 @@ test('npm start brings up three nodes, says who they are and what to try, and Ct
     assert.equal((await run('sh', ['-c', kill])).code, 0);
     assert.equal((await run('sh', ['-c', again])).stdout, 'this is the value', 'nothing is lost with the leader');
 
-    const logs = /^Logs: (.+)$/m.exec(output())?.[1] ?? '';
+    const logs = /^Logs, until Ctrl-C: (.+)$/m.exec(output())?.[1] ?? '';
     assert.ok(existsSync(logs));
+    await eventually('two of three are told to go on', () =>
+      /^node\d has ended; node\d and node\d go on, 2 of 3 members\. Its log, until Ctrl-C: /m.test(output()),
+    );
+    const second = pids.find((pid) => !kill.endsWith(` ${pid}`))!;
+    process.kill(second, 'SIGKILL');
+    await eventually('one that is left alone is no majority', () =>
+      /^node\d has ended; node\d, 1 of [23] members, is no majority: nothing can be written/m.test(output()),
+    );
     child.kill('SIGINT');
     assert.equal(await exit, 0);
     assert.ok(!existsSync(logs), 'the logs are gone');

@@ -165,3 +165,31 @@ test('a newcomer that has no data yet saves none, at no level', async () => {
     await cluster.destroy();
   }
 });
+
+test('in memory, a majority that was restarted is told from one that may come back, and who knows nobody says so', async () => {
+  const cluster = await Cluster.start(3);
+  try {
+    const [first, second, survivor] = cluster.nodes as [Node, Node, Node];
+    await Promise.all([first.kill(), second.kill()]);
+    for (const node of [first, second]) node.start('--join', survivor.serfAddress);
+    await eventually('both are up', async () => {
+      for (const node of [first, second]) await node.status();
+      return true;
+    });
+    const { cluster: id } = await survivor.status();
+    const lost = `node1 and node2 answer as others than the members of cluster ${id}`;
+    const others = cluster.nodes.map(addressOf).join(',');
+    // One that knows no members is not the last to be asked, if there are others to ask.
+    for (const address of [addressOf(survivor), `${addressOf(first)},${addressOf(survivor)}`, others]) {
+      const { code, stderr } = await run(process.execPath, [clientBin, '--addr', address, 'status']);
+      assert.equal(code, 5);
+      assert.ok(stderr.includes(lost) && stderr.includes('Lost quorum'), stderr);
+    }
+    const { code, stdout, stderr } = await cli(first, 'status');
+    assert.equal(code, 5);
+    assert.match(stdout, /\nnode1 .* follower .* no /, 'its own view is shown');
+    assert.match(stderr, /node1 belongs to no cluster yet, .*--addr.*Lost quorum/);
+  } finally {
+    await cluster.destroy();
+  }
+});

@@ -37,6 +37,8 @@ const wrong: readonly (readonly [option: string, options: object, ...words: (str
   ['listen', { listen: '127.0.0.1' }, '"127.0.0.1"', 'host:port'],
   ['listen', { listen: '127.0.0.1:65536' }, '"127.0.0.1:65536"'],
   ['listen', { listen: '::1:80' }, '"::1:80"'],
+  ['listen', { listen: ':7000' }, '":7000"', "'127.0.0.1:7000'", "'0.0.0.0:7000'", 'all'],
+  ['listen', { listenAddr: ':7000' }, '":7000"', "'0.0.0.0:7000'"],
   ['listen', { listen: 7000 }, 7000],
   ['listen', { listen: null }, 'null'],
   ['listen', { listen, bus }, 'bus'],

@@ -26,13 +26,24 @@ const byCode: Partial<Readonly<Record<ClientErrorCode, string>>> = {
   forbidden: 'give one that may do this as --token-file FILE, --token TOKEN or DCACHE_TOKEN',
 };
 
-/** What the exit code says already. */
-const plain: ReadonlySet<ClientErrorCode> = new Set(['not-found', 'precondition-failed'] as const);
+/** A call with less time than this, in milliseconds, may end before a server that is well has answered. */
+const shortMs = 1_000;
 
 /** One line for a person: what and where, what to do in terms of the command line, and the code to look up. */
-export function explain(error: ClientError): string {
+export function explain(error: ClientError, timeoutMs: number): string {
   const { code, reason, message } = error;
-  if (plain.has(code)) return message;
+  const parts = [message];
   const advice = reason === undefined ? byCode[code] : byReason[reason];
-  return `${message}${advice === undefined ? '' : `; ${advice}`} [${reason ?? code}]`;
+  if (timeoutMs < shortMs && isOfTime(error)) {
+    parts.push(`--timeout gives it ${timeoutMs} ms; a time without a unit counts milliseconds`);
+    // That nothing came in so little time says nothing of the address.
+    if (advice !== undefined && reason !== 'no-answer') parts.push(advice);
+  } else if (advice !== undefined) parts.push(advice);
+  return `${parts.join('; ')} [${reason ?? code}]`;
+}
+
+/** Whether more time might have changed it. */
+function isOfTime({ code, reason }: ClientError): boolean {
+  if (reason !== undefined) return reason === 'no-answer' || reason === 'no-leader';
+  return code === 'timeout' || code === 'unavailable' || code === 'unknown-outcome';
 }

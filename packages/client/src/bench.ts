@@ -32,11 +32,15 @@ export interface BenchResult {
   readonly misses: number;
   /** How many operations failed, by error code. */
   readonly errors: Readonly<Record<string, number>>;
+  /** How many keys it left behind at most. */
+  readonly keys: number;
+  /** How long they live, from their last write on. */
+  readonly ttlMs: number;
 }
 
 /**
  * A closed loop: as many workers as `clients` each wait for an answer before they ask again. Every key is written once
- * before the clock starts. The keys stay in the cluster for an hour.
+ * before the clock starts. The keys end by themselves: `ttlMs` after their last write.
  */
 export async function bench(
   client: Client,
@@ -45,7 +49,9 @@ export async function bench(
 ): Promise<BenchResult> {
   const { durationMs, clients, keys, readPercent, level, signal } = options;
   const value = new Uint8Array(options.valueBytes).fill(0x78);
-  const set = (key: number) => client.set(`dcache-bench-${key}`, value, { ttlMs: 3_600_000, signal });
+  // Long enough for all of them to be there at once, also where it takes its time to write them.
+  const ttlMs = durationMs + 600_000 * Math.ceil(keys / 1_000_000);
+  const set = (key: number) => client.set(`dcache-bench-${key}`, value, { ttlMs, signal });
   let filled = 0;
   await together(clients, async () => {
     while (filled < keys && !signal?.aborted) {
@@ -81,7 +87,7 @@ export async function bench(
     }
   });
   const seconds = (performance.now() - startMs) / 1_000;
-  return { seconds, reads: figures(reads, seconds), writes: figures(writes, seconds), misses, errors };
+  return { seconds, reads: figures(reads, seconds), writes: figures(writes, seconds), misses, errors, keys, ttlMs };
 }
 
 /** Lines for people. */
@@ -100,6 +106,9 @@ export function formatBench(result: BenchResult): string[] {
   if (result.writes.operations > 0) lines.push(row('writes', result.writes));
   if (result.misses > 0) lines.push(`${result.misses} reads found no value: the cache evicts`);
   for (const [code, times] of Object.entries(result.errors)) lines.push(`${times} operations failed: ${code}`);
+  lines.push(
+    `its keys, dcache-bench-0 to dcache-bench-${result.keys - 1}, end by themselves within ${Math.ceil(result.ttlMs / 60_000)} minutes`,
+  );
   return lines;
 }
 

@@ -12,7 +12,7 @@ test("the original's flags are understood in both spellings", () => {
     assert.deepEqual(servers.action, { kind: 'servers' });
     const set = parseCommandLine([`${dashes}addr=h:1`, `${dashes}key`, 'K'], '0');
     assert.deepEqual(set.action, {
-      ...{ kind: 'set', key: 'K', value: undefined, file: undefined, ttlMs: undefined, conditions: {} },
+      ...{ kind: 'set', key: 'K', value: undefined, file: '-', ttlMs: undefined, conditions: {} },
     });
   }
 });
@@ -111,6 +111,8 @@ test('what is wrong is refused before anything is dialled', (context) => {
     ['set', 'a', 'b', '--file', 'f'],
     ['get', 'a', '--token', 't', '--token-file', 'f'],
     ['bench', '--reads', '101'],
+    ['bench', '--duration', '1'],
+    ['bench', '--duration', '99ms'],
     ['snapshot-save', 'f', '--consistency', 'lease'],
     ['--addr', 'a:1,b:2', 'snapshot-save', 'f', '--consistency', 'local'],
     ['snapshot-save', 'f', '--consistency', 'local', '--addr', 'a:1,b:2'],
@@ -121,5 +123,29 @@ test('what is wrong is refused before anything is dialled', (context) => {
     const before = said.mock.callCount();
     assert.throws(() => parseCommandLine(args, '0'), CommanderError, args.join(' '));
     assert.ok(said.mock.callCount() > before, `it says what is wrong with ${args.join(' ')}`);
+  }
+});
+
+test('a fault of the command line begins like any other, and names what is wrong with it', (context) => {
+  const said = context.mock.method(process.stderr, 'write', () => true);
+  const faults: readonly (readonly [readonly string[], RegExp])[] = [
+    [['gett', 'k'], /^dcache-client: unknown command 'gett'; did you mean get\?\n$/],
+    [['zebra'], /^dcache-client: unknown command 'zebra'; see --help\n$/],
+    [['set', 'k', 'v', 'more', 'still'], /^dcache-client: 'more' is one argument too many; usage: dcache-client set /],
+    [['servers', 'x'], /^dcache-client: 'x' is one argument too many; usage: dcache-client servers/],
+    [['get'], /^dcache-client: missing required argument 'key'/],
+    [['get', 'k', '--jsom'], /^dcache-client: unknown option '--jsom' \(Did you mean --json\?\)\n$/],
+    [['bench', '--duration', '1'], /^dcache-client: .* from 100ms .* without a unit it counts milliseconds/],
+  ];
+  for (const [args, message] of faults) {
+    const before = said.mock.callCount();
+    assert.throws(() => parseCommandLine(args, '0'), CommanderError, args.join(' '));
+    assert.match(
+      said.mock.calls
+        .slice(before)
+        .map((call) => String(call.arguments[0]))
+        .join(''),
+      message,
+    );
   }
 });

@@ -1,5 +1,6 @@
 import { DcacheError, maxDurationMs, parseDuration, ReadLevel } from '@dcache/protocol';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { similar } from './similar.js';
 
 /** What every command takes. */
 export interface Connection {
@@ -27,8 +28,9 @@ export type Action =
   | {
       readonly kind: 'set';
       readonly key: string;
-      /** Without it and without `file` standard input is read. */
+      /** Without it and without `file` standard input is read, which must not be empty. */
       readonly value: string | undefined;
+      /** `-` is standard input, even an empty one. */
       readonly file: string | undefined;
       readonly ttlMs: number | undefined;
       readonly conditions: Conditions;
@@ -75,9 +77,12 @@ export const ExitCode = {
 } as const;
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
+/** With less time than this a bench measures hardly more than its own beginning. */
+const leastBenchMs = 100;
+
 const epilogue = `
 The original's flags work too: --get-servers prints the servers, --key K writes standard input under K.
-A long flag may begin with one dash, as in -addr.
+A long flag may begin with one dash, as in -addr. A time without a unit counts milliseconds.
 
 Environment, each weaker than its flag:
   DCACHE_CLIENT_ADDR  as --addr; DCACHE_ADDR is the servers' own and not read
@@ -131,25 +136,46 @@ export function parseCommandLine(args: readonly string[], version: string): Requ
     .addHelpText('after', epilogue)
     .allowExcessArguments(true)
     .exitOverride()
+    // The library begins with another word, and says in a second line what may be meant.
+    .configureOutput({
+      outputError: (text, write) => write(text.replace(/^error: /, 'dcache-client: ').replace('\n(', ' (')),
+    })
+    .hook('preAction', (_, command) => {
+      const excess = command.args[command.registeredArguments.length];
+      if (command !== program && excess !== undefined)
+        program.error(
+          `error: '${excess}' is one argument too many; usage: dcache-client ${command.name()} ${command.usage()}`,
+        );
+    })
     .action(() => {
-      if (program.args.length > 0) program.error(`error: unknown command '${program.args[0]}'; see --help`);
+      const [unknown] = program.args;
+      if (unknown !== undefined) {
+        const meant = similar(
+          unknown,
+          program.commands.map((one) => one.name()),
+        );
+        program.error(`error: unknown command '${unknown}'; ${meant ? `did you mean ${meant}?` : 'see --help'}`);
+      }
       const { getServers, key } = program.opts<{ getServers?: boolean; key?: string }>();
       if (getServers && key === undefined) action = { kind: 'servers' };
       else if (!getServers && key !== undefined)
-        action = { kind: 'set', key, value: undefined, file: undefined, ttlMs: undefined, conditions: {} };
+        action = { kind: 'set', key, value: undefined, file: '-', ttlMs: undefined, conditions: {} };
       else program.error('error: give a command, or either --get-servers or --key KEY; see --help');
     });
   const command = (name: string, description: string): Command =>
-    program.command(name).description(description).allowExcessArguments(false);
+    program.command(name).description(description).allowExcessArguments(true);
 
   command('get <key>', 'write the value of a key to standard output; exit code 3 for a miss')
     .addOption(levelOption())
     .action((key: string, { consistency }: { consistency?: ReadLevel }) => {
       action = { kind: 'get', key, level: consistency };
     });
-  command('set <key> [value]', 'write a key; without a value and --file, from standard input')
-    .option('--file <file>', 'the file that holds the value')
-    .option('--ttl <time>', 'how long it lives, such as 30s, 10m or 7d', duration)
+  command(
+    'set <key> [value]',
+    "write a key; without a value and --file, from standard input, if it is not empty; '' is an empty value",
+  )
+    .option('--file <file>', 'the file that holds the value; - is standard input, even an empty one')
+    .option('--ttl <time>', 'how long it lives, such as 30s, 10m or 7d', duration())
     .option('--if-absent', 'only if the key is missing')
     .option('--if-present', 'only if the key exists')
     .option('--if-revision <revision>', 'only if the key has this revision', revision)
@@ -201,8 +227,11 @@ export function parseCommandLine(args: readonly string[], version: string): Requ
     .action((file: string, { replace }: { replace?: boolean }) => {
       action = { kind: 'snapshot-restore', file, replace: replace ?? false };
     });
-  command('bench', 'measure operations a second and latencies; writes keys that begin with dcache-bench-')
-    .addOption(durationOption('--duration <time>', 'how long').default(5_000, '5s'))
+  command(
+    'bench',
+    'measure operations a second and latencies; writes keys that begin with dcache-bench- and end by themselves',
+  )
+    .addOption(durationOption('--duration <time>', 'how long, from 100ms on', leastBenchMs).default(5_000, '5s'))
     .option('--clients <count>', 'operations under way at once', count(10_000), 32)
     .option('--keys <count>', 'different keys', count(10_000_000), 1_000)
     .option('--value-bytes <bytes>', 'bytes of a value', count(33_554_432), 100)
@@ -263,20 +292,23 @@ function levelOption(): Option {
   );
 }
 
-function durationOption(flags: string, description: string): Option {
-  return new Option(flags, description).argParser(duration);
+function durationOption(flags: string, description: string, leastMs?: number): Option {
+  return new Option(flags, description).argParser(duration(leastMs));
 }
 
-function duration(text: string): number {
-  try {
-    const ms = parseDuration(text, 'it');
-    if (ms > 0) return ms;
-  } catch (error) {
-    if (!(error instanceof DcacheError)) throw error;
-  }
-  throw new InvalidArgumentError(
-    `it takes a number with ms, s, m, h or d, such as 30s, above 0 and up to ${maxDurationMs / 86_400_000}d.`,
-  );
+function duration(leastMs = 1): (text: string) => number {
+  const least = leastMs === 1 ? 'above 0' : `from ${leastMs}ms`;
+  return (text) => {
+    try {
+      const ms = parseDuration(text, 'it');
+      if (ms >= leastMs) return ms;
+    } catch (error) {
+      if (!(error instanceof DcacheError)) throw error;
+    }
+    throw new InvalidArgumentError(
+      `it takes a number with ms, s, m, h or d, such as 30s, ${least} and up to ${maxDurationMs / 86_400_000}d; without a unit it counts milliseconds.`,
+    );
+  };
 }
 
 function revision(text: string): number {

@@ -26,6 +26,7 @@ export async function main(args: readonly string[]): Promise<number> {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
   using endings = new Endings();
   let isJson = false;
+  let timeoutMs = Number.POSITIVE_INFINITY;
   const fail = (code: string, error: Error, exitCode: ExitCode, text = error.message): ExitCode => {
     complain(isJson, text, { code, reason: (error as Partial<ClientError>).reason, message: error.message });
     return exitCode;
@@ -33,11 +34,11 @@ export async function main(args: readonly string[]): Promise<number> {
   try {
     await checkEncoding(args);
     const { connection, action } = parseCommandLine(args, version);
-    isJson = connection.isJson;
+    ({ isJson, timeoutMs } = connection);
     await using client = await connect(connection);
     const { signal } = endings;
     const code = await run(client, action, {
-      address: connection.addresses[0] ?? '',
+      addresses: connection.addresses,
       isJson: connection.isJson,
       signal,
       progress: process.stderr,
@@ -53,7 +54,12 @@ export async function main(args: readonly string[]): Promise<number> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
     if (error instanceof TypeError && isOurs(error)) return fail('bad-argument', error, ExitCode.usage);
     if (error instanceof ClientError)
-      return fail(error.code, error, exitCodes[error.code] ?? ExitCode.error, explain(error) + strayAddress(error));
+      return fail(
+        error.code,
+        error,
+        exitCodes[error.code] ?? ExitCode.error,
+        explain(error, timeoutMs) + strayAddress(error),
+      );
     if (error instanceof FileError || isOfDisk(error)) return fail('file', error, ExitCode.error);
     throw error;
   }

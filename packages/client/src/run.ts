@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { show } from '@dcache/base';
 import type { SavedMoment } from '@dcache/protocol';
 import { bench, formatBench } from './bench.js';
 import type { Client } from './client.js';
@@ -6,23 +7,21 @@ import { type Action, ExitCode } from './command-line.js';
 import { complain } from './complaint.js';
 import { ClientError } from './errors.js';
 import { FileError, isOfDisk } from './file-error.js';
-import { openFor, refuseTerminal, replaceFile, targetKind, unlessAborted, writeThrough } from './files.js';
+import { openFor, refuseTerminal, replaceFile, targetKind, writeThrough } from './files.js';
 import { counted, formatBytes, formatSaved, formatServer, formatStatus, formatValue } from './format.js';
-import { faultOf } from './health.js';
 import { Progress } from './progress.js';
+import { statusOf } from './status.js';
+import { readValue } from './value.js';
 
 export interface Surroundings {
-  /** The first address that was given. */
-  readonly address: string;
+  /** What was given as --addr; never empty. */
+  readonly addresses: readonly string[];
   readonly isJson: boolean;
   /** Aborts when the user has enough. */
   readonly signal: AbortSignal;
   /** Where progress is shown, if it is a terminal. */
   readonly progress: NodeJS.WriteStream;
 }
-
-/** The largest value that a server can be set to take. */
-const mostValueBytes = 32 * 1_048_576;
 
 type Of<Kind extends Action['kind']> = Action & { readonly kind: Kind };
 
@@ -36,8 +35,9 @@ export async function run(client: Client, action: Action, surroundings: Surround
       return set(client, action, surroundings);
     case 'delete': {
       const { key, ifRevision } = action;
-      const deleted = await client.delete(key, { ifRevision, signal });
+      const deleted = await inWords(client.delete(key, { ifRevision, signal }), notDone('nothing was deleted'));
       if (isJson) json({ key, deleted });
+      else if (!deleted) tellMissing(key);
       return deleted ? ExitCode.ok : ExitCode.notFound;
     }
     case 'servers': {
@@ -79,6 +79,7 @@ async function get(client: Client, { key, level }: Of<'get'>, { isJson, signal }
   const entry = await client.getEntry(key, { level, signal });
   if (!entry) {
     if (isJson) json({ key, found: false });
+    else tellMissing(key);
     return ExitCode.notFound;
   }
   const { value, revision, ttlMs } = entry;
@@ -97,27 +98,17 @@ async function get(client: Client, { key, level }: Of<'get'>, { isJson, signal }
 async function set(client: Client, action: Of<'set'>, { isJson, signal }: Surroundings): Promise<ExitCode> {
   const { key, file, ttlMs, conditions } = action;
   const value = action.value ?? (await readValue(file, signal));
-  const revision = await client.set(key, value, { ttlMs, signal, ...conditions });
+  const writing = client.set(key, value, { ttlMs, signal, ...conditions });
+  const revision = await inWords(writing, notDone('nothing was written'));
   if (isJson) json({ key, revision });
   return ExitCode.ok;
 }
 
-/** Every server's own view; one that does not answer is told apart. */
-async function status(client: Client, { isJson, signal }: Surroundings): Promise<ExitCode> {
-  const servers = await client.servers({ signal });
-  const views = await Promise.all(
-    servers.map(async (server) => {
-      try {
-        return await client.admin.status(server.rpcAddr, { signal });
-      } catch (error) {
-        if (signal.aborted) throw error;
-        return { id: server.id, rpcAddr: server.rpcAddr, error: (error as Error).message };
-      }
-    }),
-  );
+/** Every server's own view, and why the cluster takes no writes, if it takes none. */
+async function status(client: Client, { addresses, isJson, signal }: Surroundings): Promise<ExitCode> {
+  const { views, fault } = await statusOf(client, addresses, signal);
   if (isJson) json(views.map((view) => ('error' in view ? view : { ...view, servers: undefined })));
   else for (const text of formatStatus(views)) line(text);
-  const fault = faultOf(servers, views);
   if (fault === undefined) return ExitCode.ok;
   complain(isJson, `${fault.message} [${fault.reason ?? fault.code}]`, fault);
   return fault.code === 'unavailable' ? ExitCode.unavailable : ExitCode.error;
@@ -132,7 +123,7 @@ async function save(client: Client, action: Of<'snapshot-save'>, surroundings: S
     level,
     signal: surroundings.signal,
     // The others may not be asked instead: each holds something else.
-    ...(level === 'local' ? { address: surroundings.address } : {}),
+    ...(level === 'local' ? { address: surroundings.addresses[0] } : {}),
     onMoment: (known) => {
       moment = known;
     },
@@ -183,7 +174,11 @@ async function restore(client: Client, action: Of<'snapshot-restore'>, surroundi
   };
   try {
     refuseTerminal(handle?.fd ?? process.stdin.fd, handle ? file : 'standard input', 'read');
-    const result = await client.admin.restoreSnapshot(watched(), { replace, signal });
+    const restoring = client.admin.restoreSnapshot(watched(), { replace, signal });
+    const result = await inWords(restoring, ({ code, message }) => {
+      if (code === 'precondition-failed' && !replace) return `${message}: --replace does that`;
+      return code === 'bad-argument' ? `${handle ? file : 'standard input'}: ${message}` : message;
+    });
     progress.clear();
     if (surroundings.isJson) json(result);
     else line(`restored ${counted(result.restored)}; ${result.expired} had expired, ${result.skipped} were left out`);
@@ -194,6 +189,26 @@ async function restore(client: Client, action: Of<'snapshot-restore'>, surroundi
     progress.clear();
     source.destroy();
   }
+}
+
+/** The promise; where it fails with a `ClientError`, `toText` says it in the words of the command line. */
+async function inWords<T>(promise: Promise<T>, toText: (error: ClientError) => string): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    if (!(error instanceof ClientError)) throw error;
+    throw new ClientError(error.code, toText(error), { cause: error, reason: error.reason });
+  }
+}
+
+/** A condition that does not hold is told with what that means. */
+function notDone(outcome: string): (error: ClientError) => string {
+  return ({ code, message }) => (code === 'precondition-failed' ? `${outcome}: ${message}` : message);
+}
+
+/** So that an empty value and none are not the same to a person. */
+function tellMissing(key: string): void {
+  complain(false, `there is no key ${show(key)} [not-found]`, { code: 'not-found', message: '' });
 }
 
 function line(text: string): void {
@@ -213,30 +228,4 @@ async function write(target: NodeJS.WritableStream, chunk: Uint8Array, signal: A
     if (!signal.aborted) throw error;
     throw new ClientError('aborted', 'the output was not read to its end', { cause: error });
   }
-}
-
-/** A value from a file, or from standard input. No more is read than a server could take. */
-async function readValue(file: string | undefined, signal: AbortSignal): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  let bytes = 0;
-  try {
-    const handle = file === undefined ? undefined : await openFor('read', file, 'r', { signal });
-    const input: AsyncIterable<Buffer> = handle ? handle.createReadStream() : process.stdin;
-    const reading = (async () => {
-      for await (const part of input) {
-        bytes += part.length;
-        if (bytes > mostValueBytes)
-          throw new ClientError(
-            'too-large',
-            `the value in ${file ?? 'standard input'} has more than ${mostValueBytes} bytes; no server takes more, by default 1048576 (--max-value-bytes)`,
-          );
-        parts.push(part);
-      }
-    })();
-    await unlessAborted(reading, signal);
-  } catch (error) {
-    if (signal.aborted) throw new ClientError('aborted', 'nothing was written', { cause: error });
-    throw isOfDisk(error) ? new FileError(file ?? 'standard input', 'read', error) : error;
-  }
-  return Buffer.concat(parts);
 }

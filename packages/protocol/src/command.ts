@@ -242,6 +242,8 @@ export interface ServerInfo {
   readonly rpcAddr: string;
   readonly isLeader: boolean;
   readonly voteStatus: 'Voter' | 'Nonvoter' | 'Staging';
+  /** The Raft id that the cluster knows it by; left out where the protocol has no place for it. */
+  readonly raftId?: number;
 }
 
 /** What every protocol's server calls; the router implements it. */

@@ -6,7 +6,7 @@ const status: NodeStatus = {
   ...{ id: 'n1', raftId: 2 ** 51, rpcAddr: 'h:9200', cluster: 'c', role: 'leader', term: 3, leader: 'n1' },
   ...{ isReady: true, isDiskFull: true, commitIndex: 8, appliedIndex: 7, revision: 5, stampMs: 1_700_000_000_000 },
   ...{ entries: 2, liveBytes: 2_048, stateHash: 'ab' },
-  servers: [{ id: 'n1', rpcAddr: 'h:9200', isLeader: true, voteStatus: 'Voter' }],
+  servers: [{ id: 'n1', rpcAddr: 'h:9200', isLeader: true, voteStatus: 'Voter', raftId: 2 ** 52 - 1 }],
 };
 
 test("a node's status is the same on the other side of the wire", () => {

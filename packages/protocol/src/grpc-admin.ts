@@ -100,6 +100,7 @@ export function grpcStatus(status: NodeStatus, version: string): StatusResponse 
       rpcAddr: server.rpcAddr,
       leader: server.isLeader,
       voteStatus: server.voteStatus,
+      raftId: BigInt(server.raftId ?? 0),
     })),
   });
 }
@@ -129,6 +130,8 @@ export function fromGrpcStatus(message: StatusResponse): NodeStatus & { readonly
       rpcAddr: member.rpcAddr,
       isLeader: member.leader,
       voteStatus: member.voteStatus as ServerInfo['voteStatus'],
+      // An older server does not tell.
+      ...(member.raftId === 0n ? {} : { raftId: Number(member.raftId) }),
     })),
   };
 }

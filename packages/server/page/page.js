@@ -1,7 +1,8 @@
 import { Chart } from './chart.js';
 
 /** A page that was just opened shows a minute, not four empty ones. */
-const spansMs = [60_000, 120_000, 300_000];
+const minuteMs = 60_000;
+const spansMs = [minuteMs, 2 * minuteMs, 5 * minuteMs];
 const spanMs = spansMs.at(-1);
 const intervalMs = 1_000;
 /** An answer that takes longer is given up, so that the page tells it. */
@@ -66,6 +67,10 @@ const ratioChart = new Chart(by('ratio-chart'), {
 /** One for each answer, with its rates against the one before. Invariant: not older than `spanMs`. */
 let points = [];
 let last;
+/** When the first answer came. */
+let openedMs;
+/** A token is asked for: until there is one to try, another question would only be refused again. */
+let isLocked = false;
 
 function totals({ requests, hits, misses }) {
   const sums = { reads: 0, writes: 0, seconds: 0, hits, misses };
@@ -78,6 +83,7 @@ function totals({ requests, hits, misses }) {
 
 function take(overview) {
   const atMs = performance.now();
+  openedMs ??= atMs;
   const now = {
     ...totals(overview),
     monotonicMs: overview.monotonicMs,
@@ -139,13 +145,24 @@ function tell(state, text) {
   say('state', text);
 }
 
-function showTiles({ status, store, errors }, atMs) {
-  const recent = points.filter((point) => atMs - point.atMs <= 60_000);
+/** The hit ratio of the last minute, as far as this page saw it; without a read in it that since the node started. */
+function showRatio({ hits, misses }, hitsSeen, readsSeen, atMs) {
+  const [share, note] =
+    readsSeen > 0
+      ? [hitsSeen / readsSeen, atMs - openedMs >= minuteMs ? 'last minute' : 'since this page was opened']
+      : hits + misses > 0
+        ? [hits / (hits + misses), 'since the node started']
+        : [undefined, 'no reads yet'];
+  say('ratio', share === undefined ? '–' : percent(share));
+  say('ratio-note', note);
+}
+
+function showTiles({ status, store, errors, hits, misses }, atMs) {
+  const recent = points.filter((point) => atMs - point.atMs <= minuteMs);
   const sum = (name) => recent.reduce((total, point) => total + point[name], 0);
   const latest = points.at(-1);
   say('ops', latest ? short(latest.values[0] + latest.values[1]) : '–');
-  say('ratio', sum('reads') > 0 ? percent(sum('hits') / sum('reads')) : '–');
-  say('ratio-note', sum('reads') > 0 ? 'last minute' : 'no reads yet');
+  showRatio({ hits, misses }, sum('hits'), sum('reads'), atMs);
   const [mean, unit] = sum('done') > 0 ? duration((sum('seconds') / sum('done')) * 1_000) : ['–', ''];
   say('latency', mean);
   say('latency-unit', unit);
@@ -181,7 +198,8 @@ function showMembers({ members, status }) {
       const address = element('span', 'addr', gossip && gossip !== 'alive' ? `${rpcAddr} · ${gossip}` : rpcAddr);
       if (isDiskFull) address.append(' · ', element('span', 'full', 'disk full'));
       item.append(address);
-      if (lagEntries !== undefined && !isLeader)
+      // Of one that is gone the leader knows how far it was, not that it is up to date.
+      if (lagEntries !== undefined && !isLeader && (gossip === 'alive' || lagEntries > 0))
         item.append(element('span', 'lag', lagEntries === 0 ? 'up to date' : `${count(lagEntries)} behind`));
       return item;
     }),
@@ -238,6 +256,7 @@ async function look() {
   const headers = token ? { authorization: `Bearer ${token}` } : {};
   const response = await fetch('/-/overview', { headers, signal: AbortSignal.timeout(patienceMs), cache: 'no-store' });
   const needsToken = response.status === 401 || response.status === 403;
+  isLocked = needsToken;
   by('login').hidden = !needsToken;
   if (needsToken) {
     tell('warn', token ? 'Token refused' : 'Locked');
@@ -251,7 +270,7 @@ async function look() {
 
 async function step() {
   try {
-    if (!document.hidden) await look();
+    if (!document.hidden && !isLocked) await look();
   } catch (error) {
     console.debug(error);
     tell('bad', 'No answer');

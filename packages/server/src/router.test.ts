@@ -123,8 +123,8 @@ test('the servers are told by name, sorted, with who leads; one that nobody name
   const { log, router } = make();
   log.lead(2);
   assert.deepEqual(router.servers(), [
-    { id: '1', rpcAddr: '', isLeader: false, voteStatus: 'Voter' },
-    { id: '2', rpcAddr: '', isLeader: true, voteStatus: 'Voter' },
-    { id: '3', rpcAddr: '', isLeader: false, voteStatus: 'Nonvoter' },
+    { id: '1', rpcAddr: '', isLeader: false, voteStatus: 'Voter', raftId: 1 },
+    { id: '2', rpcAddr: '', isLeader: true, voteStatus: 'Voter', raftId: 2 },
+    { id: '3', rpcAddr: '', isLeader: false, voteStatus: 'Nonvoter', raftId: 3 },
   ]);
 });

@@ -141,6 +141,7 @@ export class Router implements CommandHandler {
         rpcAddr: identity?.rpcAddr ?? '',
         isLeader: id === leader,
         voteStatus,
+        raftId: id,
       };
     };
     return [

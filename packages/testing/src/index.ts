@@ -7,9 +7,10 @@
  *     await until('the driver gave up', () => driver.hasGivenUp);
  *
  * Reading order: hand-clock.ts (time that a test moves), until.ts (waiting for what comes in its own time), turn.ts
- * (waiting for what must not come), free-port.ts. A helper that one package alone needs stays in that package.
+ * (waiting for what must not come), free-port.ts, test-ca.ts (certificates, by openssl). A helper that one package alone needs stays in that package.
  */
 export { type FreePortOptions, freePort } from './free-port.js';
 export { HandClock } from './hand-clock.js';
+export { type Certificate, TestCa } from './test-ca.js';
 export { turn } from './turn.js';
 export { eventually, until } from './until.js';

@@ -7,7 +7,10 @@ import type { TlsMaterial } from './listener.js';
 
 /** The options about other nodes. */
 export interface NetworkOptions {
-  /** Where to listen, `host:port`, with UDP and TCP; port 0 takes one that is free. Default nowhere: no other node. */
+  /**
+   * Where to listen, `host:port`, with UDP and TCP; port 0 takes one that is free, host 0.0.0.0 is all addresses of this
+   * machine. Default nowhere: no other node.
+   */
   readonly listen?: string;
   /** The same, as the reference calls it. */
   readonly listenAddr?: string;
@@ -90,12 +93,19 @@ export function resolveNetwork(options: NetworkOptions, hasBus: boolean): Resolv
   return resolved;
 }
 
-/** `host:port`; without a host it is all addresses of the machine. */
+/**
+ * `host:port`. Without a host it would be all addresses of the machine, which other systems take it for and nobody should
+ * open by leaving something out: they are asked for as `0.0.0.0`.
+ */
 function checkListen(listen: unknown): string {
   const parsed = typeof listen === 'string' ? readHostPort(listen) : undefined;
   if (parsed?.port === undefined)
     throw new ArgumentError(`listen takes host:port such as '192.168.0.1:12345' or '[::1]:12345', got ${show(listen)}`);
-  return parsed.host === '' ? `0.0.0.0:${parsed.port}` : (listen as string);
+  if (parsed.host === '')
+    throw new ArgumentError(
+      `listen takes host:port, got ${show(listen)}: '127.0.0.1:${parsed.port}' is this machine alone, '0.0.0.0:${parsed.port}' all its addresses`,
+    );
+  return listen as string;
 }
 
 /** An address of a node; where the port may be left out it is that of `listen`. */

@@ -74,8 +74,9 @@ export class HttpService {
         this.#options.logger.error({ err: thrown, url: exchange.target }, 'a request failed');
       refuse(exchange, error, id);
     }
-    if (!metrics) return;
-    const series = request?.kind === 'internal' ? undefined : this.#series[exchange.method];
+    if (!metrics || (error !== undefined && isFirstLook(exchange, error))) return;
+    const isInternal = request ? request.kind === 'internal' : isInternalPath(exchange.target);
+    const series = isInternal ? undefined : this.#series[exchange.method];
     const key = request && 'key' in request ? request.key : undefined;
     if (series) metrics.done(series, startMs, { id, key, error, headers: exchange.headers });
     else if (error) metrics.failed('http', error.code);
@@ -133,6 +134,11 @@ export class HttpService {
     const access = request.kind === 'read' || request.kind === 'internal' ? 'read' : 'write';
     this.#options.authorize(textOf(headers, 'authorization'), access);
   }
+}
+
+/** The page asks before it has a token, to learn whether one is needed: that is nobody's fault. */
+function isFirstLook({ target, headers }: HttpExchange, { code }: DcacheError): boolean {
+  return code === 'unauthenticated' && target === '/-/overview' && headers['authorization'] === undefined;
 }
 
 function textOf(headers: HttpHeaders, name: string): string | undefined {

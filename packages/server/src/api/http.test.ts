@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { silentLogger, systemClock } from '@dcache/base';
 import { DcacheError } from '@dcache/protocol';
 import { until } from '@dcache/testing';
+import { RequestMetrics } from '../observe/metrics-requests.js';
+import { SlowLog } from '../observe/slow-log.js';
 import { Client, get, post, start } from './http.test.helper.js';
 import { hostCheck } from './origin.js';
 
@@ -256,4 +259,31 @@ test('where only this machine is served without a token, a name that somebody po
     client.text,
     /this server is not "evil\.example:9200"; without a token it is asked as localhost, by an address/,
   );
+});
+
+test('a refused page of the server is an error but no read of a client; the look for whether a token is needed is neither', async () => {
+  const metrics = new RequestMetrics(new SlowLog(0, systemClock, silentLogger));
+  const authorize = () => {
+    throw new DcacheError('unauthenticated', 'this server asks for a token');
+  };
+  const { port } = await start({ metrics, authorize });
+  const client = new Client(port);
+  const ask = (path: string, more = '') => client.send(`GET ${path} HTTP/1.1\r\nHost: h\r\n${more}\r\n`);
+  const counted = () => ({
+    errors: [...metrics.errors()].map(({ count }) => count),
+    reads: metrics.of('http', 'get').count,
+  });
+  ask('/-/overview');
+  await client.answers(1);
+  assert.deepEqual(counted(), { errors: [], reads: 0 });
+  ask('/-/overview', 'Authorization: Bearer wrong\r\n');
+  await client.answers(2);
+  assert.deepEqual(counted(), { errors: [1], reads: 0 });
+  ask('/-/status');
+  await client.answers(3);
+  assert.deepEqual(counted(), { errors: [2], reads: 0 });
+  ask('/k');
+  await client.answers(4);
+  assert.deepEqual(counted(), { errors: [3], reads: 1 });
+  assert.deepEqual(client.statuses, [401, 401, 401, 401]);
 });

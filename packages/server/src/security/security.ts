@@ -27,7 +27,7 @@ export class Security {
     this.#clock = clock;
     this.#logger = logger;
     const files = tlsFiles(options);
-    this.tls = files && new Tls(files, clock.wallMs());
+    this.tls = files && new Tls(files, options.id, clock.wallMs());
     this.tokens = options.authTokenFile === undefined ? undefined : new Tokens(options.authTokenFile);
     this.keyring = keyring(options);
     const { host } = options.serfAddress;

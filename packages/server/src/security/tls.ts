@@ -44,18 +44,23 @@ interface Material {
  */
 export class Tls {
   readonly #files: TlsFiles;
+  readonly #name: string;
   #material: Material;
   readonly #servers: Server[] = [];
 
-  /** Throws a `TypeError` that names the flag and the file that is missing, broken, expired or does not fit its key. */
-  constructor(files: TlsFiles, nowMs: number) {
+  /**
+   * `name` is this node's in the cluster. Throws a `TypeError` that names the flag and the file that is missing, broken or
+   * expired, does not fit its key, or does not prove the name where peers look for it.
+   */
+  constructor(files: TlsFiles, name: string, nowMs: number) {
     this.#files = files;
-    this.#material = load(files, nowMs);
+    this.#name = name;
+    this.#material = load(files, name, nowMs);
   }
 
   /** Reads the files again. Throws as the constructor does, and then goes on with what it had. */
   reload(nowMs: number): void {
-    this.#material = load(this.#files, nowMs);
+    this.#material = load(this.#files, this.#name, nowMs);
     for (const server of this.#servers) server.setSecureContext(this.#material.server);
   }
 
@@ -129,18 +134,34 @@ export class Tls {
   }
 }
 
-function load(files: TlsFiles, nowMs: number): Material {
+function load(files: TlsFiles, name: string, nowMs: number): Material {
   const serverCa = readOptional('server-tls-ca-file', files.serverCa, nowMs);
   const peerCa = readOptional('peer-tls-ca-file', files.peerCa, nowMs);
   const clientCas = [serverCa, peerCa].filter((ca): ca is string => ca !== undefined);
   const dialledCa = peerCa ?? serverCa;
+  const server = contextOptions('server', files.serverCert, files.serverKey, clientCas, nowMs);
+  const peer = contextOptions('peer', files.peerCert, files.peerKey, dialledCa === undefined ? [] : [dialledCa], nowMs);
+  if (peerCa !== undefined) {
+    checkOwnName('server-tls-cert-file', files.serverCert, server, name);
+    checkOwnName('peer-tls-cert-file', files.peerCert, peer, name);
+  }
   return {
-    server: contextOptions('server', files.serverCert, files.serverKey, clientCas, nowMs),
-    dial: createSecureContext(
-      contextOptions('peer', files.peerCert, files.peerKey, dialledCa === undefined ? [] : [dialledCa], nowMs),
-    ),
+    server,
+    dial: createSecureContext(peer),
     peerRoots: new Set(certificatesOf(peerCa ?? '').map((certificate) => certificate.fingerprint256)),
   };
+}
+
+/** Peers look for this node's name in what it shows on either side; without it, it would wait for them for good. */
+function checkOwnName(flag: string, file: string | undefined, { cert }: SecureContextOptions, name: string): void {
+  if (file === undefined) throw new TypeError(`--peer-tls-ca-file needs --${flag} and its key: peers ask for it`);
+  // The first is the node's own; those that follow lead to the CA.
+  const names = namesOf(certificatesOf(String(cert))[0]!.toLegacyObject());
+  if (names.has(name)) return;
+  const has = names.size === 0 ? 'no name at all' : `the names ${[...names].join(', ')}`;
+  throw new TypeError(
+    `--${flag} ${file} is not for this node: it has ${has}, but with --peer-tls-ca-file peers look for --id ${name} as its common name or a DNS name`,
+  );
 }
 
 /** What a context is made of, tried once, so that a key that does not fit shows here. */
