@@ -143,6 +143,7 @@ test('the Kubernetes manifests fit together, and start dcache with flags that it
     assert.deepEqual(selector, labels);
   const replicas = set.replicas as number;
   assert.ok(replicas % 2 === 1 && replicas >= 3);
+  assert.equal(set.podManagementPolicy, 'Parallel', 'after all went, the first is not ready before a second is there');
   assert.ok(one('PodDisruptionBudget', 'dcache').spec.maxUnavailable <= (replicas - 1) / 2, 'a quorum stays');
   assert.ok(pod.terminationGracePeriodSeconds > 15, 'longer than a node may take to stop');
   assert.equal(pod.enableServiceLinks, false);
@@ -222,7 +223,7 @@ test('the systemd unit is one that systemd takes', {
   const folder = mkdtempSync(join(tmpdir(), 'dcache-unit-'));
   try {
     // The program is not installed here; all else is looked at as it is.
-    const unit = read('deploy/systemd/dcache.service').replace('/usr/local/bin/dcache', '/bin/true');
+    const unit = read('deploy/systemd/dcache.service').replace('=/usr/local/bin/dcache', '=/bin/true');
     writeFileSync(join(folder, 'dcache.service'), unit);
     const { status, stderr } = spawnSync('systemd-analyze', ['verify', join(folder, 'dcache.service')], {
       encoding: 'utf8',
@@ -234,22 +235,36 @@ test('the systemd unit is one that systemd takes', {
 });
 
 test('the systemd unit and its configuration say what dcache takes', async () => {
-  const unit = read('deploy/systemd/dcache.service');
-  checkFlags(/^ExecStart=(.*)$/m.exec(unit)![1]!, new Set([...serverFlags, '--conf']), 'the unit');
+  const unit = read('deploy/systemd/dcache.service').replace(/\\\n/g, ' ');
+  const start = /^ExecStart=(.*)$/m.exec(unit)![1]!;
+  checkFlags(start, new Set([...serverFlags, '--conf']), 'the unit');
   assert.ok(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)![1]) > 15, 'longer than a node may take to stop');
   assert.match(unit, /^User=dcache$|^DynamicUser=yes$/m);
   const state = /^StateDirectory=(.*)$/m.exec(unit)![1]!;
   assert.match(unit, new RegExp(`--data-dir /var/lib/${state}\\b`));
-  const config = join(root, 'deploy/systemd/dcache.toml');
+
+  // What systemd makes of the command line is taken, and has what only root may read from the credentials.
   const folder = mkdtempSync(join(tmpdir(), 'dcache-unit-'));
   try {
-    // What a start would refuse is refused here, too; only the tokens are those of the machine that it is for.
-    const tokens = join(folder, 'tokens');
-    writeFileSync(tokens, 'a-token-of-sixteen\n');
-    const args = [dcacheBin, 'config', '--conf', config, '--auth-token-file', tokens];
-    const { code, stdout, stderr } = await run(process.execPath, args);
+    const copies = new Set([...unit.matchAll(/^LoadCredential=(\w+):\/etc\/dcache\//gm)].map(([, name]) => name!));
+    for (const name of copies) writeFileSync(join(folder, name), 'Zc8q1rX0nT5yQ2wE\n');
+    const config = join(root, 'deploy/systemd/dcache.toml');
+    const [, ...args] = start
+      .replace(/\$\{CREDENTIALS_DIRECTORY\}/g, folder)
+      .replace('/etc/dcache/dcache.toml', config)
+      .split(/ +/);
+    const { code, stdout, stderr } = await run(process.execPath, [dcacheBin, 'config', ...args]);
     assert.equal(code, 0, stderr);
     assert.match(stdout, /^bootstrap = true +# file /m);
+    const files = [...stdout.matchAll(/^(\S+)-file = (.*?) +# (?:file|flag)/gm)].filter(
+      ([, name]) => !name!.endsWith('-ca'),
+    );
+    assert.ok(files.length > 0);
+    for (const [, name, path] of files)
+      assert.ok(
+        path!.startsWith(`${folder}/`) && copies.has(path!.slice(folder.length + 1)),
+        `${name}: ${path} is of root alone, and the unit runs as another`,
+      );
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -263,6 +278,31 @@ test('what the README shows of dcache config is what it prints', () => {
     const { stdout, stderr } = spawnSync('sh', ['-c', line], { encoding: 'utf8' });
     assert.deepEqual([stdout, stderr], [shown, '']);
   }
+});
+
+test('what is to be installed is the server, the client, and all packages of here that they need', () => {
+  const list = /npm pack --pack-destination dist \.\/packages\/\{(.*)\}/
+    .exec(read('docs/operations.md'))![1]!
+    .split(',');
+  const packages = new Map(
+    readdirSync(join(root, 'packages')).map((folder) => {
+      const { name, dependencies = {} } = JSON.parse(read(`packages/${folder}/package.json`)) as {
+        name: string;
+        dependencies?: Record<string, string>;
+      };
+      return [name, { folder, needs: Object.keys(dependencies) }];
+    }),
+  );
+  const needed = new Set<string>();
+  const visit = (name: string): void => {
+    const found = packages.get(name);
+    if (found === undefined || needed.has(found.folder)) return;
+    needed.add(found.folder);
+    for (const other of found.needs) visit(other);
+  };
+  visit('dcache');
+  visit('@dcache/client');
+  assert.deepEqual(list, [...needed].sort());
 });
 
 test('every command line of the documentation takes the flags that it is given there', () => {

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
+import { fileURLToPath } from 'node:url';
 import { eventually, freePort, TestCa } from '@dcache/testing';
+import { parse } from 'yaml';
 import { Cluster, dcacheBin, http, Node, run } from './harness.js';
 
 const isMissing = spawnSync('openssl', ['version']).error !== undefined;
@@ -177,6 +179,36 @@ test('with a CA for clients, who shows no certificate of it gets no connection',
   } finally {
     await node.kill();
   }
+});
+
+test('with CAs for clients and for peers a certificate of either is let in, as the documented probe has one', {
+  skip,
+}, async () => {
+  const own = nodesCa.issue('both');
+  const ca = ['--server-tls-ca-file', clientsCa.cert, '--peer-tls-ca-file', nodesCa.cert];
+  const node = await Node.create('both', [...withCertificate(own), ...ca]);
+  const manual = readFileSync(fileURLToPath(new URL('../../../docs/security.md', import.meta.url)), 'utf8');
+  const { readinessProbe } = parse(/```yaml\n([\s\S]*?)```/.exec(manual)![1]!);
+  const [, ...args] = (readinessProbe.exec.command as string[]).map((word) =>
+    word
+      .replace('/tls/nodes-ca.pem', nodesCa.cert)
+      .replace('/tls/node.pem', own.cert)
+      .replace('/tls/node.key', own.key)
+      .replace('9200', String(node.rpcPort)),
+  );
+  const probe = async () => (await run(process.execPath, args)).code;
+  node.start('--bootstrap');
+  try {
+    await eventually('the probe says ready', async () => (await probe()) === 0);
+    for (const { cert, key } of [clientsCa.issue('client'), nodesCa.issue('node9')])
+      assert.match((await curl(node, '/k', '-d', 'v', '--cert', cert, '--key', key)).stdout, /\n200$/);
+    const other = new TestCa(folder, 'strangers').issue('client');
+    assert.notEqual((await curl(node, '/k', '--cert', other.cert, '--key', other.key)).code, 0);
+    assert.notEqual((await curl(node, '/-/live')).code, 0, 'a probe without a certificate');
+  } finally {
+    await node.kill();
+  }
+  assert.equal(await probe(), 1);
 });
 
 test('files that cannot be used, and a bind that is open to all, are refused in one line', { skip }, async () => {
