@@ -116,7 +116,7 @@ test('in memory, the survivor of three saves all that it holds, and a new cluste
 test('in memory, a survivor whose others are started again says that they are others now, and what to do', async () => {
   const cluster = await Cluster.start(3);
   const [first, second, third] = cluster.nodes as [Node, Node, Node];
-  const lost = /cluster \w+ cannot elect a leader any more: node1, node2, 2 of its 3 voters, .* without their data/;
+  const lost = /cluster \w+ cannot elect a leader as it is: node1, node2, 2 of its 3 voters, .* without their data/;
   try {
     // One comes back and is a member again: that is no loss.
     await second.kill();

@@ -28,10 +28,10 @@ export function faultOf(
   const answering = new Map(answers.map((view) => [view.id, view] as const));
   const present = voters.filter((id) => answering.has(id) && !strangers.has(id));
   const lost = voters.filter((id) => strangers.has(id));
-  // No waiting helps: a vote that was forgotten with its node is never given again. (Raft §5.2)
+  // No waiting helps: without its data a node never gives the vote again that it forgot. (Raft §5.2)
   if (lost.length * 2 >= voters.length)
     return noLeader(
-      `${restarted(lost, strangers)}; the others are no majority of the ${voters.length} voters, and no leader can ever be elected (docs/operations.md, Lost quorum)`,
+      `${restarted(lost, strangers)}; the others are no majority of the ${voters.length} voters, and no leader can be elected unless they are started with the data that they had (docs/operations.md, Lost quorum)`,
     );
   if (present.length * 2 <= voters.length) {
     const also = lost.length === 0 ? '' : `; ${restarted(lost, strangers)}`;

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { type Input, readValue } from './value.js';
 
 const { signal } = new AbortController();
@@ -49,4 +52,24 @@ test('a person at a terminal is told that the client waits, and a pipe is not', 
   assert.match(told[0]!, /^dcache-client: .*standard input.*Ctrl-D.*\n$/);
   await readValue(undefined, signal, input(false, 'x'), tell);
   assert.equal(told.length, 2);
+});
+
+test('a folder in the place of standard input is refused, and not an empty value', () => {
+  const bin = fileURLToPath(new URL('../bin/dcache-client.js', import.meta.url));
+  const folder = openSync(tmpdir(), 'r');
+  try {
+    for (const args of [
+      ['set', 'k', '--file', '-'],
+      ['--key', 'k'],
+    ]) {
+      const ended = spawnSync(process.execPath, [bin, ...args, '--addr', '127.0.0.1:1'], {
+        stdio: [folder, 'pipe', 'pipe'],
+        encoding: 'utf8',
+      });
+      assert.deepEqual([ended.status, ended.stdout], [2, ''], ended.stderr);
+      assert.match(ended.stderr, /^dcache-client: standard input is a folder; it takes a file or a pipe/);
+    }
+  } finally {
+    closeSync(folder);
+  }
 });

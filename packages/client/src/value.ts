@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs';
 import { ArgumentError } from '@dcache/base';
 import { ClientError } from './errors.js';
 import { FileError, isOfDisk } from './file-error.js';
@@ -45,9 +46,20 @@ export async function readValue(
     if (signal.aborted) throw new ClientError('aborted', 'nothing was written', { cause: error });
     throw isOfDisk(error) ? new FileError(name, 'read', error) : error;
   }
+  // A folder in the place of standard input reads as nothing.
+  if (bytes === 0 && !isFile && input === process.stdin && isFolder(0))
+    throw new ArgumentError('standard input is a folder; it takes a file or a pipe');
   if (bytes === 0 && file === undefined)
     throw new ArgumentError(
       "there is no value: none was given, and standard input is empty; it takes one after the key, in --file or on standard input, and '' or --file - for an empty one",
     );
   return Buffer.concat(parts);
+}
+
+function isFolder(fd: number): boolean {
+  try {
+    return fstatSync(fd).isDirectory();
+  } catch {
+    return false;
+  }
 }

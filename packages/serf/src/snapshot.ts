@@ -63,7 +63,7 @@ export class Snapshot {
         if (error.code === 'ENOENT') return '';
         throw error;
       });
-      const file = await open(path, 'a', 0o644);
+      const file = await open(path, 'a', 0o600);
       return new Snapshot(path, logger, file, Buffer.byteLength(text), replay(text, rejoinAfterLeave));
     } catch (cause) {
       throw new SerfError('io', `the snapshot ${path} cannot be used: ${(cause as Error).message}`, { cause });
@@ -158,7 +158,7 @@ export class Snapshot {
     const { member, event, query } = this.#last;
     const lines = [...members.map(aliveLine), `clock: ${member - 1}`, `event-clock: ${event - 1}`];
     const text = `${[...lines, `query-clock: ${query - 1}`].join('\n')}\n`;
-    const draft = await open(`${this.#path}.compact`, 'w', 0o644);
+    const draft = await open(`${this.#path}.compact`, 'w', 0o600);
     try {
       await draft.appendFile(text);
       await draft.sync();
@@ -167,7 +167,7 @@ export class Snapshot {
     }
     await this.#file.close();
     await rename(`${this.#path}.compact`, this.#path);
-    this.#file = await open(this.#path, 'a', 0o644);
+    this.#file = await open(this.#path, 'a', 0o600);
     this.#bytes = Buffer.byteLength(text);
     this.#compactWanted = false;
   }

@@ -285,6 +285,8 @@ by('login').addEventListener('submit', (event) => {
   event.preventDefault();
   sessionStorage.setItem(tokenName, by('token').value);
   by('token').value = '';
+  // Also where this look fails: then the next ones are made with it.
+  isLocked = false;
   void look().catch(() => {});
 });
 

@@ -58,7 +58,7 @@ test('it is said once it has been so for a while, again every five minutes, and 
   assert.equal(said.length, 1);
   assert.match(
     said[0]!,
-    /^cluster c cannot elect a leader any more: n1, n2, 2 of its 3 voters, were started again without/,
+    /^cluster c cannot elect a leader as it is: n1, n2, 2 of its 3 voters, were started again without/,
   );
   assert.match(said[0]!, /"Lost quorum" in docs\/operations\.md$/);
   assert.deepEqual([told, watch.fault], [[true], said[0]]);

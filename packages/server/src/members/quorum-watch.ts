@@ -85,7 +85,7 @@ export class QuorumWatch {
     if (nowMs - this.#sinceMs < settleMs) return;
     if (this.#fault === undefined) tell(true);
     const [were, their, them] = lost.length === 1 ? ['was', 'its', 'it'] : ['were', 'their', 'them'];
-    this.#fault = `cluster ${cluster()} cannot elect a leader any more: ${lost.join(', ')}, ${lost.length} of its ${voters} voters, ${were} started again without ${their} data (gossip knows ${them} under other Raft ids). Save what this node holds before you stop it: "Lost quorum" in docs/operations.md`;
+    this.#fault = `cluster ${cluster()} cannot elect a leader as it is: ${lost.join(', ')}, ${lost.length} of its ${voters} voters, ${were} started again without ${their} data (gossip knows ${them} under other Raft ids). Where that is still there, start them with its --data-dir. Where it is gone: Save what this node holds before you stop it: "Lost quorum" in docs/operations.md`;
     if (this.#saidMs !== undefined && nowMs - this.#saidMs < sayAgainMs) return;
     this.#saidMs = nowMs;
     logger.error({ cluster: cluster(), lost }, this.#fault);

@@ -155,7 +155,7 @@ test('where a majority was started again without its data, that is the cause, on
         ['n3', 'alive', 'c', 'lost'],
       ],
     }),
-    /^not ready after 30 s: cluster c cannot take it in, because a majority .* without its data, as n3 found: .*"Lost quorum"/,
+    /^not ready after 30 s: cluster c cannot take it in, because half of its members or more .* without their data, as n3 found: .*"Lost quorum"/,
   );
   for (const other of [
     ['n3', 'failed', 'c', 'lost'],

@@ -77,7 +77,7 @@ export class Waiting {
     if (fault !== undefined) return fault;
     const survivors = this.#survivors(own);
     if (survivors.length > 0)
-      return `cluster ${own} cannot take it in, because a majority of its members was started again without its data, as ${survivors.join(', ')} found: no leader can be elected. Save what ${survivors.length === 1 ? 'that node holds' : 'those nodes hold'}, then found anew: "Lost quorum" in docs/operations.md`;
+      return `cluster ${own} cannot take it in, because half of its members or more were started again without their data, as ${survivors.join(', ')} found: no leader can be elected. Where that is still there, start them with its --data-dir. Where it is gone: save what ${survivors.length === 1 ? 'that node holds' : 'those nodes hold'}, then found anew: "Lost quorum" in docs/operations.md`;
     if (isMember())
       return `cluster ${own} has no leader: more than half of its members must run and reach each other; ${this.#seen()}`;
     return `no leader has taken it into cluster ${own}; ${this.#seen()}. The logs here and there say why: often one cannot reach the other, or its certificate or key is another`;
