@@ -125,7 +125,7 @@ test('in memory, a survivor whose others are started again says that they are ot
     await Promise.all([first.kill(), second.kill()]);
     for (const node of [first, second]) node.start('--join', third.serfAddress);
     await eventually('the survivor says it', () => lost.test(third.output));
-    assert.match(third.output, /Save what this node holds before you stop it: .*Lost quorum/);
+    assert.match(third.output, /save what this node holds before you stop it: .*Lost quorum/);
   } finally {
     await cluster.destroy();
   }

@@ -343,13 +343,20 @@ test('a session that cannot be opened in time ends the write that waits for it, 
 test('a write that waits for a session as long as its opening takes hears why there is none', async () => {
   const caller = new Caller(resolveOptions({ address: '127.0.0.1:1' }));
   started.push({ stop: async () => caller.close() });
-  // The opening ends after the write's time, as it does where both have the same: by what it takes to look for the reason.
-  const opening = (): Promise<void> => new Promise((_, reject) => setTimeout(() => reject(new Error('why')), 50));
+  let fail: (error: Error) => void = () => {};
+  const opening = new Promise<void>((_, reject) => {
+    fail = reject;
+  });
   const limit = caller.limit({ timeoutMs: 10 }, true);
-  await assert.rejects(caller.inTime(opening(), limit, limit.deadlineMs), /^Error: why$/);
+  const heard = assert.rejects(caller.inTime(opening, limit, limit.deadlineMs), /^Error: why$/);
+  // The opening ends after the write's time, as it does where both have the same: by what it takes to look for the reason.
+  await until('the time of the write is over', () => performance.now() > limit.deadlineMs + 20);
+  fail(new Error('why'));
+  await heard;
+  const never = new Promise<void>(() => {});
   const hurried = caller.limit({ timeoutMs: 10 }, true);
   const late = { code: 'unavailable', message: /nothing was written/ };
-  await assert.rejects(caller.inTime(opening(), hurried, hurried.deadlineMs + 10_000), late);
+  await assert.rejects(caller.inTime(never, hurried, hurried.deadlineMs + 10_000), late);
 });
 
 test('the leader that comes after is learnt, and a server that is gone has no connection left', async () => {

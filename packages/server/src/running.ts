@@ -102,12 +102,9 @@ export async function run(parts: RunningParts): Promise<Running> {
     look: () => {
       const { confState } = log.status();
       const identityOf = (id: number) => stateMachine.directory.get(id);
-      return {
-        lost: lostVoters({ confState, identityOf, gossip: membership.gossip() }),
-        voters: confState.voters.length,
-      };
+      return lostVoters({ confState, identityOf, gossip: membership.gossip() });
     },
-    ...{ hasLeader: () => (log.leader() ?? 0) !== 0, cluster: () => home.cluster, tell: parts.quorumIs, clock, logger },
+    ...{ hasLeader: () => log.leader() !== 0, cluster: () => home.cluster, tell: parts.quorumIs, clock, logger },
   });
   quorum.start();
   const expiry = new ExpiryClock({ log, groupCommit, stateMachine, time, clock });

@@ -72,7 +72,7 @@ export class SelfView implements SelfKnowledge {
 
   /** What the page shows. */
   overview(): Overview {
-    const { stateMachine, running, metrics, clock } = this.#parts;
+    const { running, metrics, clock } = this.#parts;
     const known = running()?.membership.gossip() ?? [];
     const monotonicMs = clock.monotonicMs();
     return overview({
@@ -82,7 +82,6 @@ export class SelfView implements SelfKnowledge {
       monotonicMs,
       uptimeSeconds: (monotonicMs - this.#startedMs) / 1_000,
       gossip: (name) => known.find((member) => member.name === name)?.status,
-      raftId: (name) => [...stateMachine.directory.entries()].find(([, identity]) => identity.name === name)?.[0],
     });
   }
 

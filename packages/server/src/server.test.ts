@@ -11,6 +11,7 @@ import { fromUtf8, silentLogger, utf8 } from '@dcache/base';
 import { CommandType, ReadLevel, ReplyType, type SetCommand } from '@dcache/protocol';
 import { freePort, turn, until } from '@dcache/testing';
 import { Server } from './server.js';
+import type { ServerParts } from './server-parts.js';
 import type { ServerOptions } from './settings/options.js';
 
 const servers: Server[] = [];
@@ -21,11 +22,30 @@ afterEach(async () => {
   await Promise.all(folders.splice(0).map((folder) => rm(folder, { recursive: true, force: true })));
 });
 
-async function make(name: string, options: ServerOptions = {}): Promise<{ server: Server; addr: string }> {
+async function make(
+  name: string,
+  options: ServerOptions = {},
+  parts?: ServerParts,
+): Promise<{ server: Server; addr: string }> {
   const addr = options.addr ?? `127.0.0.1:${await freePort()}`;
-  const server = new Server({ http: true, id: name, rpcPort: 0, ...options, addr });
+  const server = new Server({ http: true, id: name, rpcPort: 0, ...options, addr }, parts);
   servers.push(server);
   return { server, addr };
+}
+
+/** The same for one that may end: what it said of errors, and what ended it. */
+async function makeHeard(name: string, options: ServerOptions): Promise<{ server: Server; addr: string } & Heard> {
+  const heard: Heard = { said: [], ended: [] };
+  const parts: ServerParts = {
+    logger: { ...silentLogger, error: (_, message) => void heard.said.push(message) },
+    onFatal: (error) => void heard.ended.push(error),
+  };
+  return { ...(await make(name, options, parts)), ...heard };
+}
+
+interface Heard {
+  readonly said: string[];
+  readonly ended: Error[];
 }
 
 const set = (key: string, value: string): SetCommand => ({
@@ -175,13 +195,7 @@ test('a founder that finds a larger cluster beside it ends and says what to do; 
   const { server: second } = await make('n2', { join: [addr] });
   await second.start();
   await until('two members', () => first.servers().length === 2);
-  const ended: Error[] = [];
-  const lostAddr = `127.0.0.1:${await freePort()}`;
-  const lost = new Server(
-    { http: true, id: 'lost', rpcPort: 0, addr: lostAddr, bootstrap: true },
-    { onFatal: (error) => void ended.push(error) },
-  );
-  servers.push(lost);
+  const { server: lost, addr: lostAddr, ended } = await makeHeard('lost', { bootstrap: true });
   await lost.start();
   const { cluster } = lost.status();
   assert.notEqual(cluster, first.status().cluster);
@@ -225,12 +239,7 @@ test('a founder that left and founds anew, having met nobody, is found by those 
   await founder.stop();
   await until('it has left', () => others.every((one) => one.servers().length === 2));
   // Without --join it founds at once, as it does where nobody answers it.
-  const ended: Error[] = [];
-  const again = new Server(
-    { http: true, id: 'f', rpcPort: 0, addr, bootstrap: true },
-    { onFatal: (error) => void ended.push(error) },
-  );
-  servers.push(again);
+  const { server: again, ended } = await makeHeard('f', { addr, bootstrap: true });
   await again.start();
   await until('it ends', () => ended.length > 0);
   assert.match(ended[0]!.message, new RegExp(`alone, but cluster ${cluster} of . nodes was there already`));
@@ -282,12 +291,7 @@ test('a node that founds anew where a member was given up as failed hears of its
   await until('two voters', () => first.servers().filter((one) => one.voteStatus === 'Voter').length === 2);
   await second.stop();
   await until('it is given up', () => first.overview().members.some(({ gossip }) => gossip === 'failed'));
-  const said: string[] = [];
-  const anew = new Server(
-    { ...there, http: true, id: 'n2', bootstrap: true },
-    { logger: { ...silentLogger, error: (_: object, message: string) => void said.push(message) }, onFatal: () => {} },
-  );
-  servers.push(anew);
+  const { server: anew, said } = await makeHeard('n2', { ...there, bootstrap: true });
   await anew.start();
   await until('it has heard', () => said.some((line) => /holds several clusters/.test(line)));
 });
@@ -298,17 +302,7 @@ test('a founder with data does not end for strangers that bring another cluster 
   const { server: second } = await make('n2', { join: [addr] });
   await second.start();
   await until('two members', () => first.servers().length === 2);
-  const ended: Error[] = [];
-  const said: string[] = [];
-  const ownAddr = `127.0.0.1:${await freePort()}`;
-  const own = new Server(
-    { http: true, id: 'own', rpcPort: 0, addr: ownAddr, bootstrap: true },
-    {
-      logger: { ...silentLogger, error: (_: object, message: string) => void said.push(message) },
-      onFatal: (error) => void ended.push(error),
-    },
-  );
-  servers.push(own);
+  const { server: own, addr: ownAddr, said, ended } = await makeHeard('own', { bootstrap: true });
   await own.start();
   await own.write(set('k', 'kept'));
   const { server: third } = await make('n3', { join: [addr, ownAddr] });
@@ -326,17 +320,7 @@ test('nodes of two clusters with one name keep it, where both have data, and nei
   const { server: second } = await make('n2', { join: [addr] });
   await second.start();
   await until('two members', () => first.servers().length === 2);
-  const ended: Error[] = [];
-  const said: string[] = [];
-  const ownAddr = `127.0.0.1:${await freePort()}`;
-  const own = new Server(
-    { http: true, id: 'n1', rpcPort: 0, addr: ownAddr, bootstrap: true },
-    {
-      logger: { ...silentLogger, error: (_: object, message: string) => void said.push(message) },
-      onFatal: (error) => void ended.push(error),
-    },
-  );
-  servers.push(own);
+  const { server: own, addr: ownAddr, said, ended } = await makeHeard('n1', { bootstrap: true });
   await own.start();
   await own.write(set('k', 'kept'));
   const { server: third } = await make('n3', { join: [addr, ownAddr] });
@@ -360,12 +344,8 @@ test('a node whose data directory is of another cluster ends, changes nothing, a
   await own.server.stop();
   const { server: other, addr } = await make('other', { bootstrap: true });
   await other.start();
-  const ended: Error[] = [];
-  const wrong = new Server(
-    { http: true, id: 'own', rpcPort: 0, addr: own.addr, inMemory: false, dataDir, join: [addr] },
-    { onFatal: (error) => void ended.push(error) },
-  );
-  servers.push(wrong);
+  const there = { addr: own.addr, inMemory: false, dataDir };
+  const { server: wrong, ended } = await makeHeard('own', { ...there, join: [addr] });
   await wrong.start();
   await until('it ends', () => ended.length > 0);
   const message = `--data-dir ${dataDir} belongs to cluster ${cluster}, but --join leads to cluster ${other.status().cluster}`;

@@ -65,7 +65,7 @@ test('a process whose writes are done ends by itself, and not before they are', 
     import { openSync } from 'node:fs';
     import { writeDurably } from ${JSON.stringify(new URL('./write-worker.js', import.meta.url).href)};
     const fd = openSync(${JSON.stringify(path)}, 'w+');
-    writeDurably(fd, Buffer.from('first'), 0).then(() => setTimeout(() => writeDurably(fd, Buffer.from('second'), 5), 20));
+    writeDurably(fd, Buffer.from('first'), 0).then(() => setImmediate(() => writeDurably(fd, Buffer.from('second'), 5)));
   `;
   await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { timeout: 30_000 });
   assert.equal(await readFile(path, 'utf8'), 'firstsecond');

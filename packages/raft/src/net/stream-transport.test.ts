@@ -31,7 +31,7 @@ class SocketNode implements AsyncDisposable {
         this.frames.push({ from, kind, text: Buffer.from(payload).toString() }),
       onDisconnect: (peer) => {
         const port = this.#dialled.get(peer);
-        if (port !== undefined) setTimeout(() => this.dial(peer, port), 5);
+        if (port !== undefined) setImmediate(() => this.dial(peer, port));
       },
     });
     this.node = new RaftNode({

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger } from '@dcache/base';
 import { HandClock } from '@dcache/testing';
-import { lostVoters, QuorumWatch, sayAgainMs, settleMs } from './quorum-watch.js';
+import { type LostVoters, lostVoters, QuorumWatch, sayAgainMs, settleMs } from './quorum-watch.js';
 import type { GossipMember } from './reconcile.js';
 
 /** Voters 1, 2, 3 … are called n1, n2, n3 …; gossip as `n1=7`, or `n1=7 failed`. */
-function lost(voters: number[], gossip: string[], votersOutgoing: number[] = []): readonly string[] {
+function judge(voters: number[], gossip: string[], votersOutgoing: number[] = []): LostVoters {
   return lostVoters({
     confState: { voters, votersOutgoing },
     identityOf: (id) => ({ name: `n${id}`, rpcAddr: 'a:1' }),
@@ -16,6 +16,8 @@ function lost(voters: number[], gossip: string[], votersOutgoing: number[] = [])
     }),
   });
 }
+
+const lost = (...view: Parameters<typeof judge>): readonly string[] => judge(...view).lost;
 
 test('a majority that gossip knows under other Raft ids is lost for good, less of them is not', () => {
   assert.deepEqual(lost([1, 2, 3], ['n3=3', 'n2=22', 'n1=21']), ['n1', 'n2']);
@@ -33,7 +35,8 @@ test('who is only failed, or gone from gossip, may come back with its data', () 
 });
 
 test('while the configuration changes either majority may be the one that is lost', () => {
-  assert.deepEqual(lost([3, 4, 5], ['n1=21', 'n2=22', 'n3=3', 'n4=4', 'n5=5'], [1, 2, 3]), ['n1', 'n2']);
+  const gossip = ['n1=21', 'n2=22', 'n3=3', 'n4=4', 'n5=5'];
+  assert.deepEqual(judge([3, 4, 5, 6], gossip, [1, 2, 3]), { lost: ['n1', 'n2'], voters: 3 }, 'of those three');
 });
 
 test('it is said once it has been so for a while, again every five minutes, and taken back when a leader is heard of', () => {

@@ -3,19 +3,26 @@ import type { ConfState } from '@dcache/raft';
 import type { Identity } from '../state/directory.js';
 import type { GossipMember } from './reconcile.js';
 
-/** All that tells whether the members of a cluster can ever be a majority again. */
+/** All that tells whether the members of a cluster, as they run now, can be a majority. */
 export interface QuorumView {
   readonly confState: Pick<ConfState, 'voters' | 'votersOutgoing'>;
   readonly identityOf: (id: number) => Identity | undefined;
   readonly gossip: readonly Pick<GossipMember, 'name' | 'status' | 'raftId'>[];
 }
 
+/** Voters that were started again without their data, by name, and of how many. */
+export interface LostVoters {
+  readonly lost: readonly string[];
+  readonly voters: number;
+}
+
+const noneLost: LostVoters = { lost: [], voters: 0 };
+
 /**
- * The names of the voters that were started again without their data, where so many were that the others are no majority;
- * else none. Such a node is another member: it forgot its vote, so it may not return under the id that cast it. What is
+ * The voters that were started again without their data, where so many were that the others are no majority; else none. Such a node is another member: it forgot its vote, so it may not return under the id that cast it. What is
  * only failed may come back and is not counted. (The Raft thesis, §3.8: votes must survive.)
  */
-export function lostVoters({ confState, identityOf, gossip }: QuorumView): readonly string[] {
+export function lostVoters({ confState, identityOf, gossip }: QuorumView): LostVoters {
   const nameOfLost = (id: number): string | undefined => {
     const name = identityOf(id)?.name;
     const isAnother = gossip.some((seen) => seen.name === name && seen.status === 'alive' && seen.raftId !== id);
@@ -24,14 +31,15 @@ export function lostVoters({ confState, identityOf, gossip }: QuorumView): reado
   // While the configuration changes, both majorities are needed.
   for (const voters of [confState.voters, confState.votersOutgoing]) {
     const lost = voters.map(nameOfLost).filter((name) => name !== undefined);
-    if (lost.length > 0 && (voters.length - lost.length) * 2 <= voters.length) return lost.sort();
+    if (lost.length > 0 && (voters.length - lost.length) * 2 <= voters.length)
+      return { lost: lost.sort(), voters: voters.length };
   }
-  return [];
+  return noneLost;
 }
 
 export interface QuorumWatchParts {
-  /** The voters that `lostVoters` gives now, and how many there are. */
-  readonly look: () => { readonly lost: readonly string[]; readonly voters: number };
+  /** What `lostVoters` gives now. */
+  readonly look: () => LostVoters;
   readonly hasLeader: () => boolean;
   readonly cluster: () => string | undefined;
   /** Tells the pool whether this node holds data of a cluster that cannot elect. */
@@ -47,7 +55,7 @@ export const settleMs = 3_000;
 /** How often it is said, as long as it is so, in milliseconds. */
 export const sayAgainMs = 300_000;
 
-/** A survivor says that its cluster has lost its majority for good, because waiting, as it else would, helps nobody. */
+/** A survivor says that its cluster has no majority as it runs now, because waiting, as it else would, helps nobody. */
 export class QuorumWatch {
   readonly #parts: QuorumWatchParts;
   #stopTimer: (() => void) | undefined;
@@ -59,7 +67,7 @@ export class QuorumWatch {
     this.#parts = parts;
   }
 
-  /** Why no leader can be elected, while that is certain. */
+  /** Why no leader can be elected, while that is so. */
   get fault(): string | undefined {
     return this.#fault;
   }
@@ -74,7 +82,7 @@ export class QuorumWatch {
 
   #look(): void {
     const { look, hasLeader, cluster, tell, clock, logger } = this.#parts;
-    const { lost, voters } = hasLeader() ? { lost: [], voters: 0 } : look();
+    const { lost, voters } = hasLeader() ? noneLost : look();
     if (lost.length === 0) {
       if (this.#fault !== undefined) tell(false);
       this.#sinceMs = this.#saidMs = this.#fault = undefined;
@@ -85,7 +93,7 @@ export class QuorumWatch {
     if (nowMs - this.#sinceMs < settleMs) return;
     if (this.#fault === undefined) tell(true);
     const [were, their, them] = lost.length === 1 ? ['was', 'its', 'it'] : ['were', 'their', 'them'];
-    this.#fault = `cluster ${cluster()} cannot elect a leader as it is: ${lost.join(', ')}, ${lost.length} of its ${voters} voters, ${were} started again without ${their} data (gossip knows ${them} under other Raft ids). Where that is still there, start them with its --data-dir. Where it is gone: Save what this node holds before you stop it: "Lost quorum" in docs/operations.md`;
+    this.#fault = `cluster ${cluster()} cannot elect a leader as it is: ${lost.join(', ')}, ${lost.length} of its ${voters} voters, ${were} started again without ${their} data (gossip knows ${them} under other Raft ids). Where that is still there, start them with its --data-dir. Where it is gone: save what this node holds before you stop it: "Lost quorum" in docs/operations.md`;
     if (this.#saidMs !== undefined && nowMs - this.#saidMs < sayAgainMs) return;
     this.#saidMs = nowMs;
     logger.error({ cluster: cluster(), lost }, this.#fault);

@@ -13,13 +13,12 @@ const names = ['n1', 'n2', 'n3', 'n4'];
 
 /** The members as `n1` sees them, whose raft knows this of them. */
 function members(isDiskFull: boolean, progress: readonly Partial<MemberProgress>[]): readonly OverviewMember[] {
-  const servers = names.map((id) => ({ id, rpcAddr: '', isLeader: false, voteStatus: 'Voter' }));
+  const servers = names.map((id, raftId) => ({ id, raftId, rpcAddr: '', isLeader: false, voteStatus: 'Voter' }));
   const { members } = overview({
     status: { id: 'n1', isDiskFull, servers } as unknown as ServerStatus,
     stats: { mux: {}, raft: { status: { lastIndex: 10, progress }, stats: { commitLatency: {} } } } as NodeStats,
     requests: new RequestMetrics(new SlowLog(0, new HandClock(), silentLogger)),
     ...{ monotonicMs: 0, uptimeSeconds: 0, gossip: () => 'alive' },
-    raftId: (name) => names.indexOf(name),
   });
   return members;
 }

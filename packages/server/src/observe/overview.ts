@@ -51,8 +51,6 @@ export interface OverviewParts {
   readonly uptimeSeconds: number;
   /** Gossip's word on a member, by name. */
   readonly gossip: (name: string) => string | undefined;
-  /** The Raft id of a member, by name. */
-  readonly raftId: (name: string) => number | undefined;
 }
 
 export function overview(parts: OverviewParts): Overview {
@@ -60,8 +58,8 @@ export function overview(parts: OverviewParts): Overview {
   const { servers, ...status } = parts.status;
   const { rss, heapUsed, external } = process.memoryUsage();
   const raft = stats.raft;
-  const member = ({ id, rpcAddr, isLeader, voteStatus }: ServerInfo): OverviewMember => {
-    const progress = raft?.status.progress.find((one) => one.id === parts.raftId(id));
+  const member = ({ id, raftId, rpcAddr, isLeader, voteStatus }: ServerInfo): OverviewMember => {
+    const progress = raft?.status.progress.find((one) => one.id === raftId);
     const isSelf = id === status.id;
     return {
       id,
