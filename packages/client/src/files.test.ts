@@ -113,7 +113,7 @@ test('a snapshot is neither written to a terminal nor read from one, under whate
   const bin = fileURLToPath(new URL('../bin/dcache-client.js', import.meta.url));
   const atTerminal = (command: string): unknown[] => {
     // Nothing listens there: what gets as far as that ends with another code.
-    const line = `${process.execPath} ${bin} --addr 127.0.0.1:1 --timeout 1s ${command}`;
+    const line = `${process.execPath} ${bin} --addr 127.0.0.1:1 --timeout 20s ${command}`;
     const { status, stdout } = spawnSync(script, ['-qec', line, '/dev/null'], { encoding: 'utf8', timeout: 30_000 });
     return [status, stdout.trim()];
   };
